@@ -1,0 +1,88 @@
+"""Cloudflare AI Gateway billing: credit balance, usage, invoices, top-ups.
+
+    from cfaigw_billing import AsyncCloudflare, Cloudflare
+
+`AsyncCloudflare` is the client to await; `Cloudflare` is the same one to call.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import types
+    from ._client import AsyncCloudflare
+    from ._config import RequestOptions
+    from ._sync import Cloudflare
+    from .errors import (
+        APIConnectionError,
+        APIError,
+        APIResponseError,
+        APIResponseValidationError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        CloudflareError,
+        ConflictError,
+        ErrorData,
+        InternalServerError,
+        NotFoundError,
+        PaymentRequiredError,
+        PermissionDeniedError,
+        RateLimitError,
+        UnprocessableEntityError,
+    )
+    from .types import Money
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APIResponseError",
+    "APIResponseValidationError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncCloudflare",
+    "AuthenticationError",
+    "BadRequestError",
+    "Cloudflare",
+    "CloudflareError",
+    "ConflictError",
+    "ErrorData",
+    "InternalServerError",
+    "Money",
+    "NotFoundError",
+    "PaymentRequiredError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestOptions",
+    "UnprocessableEntityError",
+    "__version__",
+    "types",
+]
+
+# The public names are imported when they are first used, so that importing the package costs next
+# to nothing: aiohttp alone takes a tenth of a second.
+_MODULES = {
+    "AsyncCloudflare": "._client",
+    "Cloudflare": "._sync",
+    "Money": ".types",
+    "RequestOptions": "._config",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "types":
+        return import_module(".types", __name__)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_MODULES.get(name, ".errors"), __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
