@@ -1,0 +1,187 @@
+"""The errors of this package.
+
+    CloudflareError
+    └── APIError
+        ├── APIConnectionError
+        │   └── APITimeoutError
+        ├── APIResponseValidationError
+        └── APIStatusError
+            ├── BadRequestError             400
+            ├── AuthenticationError         401
+            ├── PaymentRequiredError        402
+            ├── PermissionDeniedError       403
+            ├── NotFoundError               404
+            ├── ConflictError               409
+            ├── UnprocessableEntityError    422
+            ├── RateLimitError              429
+            └── InternalServerError         5xx
+
+A wrong argument is not in this tree: it is a `ValueError` or a `TypeError` that names the argument
+and the limit, raised before anything is sent.
+
+All of them pickle and copy, hold no secret, and say in one line (`str(error)`) what a person can
+act on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from ._http import HTTPRequest, HTTPResponse
+
+
+@frozen(kw_only=True)
+class ErrorData:
+    """One entry of the `errors` list of an answer."""
+
+    code: int | None
+    """Cloudflare's error code, such as 10000; none where the answer gave none."""
+    message: str
+    """The service's own words."""
+    documentation_url: str | None = None
+    """Where the service explains the code."""
+    error_chain: tuple[ErrorData, ...] = ()
+    """The causes, outermost first."""
+
+    def __str__(self) -> str:
+        text = self.message if self.code is None else f"{self.message} ({self.code})"
+        return ": ".join([text, *map(str, self.error_chain)])
+
+
+class CloudflareError(Exception):
+    """The root of every error of this package; itself raised where credentials are missing."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls the class with `args` alone, which fails for keyword arguments.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(cls: type[CloudflareError], args: tuple[Any, ...], state: Any) -> CloudflareError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class APIError(CloudflareError):
+    """A call failed. `str(error)` is one line; the attributes hold the facts behind it."""
+
+    message: str
+    """The line that `str(error)` shows."""
+    request: HTTPRequest
+    """What was sent, secrets redacted."""
+    retries_taken: int
+    """How many times the SDK had repeated the request when it gave up."""
+    errors: tuple[ErrorData, ...] = ()
+    """The `errors` of the answer, chains included; empty where there was no readable answer."""
+    cf_ray: str | None = None
+    """The `CF-Ray` of the answer, which Cloudflare support asks for."""
+
+    def __init__(self, message: str, *, request: HTTPRequest, retries_taken: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.request = request.redacted()
+        self.retries_taken = retries_taken
+
+
+class APIConnectionError(APIError):
+    """No answer came: the host was not reached, or the connection broke."""
+
+
+class APITimeoutError(APIConnectionError):
+    """No answer came in time."""
+
+
+class APIResponseError(APIError):
+    """An answer came, and it is not a success. Not raised itself: see its two subclasses."""
+
+    status_code: int
+    """The HTTP status of the answer."""
+    response: HTTPResponse
+    """The answer, body included."""
+    body: object
+    """The decoded JSON of the answer; its text where it was no JSON."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request: HTTPRequest,
+        response: HTTPResponse,
+        body: object,
+        errors: tuple[ErrorData, ...] = (),
+        retries_taken: int = 0,
+    ) -> None:
+        super().__init__(message, request=request, retries_taken=retries_taken)
+        self.status_code = response.status_code
+        self.response = response
+        self.cf_ray = response.cf_ray
+        self.body = body
+        self.errors = errors
+
+
+class APIResponseValidationError(APIResponseError):
+    """The answer is not what the API describes; the message holds the path to the fault."""
+
+
+class APIStatusError(APIResponseError):
+    """The service refused: a status that is no success, or `success: false` on any status."""
+
+
+class BadRequestError(APIStatusError):
+    """400: the service does not accept these arguments."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the credentials are wrong."""
+
+
+class PaymentRequiredError(APIStatusError):
+    """402: the card was declined. Nothing was charged."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the credentials lack the permission, or the service has retired the call."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no such account, or no such call."""
+
+
+class ConflictError(APIStatusError):
+    """409: the request is at odds with the state of the account."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the service understood the arguments and does not accept them."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests; every call with these credentials is blocked for a while."""
+
+    retry_after: float | None = None
+    """Seconds until the service accepts requests again, where it said so."""
+
+
+class InternalServerError(APIStatusError):
+    """5xx: the service or the edge before it failed."""
+
+
+_BY_STATUS: dict[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    402: PaymentRequiredError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+
+def class_for_status(status_code: int) -> type[APIStatusError]:
+    """The error class of an HTTP status."""
+    if status_code >= 500:
+        return InternalServerError
+    return _BY_STATUS.get(status_code, APIStatusError)

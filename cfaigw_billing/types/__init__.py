@@ -1,0 +1,125 @@
+"""What goes over the wire: the parameters of every call and the values it answers.
+
+Amounts are in cents with the wire's names; beside each stands a `…_money` that is exact `Money`.
+Times are epoch numbers with the unit that their text states; beside each stands a `…_datetime`.
+"""
+
+from ._base import (
+    AccountParams,
+    Params,
+    Response,
+)
+from .accounts import (
+    Account,
+    AccountListParams,
+    AccountListResponse,
+    AccountSettings,
+    ResultInfo,
+)
+from .balance import (
+    BillingCreditBalanceParams,
+    BillingCreditBalanceResponse,
+    PaymentMethod,
+    TopupConfig,
+)
+from .invoices import (
+    BillingInvoiceHistoryParams,
+    BillingInvoiceHistoryResponse,
+    BillingInvoicePreviewParams,
+    BillingInvoicePreviewResponse,
+    Invoice,
+    InvoiceLine,
+    InvoiceLinePeriod,
+    InvoiceLinePretaxCreditAmount,
+    InvoiceLinePricing,
+    Pagination,
+)
+from .money import (
+    Money,
+)
+from .spending_limit import (
+    Config,
+    SpendingLimitCreateParams,
+    SpendingLimitDeleteParams,
+    SpendingLimitGetParams,
+    SpendingLimitGetResponse,
+)
+from .topup import (
+    AccountPaymentMethodState,
+    ConfigCreateParams,
+    ConfigCreateResponse,
+    ConfigDeleteParams,
+    ConfigGetParams,
+    ConfigGetResponse,
+    DisplayPaymentMethod,
+    EligibilityPaymentMethod,
+    EligibilityReason,
+    PaymentMethodType,
+    RecommendedAction,
+    TopupCreateParams,
+    TopupCreateResponse,
+    TopupEligibilityParams,
+    TopupEligibilityResponse,
+    TopupLimitsParams,
+    TopupLimitsResponse,
+    TopupStatusParams,
+    TopupStatusResponse,
+)
+from .usage import (
+    BillingUsageHistoryParams,
+    BillingUsageHistoryResponse,
+    History,
+)
+
+__all__ = [
+    "Account",
+    "AccountListParams",
+    "AccountListResponse",
+    "AccountParams",
+    "AccountPaymentMethodState",
+    "AccountSettings",
+    "BillingCreditBalanceParams",
+    "BillingCreditBalanceResponse",
+    "BillingInvoiceHistoryParams",
+    "BillingInvoiceHistoryResponse",
+    "BillingInvoicePreviewParams",
+    "BillingInvoicePreviewResponse",
+    "BillingUsageHistoryParams",
+    "BillingUsageHistoryResponse",
+    "Config",
+    "ConfigCreateParams",
+    "ConfigCreateResponse",
+    "ConfigDeleteParams",
+    "ConfigGetParams",
+    "ConfigGetResponse",
+    "DisplayPaymentMethod",
+    "EligibilityPaymentMethod",
+    "EligibilityReason",
+    "History",
+    "Invoice",
+    "InvoiceLine",
+    "InvoiceLinePeriod",
+    "InvoiceLinePretaxCreditAmount",
+    "InvoiceLinePricing",
+    "Money",
+    "Pagination",
+    "Params",
+    "PaymentMethod",
+    "PaymentMethodType",
+    "RecommendedAction",
+    "Response",
+    "ResultInfo",
+    "SpendingLimitCreateParams",
+    "SpendingLimitDeleteParams",
+    "SpendingLimitGetParams",
+    "SpendingLimitGetResponse",
+    "TopupConfig",
+    "TopupCreateParams",
+    "TopupCreateResponse",
+    "TopupEligibilityParams",
+    "TopupEligibilityResponse",
+    "TopupLimitsParams",
+    "TopupLimitsResponse",
+    "TopupStatusParams",
+    "TopupStatusResponse",
+]

@@ -1,0 +1,133 @@
+"""Checks of arguments. Each names the argument and the limit, before a byte is sent."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from attrs import Attribute
+
+Validator = Callable[[Any, "Attribute[Any]", Any], None]
+
+MAX_CENTS = 99_999_999
+"""The payment processor takes amounts of at most eight digits ($999,999.99)."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAVES_ITS_SEGMENT = re.compile(r"\.{1,2}|.*[/\\\x00-\x1f\x7f].*", re.DOTALL)
+
+
+def identifier(_: object, attribute: Attribute[Any], value: Any) -> None:
+    """A non-empty string that stays in the path segment it is put in; `None` passes."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"`{attribute.name}` must be a str, not {type(value).__name__}")
+    if not value:
+        # The words of the official SDK, so that tests which look for them go on passing.
+        raise ValueError(
+            f"Expected a non-empty value for `{attribute.name}` but received {value!r}"
+        )
+    if _LEAVES_ITS_SEGMENT.fullmatch(value):
+        raise ValueError(
+            f"`{attribute.name}` must stay within one path segment: no '/', '\\', control "
+            f"characters, '.' or '..'; got {value!r}"
+        )
+
+
+def required_identifier(instance: object, attribute: Attribute[Any], value: Any) -> None:
+    """As `identifier`, and `None` does not pass."""
+    if value is None:
+        raise ValueError(f"Expected a non-empty value for `{attribute.name}` but received None")
+    identifier(instance, attribute, value)
+
+
+def of_type(expected: type) -> Validator:
+    """A value of the type; `None` passes where the field allows it."""
+
+    def check(_: object, attribute: Attribute[Any], value: Any) -> None:
+        if value is None and attribute.default is None:
+            return
+        if not isinstance(value, expected):
+            raise TypeError(
+                f"`{attribute.name}` must be a {expected.__name__}, not {type(value).__name__}"
+            )
+
+    return check
+
+
+def each_of_type(expected: type, *, at_most: int) -> Validator:
+    """At most so many values of the type; `None` passes."""
+
+    def check(_: object, attribute: Attribute[Any], values: Any) -> None:
+        if values is None:
+            return
+        if len(values) > at_most:
+            raise ValueError(
+                f"`{attribute.name}` must have at most {at_most} entries, got {len(values)}"
+            )
+        for index, value in enumerate(values):
+            if not isinstance(value, expected):
+                raise TypeError(
+                    f"`{attribute.name}[{index}]` must be a {expected.__name__}, "
+                    f"not {type(value).__name__}"
+                )
+
+    return check
+
+
+def whole(minimum: int, maximum: int | None = None, unit: str = "") -> Validator:
+    """An `int` (not a `bool`) within the bounds; `None` passes where the field allows it."""
+
+    def check(_: object, attribute: Attribute[Any], value: Any) -> None:
+        if value is None and attribute.default is None:
+            return
+        if type(value) is not int:
+            raise TypeError(
+                f"`{attribute.name}` must be a whole number{unit} (an int), "
+                f"not {type(value).__name__} {value!r}"
+            )
+        if value < minimum:
+            raise ValueError(f"`{attribute.name}` must be at least {minimum}{unit}, got {value}")
+        if maximum is not None and value > maximum:
+            raise ValueError(f"`{attribute.name}` must be at most {maximum}{unit}, got {value}")
+
+    return check
+
+
+def cents(minimum: int) -> Validator:
+    """A whole number of cents, at least `minimum`."""
+    return whole(minimum, MAX_CENTS, " of cents")
+
+
+def one_of(*choices: str) -> Validator:
+    """One of the values that the service knows; `None` passes where the field allows it."""
+
+    def check(_: object, attribute: Attribute[Any], value: Any) -> None:
+        if value is None and attribute.default is None:
+            return
+        if value not in choices:
+            listed = ", ".join(map(repr, choices))
+            raise ValueError(f"`{attribute.name}` must be one of {listed}; got {value!r}")
+
+    return check
+
+
+def milliseconds(name: str, value: Any) -> float | None:
+    """The argument `name`, an aware `datetime` or a number of milliseconds, in milliseconds."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise ValueError(f"`{name}` must be an aware datetime (with a tzinfo), got {value!r}")
+        return (value - _EPOCH) // timedelta(milliseconds=1)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(
+            f"`{name}` must be an aware datetime or a number of milliseconds since "
+            f"1970, not {type(value).__name__}"
+        )
+    if not math.isfinite(value):
+        raise ValueError(f"`{name}` must be finite, got {value!r}")
+    return int(value) if value == int(value) else value

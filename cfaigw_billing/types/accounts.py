@@ -1,0 +1,81 @@
+"""The accounts that the credentials can see."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from attrs import field, frozen
+
+from ._base import Params, Response
+from ._validators import of_type, whole
+
+
+@frozen(kw_only=True)
+class AccountListParams(Params["AccountListResponse"]):
+    """The parameters of one page of `accounts.list`."""
+
+    name: str | None = field(default=None, validator=of_type(str))
+    """Only accounts of this name."""
+    page: int | None = field(default=None, validator=whole(1))
+    """The page, from 1."""
+    per_page: int | None = field(default=None, validator=whole(1, 50))
+    """The accounts a page, at most 50; `None`: the service's own choice."""
+    cursor: str | None = None
+    """Where the page starts, on a service that pages with a cursor: from the page before."""
+
+
+@frozen(kw_only=True)
+class AccountSettings(Response):
+    """The settings of an account."""
+
+    abuse_contact_email: str | None = None
+    """Where abuse reports go."""
+    enforce_twofactor: bool | None = None
+    """Whether its members must use two-factor authentication."""
+
+
+@frozen(kw_only=True)
+class Account(Response):
+    """One account."""
+
+    id: str
+    """The account's identifier: what every billing call takes as `account_id`."""
+    name: str
+    """The account's name."""
+    type: Literal["standard", "enterprise"] | str | None = None
+    """What kind of account it is; a new kind comes through as its string."""
+    created_on: datetime | None = None
+    """When the account was made."""
+    settings: AccountSettings | None = None
+    """The account's settings."""
+
+
+@frozen(kw_only=True)
+class ResultInfo(Response):
+    """Which part of a list an answer holds; what the service left out is `None`."""
+
+    page: int | None = None
+    """This page, from 1."""
+    per_page: int | None = None
+    """The rows a page."""
+    count: int | None = None
+    """The rows on this page."""
+    total_count: int | None = None
+    """The rows on all pages."""
+    total_pages: int | None = None
+    """How many pages there are."""
+    has_more: bool | None = None
+    """Whether there is a page after this one."""
+    cursor: str | None = None
+    """Where the next page starts, on a service that pages with a cursor."""
+
+
+@frozen(kw_only=True)
+class AccountListResponse(Response):
+    """One page of accounts."""
+
+    result: tuple[Account, ...]
+    """The accounts of this page."""
+    result_info: ResultInfo | None = None
+    """Which page it is."""

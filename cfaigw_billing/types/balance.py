@@ -1,0 +1,67 @@
+"""The credit balance."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ._base import AccountParams, Response
+from ._derived import optional_utc
+from .money import money, optional_money
+
+
+@frozen(kw_only=True)
+class PaymentMethod(Response):
+    """A card on file."""
+
+    brand: str | None = None
+    """The card's brand, such as `visa`."""
+    last4: str | None = None
+    """The last four digits of the card's number."""
+
+
+@frozen(kw_only=True)
+class TopupConfig(Response):
+    """The automatic top-up: charge `amount` when the balance falls below `threshold`.
+
+    An account that never set one up has zeros or `None` in both.
+    """
+
+    amount: float | None = None
+    """What is charged, in cents."""
+    amount_money = optional_money("amount")
+    """`amount` as exact money."""
+    threshold: float | None = None
+    """The balance below which it charges, in cents."""
+    threshold_money = optional_money("threshold")
+    """`threshold` as exact money."""
+    disabled_reason: str | None = None
+    """Why the service switched it off, if it did."""
+    error: str | None = None
+    """What the last failed charge said."""
+    last_failed_at: float | None = None
+    """When a charge last failed: Unix milliseconds or seconds (the service does not say which)."""
+    last_failed_at_datetime = optional_utc("last_failed_at")
+    """`last_failed_at` as an aware UTC `datetime`; above 10^11 it is read as milliseconds."""
+
+
+@frozen(kw_only=True)
+class BillingCreditBalanceParams(AccountParams["BillingCreditBalanceResponse"]):
+    """The parameters of `billing.credit_balance`."""
+
+
+@frozen(kw_only=True)
+class BillingCreditBalanceResponse(Response):
+    """The credit balance of an account, its card and its automatic top-up."""
+
+    balance: float
+    """The prepaid credit left, in cents with a fraction: 640.19 is $6.40. It may be negative."""
+    balance_money = money("balance")
+    """`balance` as exact US dollars."""
+    has_default_payment_method: bool
+    """Whether a top-up without `payment_method_id` has a card to charge."""
+    payment_method: PaymentMethod | None = None
+    """The default card."""
+    topup_config: TopupConfig | None = None
+    """The automatic top-up; `None` where the service left it out."""
+    first_topup_success: bool | None = None
+    """Whether a manual top-up has ever completed."""

@@ -1,0 +1,198 @@
+"""Past invoices, and the next one."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from attrs import field, frozen
+
+from ._base import AccountParams, Response
+from ._derived import Derived, optional_utc_seconds, utc_seconds
+from ._validators import one_of, whole
+from .money import money
+
+
+@frozen(kw_only=True)
+class BillingInvoiceHistoryParams(AccountParams["BillingInvoiceHistoryResponse"]):
+    """The parameters of `billing.invoice_history`."""
+
+    type: Literal["auto", "manual", "all"] | None = field(
+        default=None, validator=one_of("auto", "manual", "all")
+    )
+    """Which invoices: of automatic top-ups, of manual ones, or all (what `None` means too)."""
+    page: int | None = field(default=None, validator=whole(1))
+    """The page, from 1. Seen to work, not documented."""
+    per_page: int | None = field(default=None, validator=whole(1))
+    """The rows a page; 50 is known to work. Seen to work, not documented."""
+
+
+@frozen(kw_only=True)
+class Invoice(Response):
+    """One past invoice."""
+
+    amount_due: float
+    """What was to be paid, in cents."""
+    amount_due_money = money("amount_due")
+    """`amount_due` as exact money in `currency`."""
+    amount_paid: float
+    """What has been paid, in cents."""
+    amount_paid_money = money("amount_paid")
+    """`amount_paid` as exact money in `currency`."""
+    amount_remaining: float
+    """What is still to be paid, in cents."""
+    amount_remaining_money = money("amount_remaining")
+    """`amount_remaining` as exact money in `currency`."""
+    currency: str
+    """The ISO 4217 code as the service writes it, such as `usd`."""
+    id: str | None = None
+    """The invoice's identifier, `in_…`: for a top-up, its `payment_intent_id`."""
+    attempt_count: int | None = None
+    """How many times a payment was tried."""
+    attempted: bool | None = None
+    """Whether a payment was tried."""
+    auto_advance: bool | None = None
+    """Whether the payment processor goes on collecting by itself."""
+    created: float | None = None
+    """When it was made, Unix seconds."""
+    created_datetime = optional_utc_seconds("created")
+    """`created` as an aware UTC `datetime`."""
+    created_by: str | None = None
+    """Who made it."""
+    description: str | None = None
+    """The service's words for it."""
+    invoice_origin: str | None = None
+    """What it came from."""
+    invoice_pdf: str | None = None
+    """The address of the document."""
+    status: Literal["draft", "open", "paid", "uncollectible", "void"] | str | None = None
+    """Where it stands; a status that is new to this version comes through as its string."""
+
+
+@frozen(kw_only=True)
+class Pagination(Response):
+    """Which part of a list an answer holds."""
+
+    has_more: bool
+    """Whether there is a page after this one."""
+    page: int
+    """This page, from 1."""
+    per_page: int
+    """The rows a page."""
+    total_count: int
+    """The rows on all pages."""
+
+
+@frozen(kw_only=True)
+class BillingInvoiceHistoryResponse(Response):
+    """One page of the past invoices of an account."""
+
+    invoices: tuple[Invoice, ...]
+    """The invoices of this page."""
+    pagination: Pagination
+    """Which page it is."""
+
+
+@frozen(kw_only=True)
+class BillingInvoicePreviewParams(AccountParams["BillingInvoicePreviewResponse"]):
+    """The parameters of `billing.invoice_preview`."""
+
+
+@frozen(kw_only=True)
+class InvoiceLinePeriod(Response):
+    """The time that an invoice line is for."""
+
+    start: float
+    """The first moment, Unix seconds."""
+    start_datetime = utc_seconds("start")
+    """`start` as an aware UTC `datetime`."""
+    end: float
+    """The moment after the last, Unix seconds."""
+    end_datetime = utc_seconds("end")
+    """`end` as an aware UTC `datetime`."""
+
+
+def _optional_decimal(text: str | None, _: object) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+@frozen(kw_only=True)
+class InvoiceLinePricing(Response):
+    """The unit price of an invoice line."""
+
+    unit_amount_decimal: str | None = None
+    """An exact unit price as text. Sources disagree whether it is in cents or in dollars."""
+    unit_amount = Derived("unit_amount_decimal", _optional_decimal)
+    """`unit_amount_decimal` as an exact `Decimal`, without a unit."""
+
+
+@frozen(kw_only=True)
+class InvoiceLinePretaxCreditAmount(Response):
+    """A credit that lowers an invoice line before tax."""
+
+    amount: float
+    """The credit, in cents."""
+    amount_money = money("amount")
+    """`amount` as exact US dollars: the service names no currency beside it."""
+    type: str
+    """What kind of credit it is."""
+    credit_balance_transaction: str | None = None
+    """The transaction that the credit came from."""
+    discount: str | None = None
+    """The discount that the credit came from."""
+
+
+@frozen(kw_only=True)
+class InvoiceLine(Response):
+    """One line of an invoice."""
+
+    amount: float
+    """The line's amount, in cents."""
+    amount_money = money("amount")
+    """`amount` as exact money in `currency`."""
+    currency: str
+    """The ISO 4217 code as the service writes it, such as `usd`."""
+    description: str | None = None
+    """The service's words for it."""
+    period: InvoiceLinePeriod
+    """The time that it is for."""
+    pricing: InvoiceLinePricing
+    """The unit price."""
+    quantity: float
+    """How many units; no unit of its own."""
+    pretax_credit_amounts: tuple[InvoiceLinePretaxCreditAmount, ...] | None = None
+    """The credits that lower it."""
+
+
+@frozen(kw_only=True)
+class BillingInvoicePreviewResponse(Response):
+    """The invoice that is building up."""
+
+    id: str
+    """The invoice's identifier."""
+    amount_due: float
+    """What is to be paid so far, in cents."""
+    amount_due_money = money("amount_due")
+    """`amount_due` as exact money in `currency`."""
+    amount_paid: float
+    """What has been paid, in cents."""
+    amount_paid_money = money("amount_paid")
+    """`amount_paid` as exact money in `currency`."""
+    amount_remaining: float
+    """What is still to be paid, in cents."""
+    amount_remaining_money = money("amount_remaining")
+    """`amount_remaining` as exact money in `currency`."""
+    currency: str
+    """The ISO 4217 code as the service writes it, such as `usd`."""
+    invoice_lines: tuple[InvoiceLine, ...]
+    """The lines."""
+    period_start: float
+    """The first moment of the period, Unix seconds."""
+    period_start_datetime = utc_seconds("period_start")
+    """`period_start` as an aware UTC `datetime`."""
+    period_end: float
+    """The moment after the period, Unix seconds."""
+    period_end_datetime = utc_seconds("period_end")
+    """`period_end` as an aware UTC `datetime`."""
+    status: Literal["draft", "open", "paid", "uncollectible", "void"] | str
+    """Where it stands; a status that is new to this version comes through as its string."""

@@ -1,0 +1,107 @@
+"""Exact money, and the attributes that show a response's bare numbers as money."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import total_ordering
+from typing import Any
+
+from attrs import field, frozen
+
+from ._derived import Derived
+
+_CENT = Decimal("0.01")
+_SYMBOLS = {"USD": "$"}
+
+
+def _exact(value: Decimal | float | str) -> Decimal:
+    if isinstance(value, bool):
+        raise TypeError("an amount must be a number, not a bool")
+    # `str` of a float is its shortest exact form: the digits that were on the wire.
+    amount = Decimal(str(value) if isinstance(value, float) else value)
+    if not amount.is_finite():
+        raise ValueError(f"an amount must be finite, got {value!r}")
+    return amount
+
+
+def _code(value: str) -> str:
+    return value.upper()
+
+
+@total_ordering
+@frozen
+class Money:
+    """An exact amount of money in one currency.
+
+    It compares, adds and subtracts with money of the same currency only: a bare number or another
+    currency is a `TypeError` or a `ValueError`, because a number does not say whether it is cents
+    or dollars.
+
+        >>> balance = Money(640.19)
+        >>> str(balance)
+        '$6.40'
+        >>> balance < Money.from_major(10)
+        True
+    """
+
+    cents: Decimal = field(converter=_exact)
+    """The exact amount in cents (hundredths of the currency's unit); it may have a fraction."""
+    currency: str = field(default="USD", converter=_code)
+    """The ISO 4217 code of the currency, in capitals."""
+
+    @classmethod
+    def from_major(cls, amount: Decimal | float | str, currency: str = "USD") -> Money:
+        """Money from an amount in whole units: `Money.from_major("6.40")` is $6.40."""
+        return cls(_exact(amount) * 100, currency)
+
+    @property
+    def major(self) -> Decimal:
+        """The exact amount in whole units (dollars)."""
+        return self.cents / 100
+
+    def __str__(self) -> str:
+        amount = self.major.quantize(_CENT, ROUND_HALF_EVEN)
+        sign = "-" if amount < 0 else ""
+        symbol = _SYMBOLS.get(self.currency, self.currency + " ")
+        return f"{sign}{symbol}{abs(amount):,}"
+
+    def __lt__(self, other: Money) -> bool:
+        if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return NotImplemented
+        return self.cents < self._same_currency(other)
+
+    def __add__(self, other: Money) -> Money:
+        if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return NotImplemented
+        return Money(self.cents + self._same_currency(other), self.currency)
+
+    def __radd__(self, other: int) -> Money:
+        # `sum` starts with the number 0; it is the only bare number that money adds to.
+        return self if type(other) is int and other == 0 else NotImplemented
+
+    def __sub__(self, other: Money) -> Money:
+        if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return NotImplemented
+        return Money(self.cents - self._same_currency(other), self.currency)
+
+    def __neg__(self) -> Money:
+        return Money(-self.cents, self.currency)
+
+    def _same_currency(self, other: Money) -> Decimal:
+        if other.currency != self.currency:
+            raise ValueError(f"{self.currency} and {other.currency} do not mix")
+        return other.cents
+
+
+def _money(cents: float, owner: Any) -> Money:
+    return Money(cents, getattr(owner, "currency", "USD"))
+
+
+def money(field_name: str) -> Derived[Money]:
+    """The cents in `field_name`, as `Money` in the currency that the value names, else USD."""
+    return Derived(field_name, _money)
+
+
+def optional_money(field_name: str) -> Derived[Money | None]:
+    """As `money`, for a field that may be `None`."""
+    return Derived(field_name, lambda cents, owner: None if cents is None else _money(cents, owner))

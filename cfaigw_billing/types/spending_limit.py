@@ -1,0 +1,59 @@
+"""The spending limit of an account."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import field, frozen
+
+from ._base import AccountParams, Response
+from ._validators import cents, one_of
+from .money import optional_money
+
+
+@frozen(kw_only=True)
+class SpendingLimitGetParams(AccountParams["SpendingLimitGetResponse"]):
+    """The parameters of `billing.spending_limit.get`."""
+
+
+@frozen(kw_only=True)
+class Config(Response):
+    """A spending limit; all fields are `None` where none is set."""
+
+    amount: float | None = None
+    """The most that may be spent within `duration`, in cents."""
+    amount_money = optional_money("amount")
+    """`amount` as exact US dollars."""
+    duration: Literal["daily", "weekly", "monthly"] | str | None = None
+    """The length of a period; a new value comes through as its string."""
+    strategy: Literal["fixed", "sliding"] | str | None = None
+    """Whether periods start at fixed times or slide; a new value comes through as its string."""
+
+
+@frozen(kw_only=True)
+class SpendingLimitGetResponse(Response):
+    """The spending limit of an account."""
+
+    enabled: bool
+    """Whether it is in force."""
+    config: Config
+    """What it is."""
+
+
+@frozen(kw_only=True)
+class SpendingLimitCreateParams(AccountParams[object]):
+    """The parameters of `billing.spending_limit.create`, which the service has retired."""
+
+    amount: int = field(validator=cents(100))
+    """The most that may be spent within `duration`, in whole cents; at least 100 ($1.00)."""
+    duration: Literal["daily", "weekly", "monthly"] = field(
+        validator=one_of("daily", "weekly", "monthly")
+    )
+    """The length of a period."""
+    strategy: Literal["fixed", "sliding"] = field(validator=one_of("fixed", "sliding"))
+    """Whether periods start at fixed times or slide."""
+
+
+@frozen(kw_only=True)
+class SpendingLimitDeleteParams(AccountParams[object]):
+    """The parameters of `billing.spending_limit.delete`."""

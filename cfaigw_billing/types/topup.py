@@ -1,0 +1,235 @@
+"""Top-ups: charging a card for credit, by hand and automatically."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
+
+from attrs import field, frozen
+
+from .._secret import Secret
+from ._base import AccountParams, Response
+from ._validators import (
+    cents,
+    each_of_type,
+    identifier,
+    of_type,
+    one_of,
+    required_identifier,
+)
+from .balance import TopupConfig
+from .money import money
+
+
+@frozen(kw_only=True)
+class TopupCreateParams(AccountParams["TopupCreateResponse"]):
+    """The parameters of `billing.topup.create`, which charges a card."""
+
+    amount: int = field(validator=cents(1000))
+    """What to charge, in whole cents; at least 1000 ($10.00)."""
+    payment_method_id: str | None = field(default=None, validator=identifier)
+    """The card to charge, `pm_…`; `None`: the default card."""
+
+
+@frozen(kw_only=True)
+class TopupCreateResponse(Response):
+    """A top-up that has been started. Its money arrives when its status is `completed`."""
+
+    client_secret: Secret | None = None
+    """Not `None`: the payer must still confirm (3-D Secure), in a page that gets this secret.
+
+    A `str` whose repr is masked and which does not survive pickling.
+    """
+    onboarding: bool
+    """Whether the user was already onboarded, in the service's words."""
+    payment_intent_id: str
+    """What to ask `topup.status` about: the top-up's invoice, `in_…`."""
+    brand: str | None = None
+    """The card's brand, such as `visa`."""
+    last4: str | None = None
+    """The last four digits of the card's number."""
+
+
+@frozen(kw_only=True)
+class TopupStatusParams(AccountParams["TopupStatusResponse"]):
+    """The parameters of `billing.topup.status`."""
+
+    payment_intent_id: str = field(validator=required_identifier)
+    """The `payment_intent_id` that `topup.create` answered."""
+
+
+@frozen(kw_only=True)
+class TopupStatusResponse(Response):
+    """Where a top-up stands."""
+
+    payment_intent_id: str
+    """The top-up."""
+    status: Literal["completed", "pending"] | str
+    """`completed` once the credit has arrived; a new status comes through as its string."""
+
+
+@frozen(kw_only=True)
+class TopupLimitsParams(AccountParams["TopupLimitsResponse"]):
+    """The parameters of `billing.topup.limits`."""
+
+
+@frozen(kw_only=True)
+class TopupLimitsResponse(Response):
+    """The smallest and the largest top-up that the service takes."""
+
+    min_cents: float
+    """The smallest top-up, in cents."""
+    min_money = money("min_cents")
+    """`min_cents` as exact money in `currency`."""
+    max_cents: float
+    """The largest top-up, in cents."""
+    max_money = money("max_cents")
+    """`max_cents` as exact money in `currency`."""
+    currency: str
+    """The ISO 4217 code as the service writes it, such as `usd`."""
+
+
+PaymentMethodType = Literal[
+    "PAYPAL",
+    "CREDIT_CARD",
+    "APPLE_PAY",
+    "GOOGLE_PAY",
+    "ACH_DIRECT_DEBIT",
+    "SEPA_DEBIT",
+    "CASHAPP",
+    "LINK",
+    "CRYPTO",
+]
+
+
+@frozen(kw_only=True)
+class EligibilityPaymentMethod:
+    """A payment method of the account, as `topup.eligibility` wants to hear of it."""
+
+    default: bool | None = field(default=None, validator=of_type(bool))
+    """Whether it is the account's default."""
+    last_four: str | None = field(default=None, validator=of_type(str))
+    """The last four digits of the card's number."""
+    type: PaymentMethodType | None = field(
+        default=None, validator=one_of(*get_args(PaymentMethodType))
+    )
+    """What kind it is."""
+
+
+def _payment_methods(
+    value: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None,
+) -> tuple[EligibilityPaymentMethod, ...] | None:
+    if value is None:
+        return None
+    return tuple(
+        EligibilityPaymentMethod(**item) if isinstance(item, Mapping) else item for item in value
+    )
+
+
+@frozen(kw_only=True)
+class TopupEligibilityParams(AccountParams["TopupEligibilityResponse"]):
+    """The parameters of `billing.topup.eligibility`."""
+
+    payment_methods: tuple[EligibilityPaymentMethod, ...] | None = field(
+        default=None,
+        converter=_payment_methods,
+        validator=each_of_type(EligibilityPaymentMethod, at_most=100),
+    )
+    """The account's payment methods, at most 100: values, or mappings with the same keys."""
+
+
+@frozen(kw_only=True)
+class DisplayPaymentMethod(Response):
+    """The card to show to the payer."""
+
+    brand: str | None = None
+    """The card's brand, such as `visa`."""
+    last4: str
+    """The last four digits of the card's number."""
+
+
+EligibilityReason = Literal[
+    "ELIGIBLE",
+    "NO_ACCOUNT_PAYMENT_METHOD",
+    "UNSUPPORTED_ACCOUNT_PAYMENT_METHOD",
+    "ACCOUNT_PAYMENT_METHOD_NOT_DEFAULT",
+    "ACCOUNT_PAYMENT_METHOD_NOT_LINKED_TO_AIG",
+    "CONTRACT_BILLING_NOT_SELF_SERVE",
+    "AIG_CUSTOMER_RESOLUTION_FAILED",
+    "PENDING_3DS_AUTHENTICATION",
+    "PAYMENT_AUTHENTICATION_FAILED",
+]
+RecommendedAction = Literal[
+    "NONE",
+    "ADD_SUPPORTED_PAYMENT_METHOD",
+    "USE_EXISTING_CARD",
+    "SET_CARD_AS_DEFAULT",
+    "CONTACT_SUPPORT",
+    "RESUME_AUTHENTICATION",
+    "RETRY",
+]
+AccountPaymentMethodState = Literal["NONE", "UNSUPPORTED_ONLY", "SUPPORTED_PRESENT", "UNKNOWN"]
+
+
+@frozen(kw_only=True)
+class TopupEligibilityResponse(Response):
+    """Whether the account can top up, and what to do where it cannot.
+
+    A value that is new to this version comes through as its string.
+    """
+
+    eligible: bool
+    """Whether a top-up would be accepted."""
+    reason: EligibilityReason | str
+    """Why, or why not."""
+    recoverable: bool
+    """Whether the account can do something about it."""
+    recommended_action: RecommendedAction | str
+    """What to do."""
+    account_payment_method_state: AccountPaymentMethodState | str
+    """What payment methods the account has."""
+    aig_customer_state: Literal["RESOLVED", "RESOLUTION_FAILED"] | str
+    """Whether AI Gateway knows the account as a customer."""
+    aig_default_payment_method_state: Literal["PRESENT", "MISSING"] | str
+    """Whether AI Gateway has a default card."""
+    display_payment_method: DisplayPaymentMethod | None = None
+    """The card to show to the payer."""
+
+
+@frozen(kw_only=True)
+class ConfigGetParams(AccountParams["ConfigGetResponse"]):
+    """The parameters of `billing.topup.config.get`."""
+
+
+@frozen(kw_only=True)
+class ConfigGetResponse(TopupConfig):
+    """The automatic top-up of an account: the fields of `TopupConfig`."""
+
+
+@frozen(kw_only=True)
+class ConfigCreateParams(AccountParams["ConfigCreateResponse"]):
+    """The parameters of `billing.topup.config.create`."""
+
+    amount: int = field(validator=cents(1000))
+    """What to charge each time, in whole cents; at least 1000 ($10.00)."""
+    threshold: int = field(validator=cents(500))
+    """Charge when the balance falls below this, in whole cents; at least 500 ($5.00)."""
+
+
+@frozen(kw_only=True)
+class ConfigCreateResponse(Response):
+    """The automatic top-up as stored."""
+
+    amount: float
+    """What is charged, in cents."""
+    amount_money = money("amount")
+    """`amount` as exact US dollars."""
+    threshold: float
+    """The balance below which it charges, in cents."""
+    threshold_money = money("threshold")
+    """`threshold` as exact US dollars."""
+
+
+@frozen(kw_only=True)
+class ConfigDeleteParams(AccountParams[object]):
+    """The parameters of `billing.topup.config.delete`."""
