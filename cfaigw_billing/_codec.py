@@ -1,0 +1,202 @@
+"""Values to JSON and back, and nothing but what the types say.
+
+Left to itself, cattrs turns `"12"` into 12.0, `"false"` into True and None into "None". The hooks
+below take a value only if it has the JSON type that the field declares. Two converters share them:
+a fast one that stops at the first fault, and one that is used only after the fast one has failed,
+to say where the fault is.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from math import isfinite
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
+
+import attrs
+from cattrs import (
+    AttributeValidationNote,
+    BaseConverter,
+    BaseValidationError,
+    Converter,
+    IterableValidationNote,
+)
+from cattrs.cols import homogenous_tuple_structure_factory
+from cattrs.gen import make_dict_structure_fn, override
+
+from ._secret import Secret
+from .types._base import Params, Response
+
+T = TypeVar("T")
+Hook = Callable[[Any, Any], Any]
+
+WIRE_NAMES = {"disabled_reason": "disabledReason", "last_failed_at": "lastFailedAt"}
+"""The fields whose name on the wire is not the one in Python."""
+
+_JSON_NAMES: dict[type, str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+
+class DecodeError(ValueError):
+    """What was answered is not what the type says; the message begins with the path."""
+
+
+def decode(value: object, cls: type[T], path: str) -> T:
+    """Make a `cls` of decoded JSON, or raise `DecodeError` with the path to every fault."""
+    try:
+        return _fast.structure(value, cls)
+    except Exception:  # cattrs and the hooks raise what they like; the second pass explains it
+        try:
+            return _thorough.structure(value, cls)
+        except Exception as error:
+            raise DecodeError("; ".join(_faults(error, path))) from None
+
+
+def encode(params: Params[Any]) -> dict[str, Any]:
+    """The parameters that are to be sent: those that are not at their default."""
+    encoded: dict[str, Any] = _fast.unstructure(params)
+    return encoded
+
+
+def _number(value: Any, _: object) -> float:
+    if type(value) is float and isfinite(value):
+        return value
+    if type(value) is int:
+        return float(value)
+    raise _mismatch("a finite number", value)
+
+
+def _integer(value: Any, _: object) -> int:
+    if type(value) is int or (type(value) is float and value.is_integer()):
+        return int(value)
+    raise _mismatch("a whole number", value)
+
+
+def _string(value: Any, _: object) -> str:
+    if type(value) is str:
+        return value
+    raise _mismatch("a string", value)
+
+
+def _boolean(value: Any, _: object) -> bool:
+    if type(value) is bool:
+        return value
+    raise _mismatch("a boolean", value)
+
+
+def _secret(value: Any, _: object) -> Secret:
+    return Secret(_string(value, _))
+
+
+def _moment(value: Any, _: object) -> datetime:
+    return datetime.fromisoformat(_string(value, _))
+
+
+def _mismatch(expected: str, value: object) -> TypeError:
+    if type(value) is float:
+        return TypeError(f"expected {expected}, got {value}")
+    return TypeError(f"expected {expected}, got {_JSON_NAMES.get(type(value), 'something else')}")
+
+
+def _is_open_enumeration(cls: Any) -> bool:
+    """`Literal[...] | str`, with or without `None`: the known values and whatever comes next."""
+    return get_origin(cls) in (Union, types.UnionType) and str in get_args(cls)
+
+
+def _open_enumeration(cls: Any, _: BaseConverter) -> Hook:
+    nullable = type(None) in get_args(cls)
+    return lambda value, _: None if value is None and nullable else _string(value, _)
+
+
+def _is_array(cls: Any) -> bool:
+    return get_origin(cls) is tuple
+
+
+def _array(cls: Any, converter: BaseConverter) -> Hook:
+    structure = homogenous_tuple_structure_factory(cls, converter)
+
+    def hook(value: Any, _: object) -> Any:
+        if type(value) is not list:
+            raise _mismatch("an array", value)
+        return structure(value, cls)
+
+    return hook
+
+
+def _is_response(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Response)
+
+
+def _response(cls: Any, converter: BaseConverter) -> Hook:
+    """cattrs' generated code for the fields, and whatever else came kept in `extra`."""
+    fields = [field for field in attrs.fields(cls) if field.name != "extra"]
+    names = {WIRE_NAMES.get(field.name, field.name) for field in fields}
+    required = sum(field.default is attrs.NOTHING for field in fields)
+    renames: dict[str, Any] = {
+        field.name: override(rename=WIRE_NAMES[field.name])
+        for field in fields
+        if field.name in WIRE_NAMES
+    }
+    structure = make_dict_structure_fn(cls, converter, extra=override(omit=True), **renames)
+
+    def hook(value: Any, _: object) -> Any:
+        if type(value) is not dict:
+            raise _mismatch("an object", value)
+        given = cast("dict[str, Any]", value)
+        result = structure(given, cls)
+        # The required ones are there, so a value with no more entries has nothing unknown.
+        if len(given) > required and not given.keys() <= names:
+            unknown = {name: given[name] for name in given if name not in names}
+            return attrs.evolve(result, extra=unknown)
+        return result
+
+    return hook
+
+
+def _faults(error: BaseException, path: str) -> Iterator[str]:
+    """One line for each fault in what cattrs raised, with the path by the names on the wire."""
+    if not isinstance(error, BaseValidationError):
+        reason = "missing" if isinstance(error, KeyError) else str(error)
+        yield f"{path}: {reason}"
+        return
+    for fault in error.exceptions:
+        yield from _faults(fault, path + _step(fault))
+
+
+def _step(fault: BaseException) -> str:
+    for note in getattr(fault, "__notes__", ()):
+        if isinstance(note, AttributeValidationNote):
+            return f".{WIRE_NAMES.get(note.name, note.name)}"
+        if isinstance(note, IterableValidationNote):
+            return f"[{note.index}]"
+    return ""
+
+
+def _converter(*, detailed_validation: bool) -> Converter:
+    converter = Converter(detailed_validation=detailed_validation, omit_if_default=True)
+    for cls, hook in {
+        float: _number,
+        int: _integer,
+        str: _string,
+        bool: _boolean,
+        Secret: _secret,
+        datetime: _moment,
+    }.items():
+        converter.register_structure_hook(cls, hook)
+    converter.register_structure_hook_func(lambda cls: cls is object, lambda value, _: value)
+    converter.register_structure_hook_factory(_is_open_enumeration, _open_enumeration)
+    converter.register_structure_hook_factory(_is_array, _array)
+    converter.register_structure_hook_factory(_is_response, _response)
+    return converter
+
+
+_fast = _converter(detailed_validation=False)
+_thorough = _converter(detailed_validation=True)
