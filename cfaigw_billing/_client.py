@@ -1,0 +1,120 @@
+"""The async client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Self, TypeVar, Unpack
+
+import aiohttp
+
+from ._config import (
+    DEFAULT_MAX_RETRIES,
+    DEFAULT_MAX_RETRY_WAIT,
+    DEFAULT_TIMEOUT,
+    Config,
+    Credentials,
+    RequestOptions,
+    Timeout,
+)
+from ._executor import Executor
+from ._resources import AsyncAccountsResource, AsyncAIGatewayResource
+from ._transport import Transport
+from .types import Params
+
+T = TypeVar("T")
+
+
+class AsyncCloudflare:
+    """A client of the AI Gateway billing API.
+
+    One client serves a whole program. Share it between tasks or threads, and close it at the end,
+    or use it in a `with` block (`async with` for the async one).
+
+    Args:
+        api_token: An API token; else the environment's CLOUDFLARE_API_TOKEN.
+        api_email: With `api_key`, the older way to authenticate; else CLOUDFLARE_EMAIL.
+        api_key: The global API key; else CLOUDFLARE_API_KEY.
+        user_service_key: A service key; else CLOUDFLARE_API_USER_SERVICE_KEY.
+        account_id: The account of every call that names none; else CLOUDFLARE_ACCOUNT_ID.
+        base_url: Where the API is; else CLOUDFLARE_BASE_URL, else Cloudflare's.
+        timeout: Seconds for one attempt, answer included; an `aiohttp.ClientTimeout`; or `None`.
+        total_timeout: Seconds for a whole call, repeats and waits included; `None`: no limit.
+        max_retries: How often a failed call is repeated, where a repeat is safe. Charges never are.
+        max_retry_wait: The longest wait, in seconds, that the service may ask for before a
+            repeat; a call that would have to wait longer fails at once.
+        max_charge: The largest top-up, in cents: a larger one is refused before anything is sent.
+            0 makes a client that cannot charge at all.
+        default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
+        default_query: Query parameters of every request.
+        http_client: Your own `aiohttp.ClientSession`, which the client uses and never closes.
+
+    An empty string counts as not given. Credentials given here beat those of the environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_token: str | None = None,
+        api_email: str | None = None,
+        api_key: str | None = None,
+        user_service_key: str | None = None,
+        account_id: str | None = None,
+        base_url: str | None = None,
+        timeout: Timeout = DEFAULT_TIMEOUT,
+        total_timeout: float | None = None,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        max_retry_wait: float = DEFAULT_MAX_RETRY_WAIT,
+        max_charge: int | None = None,
+        default_headers: Mapping[str, str | None] | None = None,
+        default_query: Mapping[str, object] | None = None,
+        http_client: aiohttp.ClientSession | None = None,
+    ) -> None:
+        config = Config(
+            credentials=Credentials.resolve(api_token, api_email, api_key, user_service_key),
+            account_id=account_id,
+            base_url=base_url,
+            timeout=timeout,
+            total_timeout=total_timeout,
+            max_retries=max_retries,
+            max_retry_wait=max_retry_wait,
+            max_charge=max_charge,
+            default_headers=default_headers,
+            default_query=default_query,
+        )
+        self._transport = Transport(config.base_url, http_client)
+        self._executor = Executor(config, self._transport)
+
+    @cached_property
+    def accounts(self) -> AsyncAccountsResource:
+        """The accounts that the credentials can see."""
+        return AsyncAccountsResource(self)
+
+    @cached_property
+    def ai_gateway(self) -> AsyncAIGatewayResource:
+        """AI Gateway."""
+        return AsyncAIGatewayResource(self)
+
+    async def send(self, params: Params[T], **options: Unpack[RequestOptions]) -> T:
+        """Run the call that `params` are the parameters of; what the methods do.
+
+        Args:
+            params: Such as `BillingCreditBalanceParams(account_id="…")`; their class decides
+                which call it is and what it answers.
+            **options: `extra_headers`, `extra_query`, `extra_body`, and `timeout` in seconds.
+
+        Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
+            `APIConnectionError`, `APIResponseValidationError`.
+        """
+        response = await self._executor.execute(params, options)
+        return response.parse()
+
+    async def close(self) -> None:
+        """Close the connections. A second close does nothing; a call after it is an error."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()

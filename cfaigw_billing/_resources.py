@@ -1,0 +1,421 @@
+"""The methods of the async client. Each is one call into `send`; the work is done below.
+
+The sync methods in `_sync.py` are generated from this module: after a change here, run
+`python -m cfaigw_billing._codegen`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+from ._compat import deprecated
+from ._config import RequestOptions
+from ._paging import AsyncAccountPaginator
+from .types import (
+    AccountListParams,
+    BillingCreditBalanceParams,
+    BillingCreditBalanceResponse,
+    BillingInvoiceHistoryParams,
+    BillingInvoiceHistoryResponse,
+    BillingInvoicePreviewParams,
+    BillingInvoicePreviewResponse,
+    BillingUsageHistoryParams,
+    BillingUsageHistoryResponse,
+    ConfigCreateParams,
+    ConfigCreateResponse,
+    ConfigDeleteParams,
+    ConfigGetParams,
+    ConfigGetResponse,
+    EligibilityPaymentMethod,
+    SpendingLimitCreateParams,
+    SpendingLimitDeleteParams,
+    SpendingLimitGetParams,
+    SpendingLimitGetResponse,
+    TopupCreateParams,
+    TopupCreateResponse,
+    TopupEligibilityParams,
+    TopupEligibilityResponse,
+    TopupLimitsParams,
+    TopupLimitsResponse,
+    TopupStatusParams,
+    TopupStatusResponse,
+)
+
+if TYPE_CHECKING:
+    from ._client import AsyncCloudflare
+
+
+class AsyncResource:
+    """A group of methods."""
+
+    def __init__(self, client: AsyncCloudflare) -> None:
+        self._client = client
+
+
+class AsyncAccountsResource(AsyncResource):
+    """The accounts that the credentials can see."""
+
+    def list(
+        self,
+        *,
+        name: str | None = None,
+        page: int | None = None,
+        per_page: int = 50,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncAccountPaginator:
+        """Every account that the credentials can see, fetched a page at a time.
+
+        Args:
+            name: Only accounts of this name.
+            page: The page to begin with, from 1.
+            per_page: Accounts a page, from 1 to 50.
+
+        Permission: Account Settings Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/accounts/methods/list
+        """
+        return AsyncAccountPaginator(
+            self._client,
+            AccountListParams(name=name, page=page, per_page=per_page),
+            options,
+        )
+
+
+class AsyncConfigResource(AsyncResource):
+    """The automatic top-up: charge a card when the balance falls below a threshold."""
+
+    async def get(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> ConfigGetResponse:
+        """The automatic top-up as it is set up; zeros or `None` where it never was.
+
+        Amounts are in cents.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
+        """
+        return await self._client.send(ConfigGetParams(account_id=account_id), **options)
+
+    async def create(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        threshold: int,
+        **options: Unpack[RequestOptions],
+    ) -> ConfigCreateResponse:
+        """Set the automatic top-up: from now on the service charges the card by itself.
+
+        Args:
+            amount: What to charge each time, in whole cents; at least 1000 ($10.00).
+            threshold: Charge when the balance falls below this, in cents; at least 500 ($5.00).
+
+        Permission: AI Gateway Write; the service may answer 403 to every API token.
+        A repeat stores the same again.
+        Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
+            `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/create
+        """
+        return await self._client.send(
+            ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
+            **options,
+        )
+
+    async def delete(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> object:
+        """Switch the automatic top-up off; answers the bare result, an empty mapping.
+
+        Permission: AI Gateway Write; the service may answer 403 to every API token.
+        A repeat changes nothing more.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/delete
+        """
+        return await self._client.send(ConfigDeleteParams(account_id=account_id), **options)
+
+
+class AsyncTopupResource(AsyncResource):
+    """Top-ups: charging a card for credit."""
+
+    @cached_property
+    def config(self) -> AsyncConfigResource:
+        """The automatic top-up."""
+        return AsyncConfigResource(self._client)
+
+    async def create(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        payment_method_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> TopupCreateResponse:
+        """Charge a card for credit. The credit arrives when `status` says `completed`.
+
+        Args:
+            amount: What to charge, in whole cents; at least 1000 ($10.00).
+            payment_method_id: The card, `pm_…`; `None`: the account's default card.
+
+        Permission: AI Gateway Write. A repeat charges the card again, so the SDK sends this once
+        and never repeats it, whatever `max_retries` says.
+        Raises: `PaymentRequiredError` (declined, nothing charged) and other `APIStatusError`,
+            `APIConnectionError` (look at the invoices before you try again),
+            `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/create
+        """
+        return await self._client.send(
+            TopupCreateParams(
+                account_id=account_id, amount=amount, payment_method_id=payment_method_id
+            ),
+            **options,
+        )
+
+    async def status(
+        self,
+        *,
+        account_id: str | None = None,
+        payment_intent_id: str,
+        **options: Unpack[RequestOptions],
+    ) -> TopupStatusResponse:
+        """Whether the credit of a top-up has arrived: `pending` or `completed`.
+
+        Args:
+            payment_intent_id: What `create` answered, `in_…`.
+
+        Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/status
+        """
+        return await self._client.send(
+            TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
+            **options,
+        )
+
+    async def limits(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> TopupLimitsResponse:
+        """The smallest and the largest top-up that the service takes, in cents.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
+        """
+        return await self._client.send(TopupLimitsParams(account_id=account_id), **options)
+
+    async def eligibility(
+        self,
+        *,
+        account_id: str | None = None,
+        payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> TopupEligibilityResponse:
+        """Whether the account can top up, and what to do where it cannot.
+
+        Args:
+            payment_methods: The account's payment methods, at most 100: values, or mappings with
+                the keys `default`, `last_four` and `type`.
+
+        Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/eligibility
+        """
+        return await self._client.send(
+            TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
+            **options,
+        )
+
+
+class AsyncSpendingLimitResource(AsyncResource):
+    """The spending limit of an account."""
+
+    async def get(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> SpendingLimitGetResponse:
+        """The spending limit; its amount is in cents.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
+        """
+        return await self._client.send(SpendingLimitGetParams(account_id=account_id), **options)
+
+    @deprecated(
+        "the service has retired `spending_limit.create` and answers 403; "
+        "use AI Gateway spend limits instead"
+    )
+    async def create(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        duration: Literal["daily", "weekly", "monthly"],
+        strategy: Literal["fixed", "sliding"],
+        **options: Unpack[RequestOptions],
+    ) -> object:
+        """Set the spending limit: retired, the service now answers 403.
+
+        Args:
+            amount: The most that may be spent within `duration`, in whole cents; at least 100.
+            duration: The length of a period.
+            strategy: Whether periods start at fixed times or slide.
+
+        Permission: AI Gateway Write. A repeat stores the same again.
+        Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
+            `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/create
+        """
+        return await self._client.send(
+            SpendingLimitCreateParams(
+                account_id=account_id, amount=amount, duration=duration, strategy=strategy
+            ),
+            **options,
+        )
+
+    async def delete(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> object:
+        """Remove the spending limit; answers the bare result, an empty mapping.
+
+        Permission: AI Gateway Write. A repeat changes nothing more; removing a limit that is not
+        there succeeds.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/delete
+        """
+        return await self._client.send(SpendingLimitDeleteParams(account_id=account_id), **options)
+
+
+class AsyncBillingResource(AsyncResource):
+    """Credit balance, usage and invoices."""
+
+    @cached_property
+    def topup(self) -> AsyncTopupResource:
+        """Top-ups."""
+        return AsyncTopupResource(self._client)
+
+    @cached_property
+    def spending_limit(self) -> AsyncSpendingLimitResource:
+        """The spending limit."""
+        return AsyncSpendingLimitResource(self._client)
+
+    async def credit_balance(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingCreditBalanceResponse:
+        """The prepaid credit that is left, the card on file and the automatic top-up.
+
+        `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
+        """
+        return await self._client.send(BillingCreditBalanceParams(account_id=account_id), **options)
+
+    async def usage_history(
+        self,
+        *,
+        account_id: str | None = None,
+        value_grouping_window: Literal["day", "hour"],
+        start_time: datetime | float | None = None,
+        end_time: datetime | float | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingUsageHistoryResponse:
+        """What was used, a row a day or hour, in cents; no rows where nothing was billable.
+
+        Args:
+            value_grouping_window: The length of one row.
+            start_time: The first moment: an aware `datetime` or Unix milliseconds.
+            end_time: The moment after the last, alike. Without bounds: the whole history.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/usage_history
+        """
+        return await self._client.send(
+            BillingUsageHistoryParams(
+                account_id=account_id,
+                value_grouping_window=value_grouping_window,
+                start_time=start_time,
+                end_time=end_time,
+            ),
+            **options,
+        )
+
+    async def invoice_history(
+        self,
+        *,
+        account_id: str | None = None,
+        type: Literal["auto", "manual", "all"] | None = None,
+        page: int | None = None,
+        per_page: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingInvoiceHistoryResponse:
+        """One page of past invoices; amounts in cents, times in Unix seconds.
+
+        Args:
+            type: Of automatic top-ups, of manual ones, or all (what `None` means too).
+            page: The page, from 1.
+            per_page: Invoices a page.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
+        (`page` and `per_page` are seen to work and not described there).
+        """
+        return await self._client.send(
+            BillingInvoiceHistoryParams(
+                account_id=account_id, type=type, page=page, per_page=per_page
+            ),
+            **options,
+        )
+
+    async def invoice_preview(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingInvoicePreviewResponse:
+        """The invoice that is building up; amounts in cents, times in Unix seconds.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview
+        """
+        return await self._client.send(
+            BillingInvoicePreviewParams(account_id=account_id),
+            **options,
+        )
+
+
+class AsyncAIGatewayResource(AsyncResource):
+    """AI Gateway; of its API this package covers billing."""
+
+    @cached_property
+    def billing(self) -> AsyncBillingResource:
+        """Credit balance, usage, invoices, top-ups and the spending limit."""
+        return AsyncBillingResource(self._client)
