@@ -1,0 +1,504 @@
+"""The sync client: the calls of the async one, without `await`.
+
+@generated from _resources.py and _client.py by `python -m cfaigw_billing._codegen`; do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal, Unpack
+
+from ._client import AsyncCloudflare, T
+from ._compat import deprecated
+from ._config import (
+    DEFAULT_MAX_RETRIES,
+    DEFAULT_MAX_RETRY_WAIT,
+    DEFAULT_TIMEOUT,
+    RequestOptions,
+    Timeout,
+)
+from ._paging import AccountPaginator
+from ._sync_base import SyncClient, SyncResource
+from .types import (
+    AccountListParams,
+    BillingCreditBalanceParams,
+    BillingCreditBalanceResponse,
+    BillingInvoiceHistoryParams,
+    BillingInvoiceHistoryResponse,
+    BillingInvoicePreviewParams,
+    BillingInvoicePreviewResponse,
+    BillingUsageHistoryParams,
+    BillingUsageHistoryResponse,
+    ConfigCreateParams,
+    ConfigCreateResponse,
+    ConfigDeleteParams,
+    ConfigGetParams,
+    ConfigGetResponse,
+    EligibilityPaymentMethod,
+    Params,
+    SpendingLimitCreateParams,
+    SpendingLimitDeleteParams,
+    SpendingLimitGetParams,
+    SpendingLimitGetResponse,
+    TopupCreateParams,
+    TopupCreateResponse,
+    TopupEligibilityParams,
+    TopupEligibilityResponse,
+    TopupLimitsParams,
+    TopupLimitsResponse,
+    TopupStatusParams,
+    TopupStatusResponse,
+)
+
+
+class AccountsResource(SyncResource):
+    """The accounts that the credentials can see."""
+
+    def list(
+        self,
+        *,
+        name: str | None = None,
+        page: int | None = None,
+        per_page: int = 50,
+        **options: Unpack[RequestOptions],
+    ) -> AccountPaginator:
+        """Every account that the credentials can see, fetched a page at a time.
+
+        Args:
+            name: Only accounts of this name.
+            page: The page to begin with, from 1.
+            per_page: Accounts a page, from 1 to 50.
+
+        Permission: Account Settings Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/accounts/methods/list
+        """
+        return AccountPaginator(
+            self._client,
+            AccountListParams(name=name, page=page, per_page=per_page),
+            options,
+        )
+
+
+class ConfigResource(SyncResource):
+    """The automatic top-up: charge a card when the balance falls below a threshold."""
+
+    def get(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> ConfigGetResponse:
+        """The automatic top-up as it is set up; zeros or `None` where it never was.
+
+        Amounts are in cents.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
+        """
+        return self._client.send(ConfigGetParams(account_id=account_id), **options)
+
+    def create(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        threshold: int,
+        **options: Unpack[RequestOptions],
+    ) -> ConfigCreateResponse:
+        """Set the automatic top-up: from now on the service charges the card by itself.
+
+        Args:
+            amount: What to charge each time, in whole cents; at least 1000 ($10.00).
+            threshold: Charge when the balance falls below this, in cents; at least 500 ($5.00).
+
+        Permission: AI Gateway Write; the service may answer 403 to every API token.
+        A repeat stores the same again.
+        Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
+            `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/create
+        """
+        return self._client.send(
+            ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
+            **options,
+        )
+
+    def delete(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> object:
+        """Switch the automatic top-up off; answers the bare result, an empty mapping.
+
+        Permission: AI Gateway Write; the service may answer 403 to every API token.
+        A repeat changes nothing more.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/delete
+        """
+        return self._client.send(ConfigDeleteParams(account_id=account_id), **options)
+
+
+class TopupResource(SyncResource):
+    """Top-ups: charging a card for credit."""
+
+    @cached_property
+    def config(self) -> ConfigResource:
+        """The automatic top-up."""
+        return ConfigResource(self._client)
+
+    def create(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        payment_method_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> TopupCreateResponse:
+        """Charge a card for credit. The credit arrives when `status` says `completed`.
+
+        Args:
+            amount: What to charge, in whole cents; at least 1000 ($10.00).
+            payment_method_id: The card, `pm_…`; `None`: the account's default card.
+
+        Permission: AI Gateway Write. A repeat charges the card again, so the SDK sends this once
+        and never repeats it, whatever `max_retries` says.
+        Raises: `PaymentRequiredError` (declined, nothing charged) and other `APIStatusError`,
+            `APIConnectionError` (look at the invoices before you try again),
+            `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/create
+        """
+        return self._client.send(
+            TopupCreateParams(
+                account_id=account_id, amount=amount, payment_method_id=payment_method_id
+            ),
+            **options,
+        )
+
+    def status(
+        self,
+        *,
+        account_id: str | None = None,
+        payment_intent_id: str,
+        **options: Unpack[RequestOptions],
+    ) -> TopupStatusResponse:
+        """Whether the credit of a top-up has arrived: `pending` or `completed`.
+
+        Args:
+            payment_intent_id: What `create` answered, `in_…`.
+
+        Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/status
+        """
+        return self._client.send(
+            TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
+            **options,
+        )
+
+    def limits(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> TopupLimitsResponse:
+        """The smallest and the largest top-up that the service takes, in cents.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
+        """
+        return self._client.send(TopupLimitsParams(account_id=account_id), **options)
+
+    def eligibility(
+        self,
+        *,
+        account_id: str | None = None,
+        payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> TopupEligibilityResponse:
+        """Whether the account can top up, and what to do where it cannot.
+
+        Args:
+            payment_methods: The account's payment methods, at most 100: values, or mappings with
+                the keys `default`, `last_four` and `type`.
+
+        Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/eligibility
+        """
+        return self._client.send(
+            TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
+            **options,
+        )
+
+
+class SpendingLimitResource(SyncResource):
+    """The spending limit of an account."""
+
+    def get(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> SpendingLimitGetResponse:
+        """The spending limit; its amount is in cents.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
+        """
+        return self._client.send(SpendingLimitGetParams(account_id=account_id), **options)
+
+    @deprecated(
+        "the service has retired `spending_limit.create` and answers 403; "
+        "use AI Gateway spend limits instead"
+    )
+    def create(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        duration: Literal["daily", "weekly", "monthly"],
+        strategy: Literal["fixed", "sliding"],
+        **options: Unpack[RequestOptions],
+    ) -> object:
+        """Set the spending limit: retired, the service now answers 403.
+
+        Args:
+            amount: The most that may be spent within `duration`, in whole cents; at least 100.
+            duration: The length of a period.
+            strategy: Whether periods start at fixed times or slide.
+
+        Permission: AI Gateway Write. A repeat stores the same again.
+        Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
+            `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/create
+        """
+        return self._client.send(
+            SpendingLimitCreateParams(
+                account_id=account_id, amount=amount, duration=duration, strategy=strategy
+            ),
+            **options,
+        )
+
+    def delete(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> object:
+        """Remove the spending limit; answers the bare result, an empty mapping.
+
+        Permission: AI Gateway Write. A repeat changes nothing more; removing a limit that is not
+        there succeeds.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/delete
+        """
+        return self._client.send(SpendingLimitDeleteParams(account_id=account_id), **options)
+
+
+class BillingResource(SyncResource):
+    """Credit balance, usage and invoices."""
+
+    @cached_property
+    def topup(self) -> TopupResource:
+        """Top-ups."""
+        return TopupResource(self._client)
+
+    @cached_property
+    def spending_limit(self) -> SpendingLimitResource:
+        """The spending limit."""
+        return SpendingLimitResource(self._client)
+
+    def credit_balance(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingCreditBalanceResponse:
+        """The prepaid credit that is left, the card on file and the automatic top-up.
+
+        `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
+        """
+        return self._client.send(BillingCreditBalanceParams(account_id=account_id), **options)
+
+    def usage_history(
+        self,
+        *,
+        account_id: str | None = None,
+        value_grouping_window: Literal["day", "hour"],
+        start_time: datetime | float | None = None,
+        end_time: datetime | float | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingUsageHistoryResponse:
+        """What was used, a row a day or hour, in cents; no rows where nothing was billable.
+
+        Args:
+            value_grouping_window: The length of one row.
+            start_time: The first moment: an aware `datetime` or Unix milliseconds.
+            end_time: The moment after the last, alike. Without bounds: the whole history.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/usage_history
+        """
+        return self._client.send(
+            BillingUsageHistoryParams(
+                account_id=account_id,
+                value_grouping_window=value_grouping_window,
+                start_time=start_time,
+                end_time=end_time,
+            ),
+            **options,
+        )
+
+    def invoice_history(
+        self,
+        *,
+        account_id: str | None = None,
+        type: Literal["auto", "manual", "all"] | None = None,
+        page: int | None = None,
+        per_page: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingInvoiceHistoryResponse:
+        """One page of past invoices; amounts in cents, times in Unix seconds.
+
+        Args:
+            type: Of automatic top-ups, of manual ones, or all (what `None` means too).
+            page: The page, from 1.
+            per_page: Invoices a page.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
+        (`page` and `per_page` are seen to work and not described there).
+        """
+        return self._client.send(
+            BillingInvoiceHistoryParams(
+                account_id=account_id, type=type, page=page, per_page=per_page
+            ),
+            **options,
+        )
+
+    def invoice_preview(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingInvoicePreviewResponse:
+        """The invoice that is building up; amounts in cents, times in Unix seconds.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview
+        """
+        return self._client.send(
+            BillingInvoicePreviewParams(account_id=account_id),
+            **options,
+        )
+
+
+class AIGatewayResource(SyncResource):
+    """AI Gateway; of its API this package covers billing."""
+
+    @cached_property
+    def billing(self) -> BillingResource:
+        """Credit balance, usage, invoices, top-ups and the spending limit."""
+        return BillingResource(self._client)
+
+
+class Cloudflare(SyncClient):
+    """A client of the AI Gateway billing API.
+
+    One client serves a whole program. Share it between tasks or threads, and close it at the end,
+    or use it in a `with` block (`async with` for the async one).
+
+    Args:
+        api_token: An API token; else the environment's CLOUDFLARE_API_TOKEN.
+        api_email: With `api_key`, the older way to authenticate; else CLOUDFLARE_EMAIL.
+        api_key: The global API key; else CLOUDFLARE_API_KEY.
+        user_service_key: A service key; else CLOUDFLARE_API_USER_SERVICE_KEY.
+        account_id: The account of every call that names none; else CLOUDFLARE_ACCOUNT_ID.
+        base_url: Where the API is; else CLOUDFLARE_BASE_URL, else Cloudflare's.
+        timeout: Seconds for one attempt, answer included; an `aiohttp.ClientTimeout`; or `None`.
+        total_timeout: Seconds for a whole call, repeats and waits included; `None`: no limit.
+        max_retries: How often a failed call is repeated, where a repeat is safe. Charges never are.
+        max_retry_wait: The longest wait, in seconds, that the service may ask for before a
+            repeat; a call that would have to wait longer fails at once.
+        max_charge: The largest top-up, in cents: a larger one is refused before anything is sent.
+            0 makes a client that cannot charge at all.
+        default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
+        default_query: Query parameters of every request.
+
+    An empty string counts as not given. Credentials given here beat those of the environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_token: str | None = None,
+        api_email: str | None = None,
+        api_key: str | None = None,
+        user_service_key: str | None = None,
+        account_id: str | None = None,
+        base_url: str | None = None,
+        timeout: Timeout = DEFAULT_TIMEOUT,
+        total_timeout: float | None = None,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        max_retry_wait: float = DEFAULT_MAX_RETRY_WAIT,
+        max_charge: int | None = None,
+        default_headers: Mapping[str, str | None] | None = None,
+        default_query: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(
+            AsyncCloudflare(
+                api_token=api_token,
+                api_email=api_email,
+                api_key=api_key,
+                user_service_key=user_service_key,
+                account_id=account_id,
+                base_url=base_url,
+                timeout=timeout,
+                total_timeout=total_timeout,
+                max_retries=max_retries,
+                max_retry_wait=max_retry_wait,
+                max_charge=max_charge,
+                default_headers=default_headers,
+                default_query=default_query,
+            ),
+        )
+
+    @cached_property
+    def accounts(self) -> AccountsResource:
+        """The accounts that the credentials can see."""
+        return AccountsResource(self)
+
+    @cached_property
+    def ai_gateway(self) -> AIGatewayResource:
+        """AI Gateway."""
+        return AIGatewayResource(self)
+
+    def send(self, params: Params[T], **options: Unpack[RequestOptions]) -> T:
+        """Run the call that `params` are the parameters of; what the methods do.
+
+        Args:
+            params: Such as `BillingCreditBalanceParams(account_id="…")`; their class decides
+                which call it is and what it answers.
+            **options: `extra_headers`, `extra_query`, `extra_body`, and `timeout` in seconds.
+
+        Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
+            `APIConnectionError`, `APIResponseValidationError`.
+        """
+        return self.portal.call(lambda: self.async_client.send(params, **options))
