@@ -1,0 +1,333 @@
+"""The emulator as an HTTP server: authentication, recording, faults, lifetime."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+import attrs
+from aiohttp import web
+from yarl import URL
+
+from ._messages import (
+    BASE_PATH,
+    Fault,
+    Injection,
+    RecordedRequest,
+    envelope,
+    parameters,
+    refusal,
+)
+from ._operations import AccountList, Paging
+from ._routes import ROUTES, Route
+from ._state import CardProcessor, Charge, EmulatedAccount
+from ._validation import (
+    FORBIDDEN,
+    INVALID_AUTHORIZATION,
+    INVALID_HEADERS,
+    NO_ROUTE,
+    UNAUTHENTICATED,
+    Parameters,
+    RefusedError,
+)
+
+if TYPE_CHECKING:
+    from .._portal import Portal
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+VISA: Mapping[str, str] = {"brand": "visa", "last4": "4242"}
+SHUTDOWN_SECONDS = 0.2  # for how long a request that is still arriving may hold up the stop
+
+
+class _NoAnswerError(Exception):
+    """The connection is to be broken instead of answering."""
+
+
+def _new_processor(emulator: Emulator) -> CardProcessor:
+    return CardProcessor(emulator.topup_seconds)
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class Emulator:
+    """Cloudflare AI Gateway billing on the loopback interface.
+
+    Serves on the running event loop in an `async with` block, on a thread of its own in a `with`
+    block. It starts without accounts: see `add_account`.
+
+    Attributes:
+        api_token: The API token that the server accepts.
+        api_email: The email that it accepts together with `api_key`.
+        api_key: The global API key.
+        host: The address to serve on.
+        port: The port to serve on; 0 takes a free one.
+        topup_seconds: How long a top-up stays pending, on the emulator's clock.
+        ignores_page: Answer the first page of every list, whichever was asked for.
+        spending_limit_retired: Refuse to set a spending limit with 403, as the newest service does.
+        topup_config_dashboard_only: Refuse API tokens that set or delete the top-up configuration.
+        requests: Every request that arrived, in order.
+    """
+
+    api_token: str = "emulator-token"  # noqa: S105  # opens nothing
+    api_email: str = "emulator@example.com"
+    api_key: str = "emulator-key"
+    host: str = "127.0.0.1"
+    port: int = 0
+    topup_seconds: float = attrs.field(default=2.0, on_setattr=attrs.setters.frozen)
+    ignores_page: bool = False
+    spending_limit_retired: bool = False
+    topup_config_dashboard_only: bool = False
+    requests: list[RecordedRequest] = attrs.field(factory=list[RecordedRequest], init=False)
+    _accounts: dict[str, EmulatedAccount] = attrs.field(
+        factory=dict[str, EmulatedAccount], init=False
+    )
+    _processor: CardProcessor = attrs.field(
+        default=attrs.Factory(_new_processor, takes_self=True), init=False
+    )
+    _injections: list[Injection] = attrs.field(factory=list[Injection], init=False)
+    _rays: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
+    _runner: web.AppRunner | None = attrs.field(default=None, init=False)
+    _stopping: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _portal: Portal | None = attrs.field(default=None, init=False)
+
+    # What a test does with it.
+
+    @property
+    def base_url(self) -> str:
+        """What a client takes as its base URL while the emulator runs."""
+        if self._runner is None:
+            raise RuntimeError("The emulator is not running: use it in a `with` block.")
+        host, port = self._runner.addresses[0][:2]
+        return str(URL.build(scheme="http", host=host, port=port, path=BASE_PATH))
+
+    @property
+    def accounts(self) -> Mapping[str, EmulatedAccount]:
+        """The accounts by their id."""
+        return self._accounts
+
+    @property
+    def charges(self) -> list[Charge]:
+        """Every charge that a top-up made, in order."""
+        return self._processor.charges
+
+    def add_account(
+        self,
+        account_id: str,
+        *,
+        name: str | None = None,
+        balance: float = 0.0,
+        payment_method: Mapping[str, str] | None = VISA,
+        first_topup_success: bool = False,
+        declines: bool = False,
+        needs_confirmation: bool = False,
+    ) -> EmulatedAccount:
+        """Add an account; these and its other attributes may also be set afterwards.
+
+        Args:
+            account_id: The id, as it stands in the path of a request.
+            name: The name in the list of accounts.
+            balance: In cents; may be negative.
+            payment_method: The default card; None for an account as new as can be.
+            first_topup_success: Whether a manual top-up completed in the past.
+            declines: Whether the card is declined.
+            needs_confirmation: Whether top-ups wait for `EmulatedAccount.confirm`.
+        """
+        if account_id in self._accounts:
+            raise ValueError(f"there is an account {account_id!r} already")
+        account = EmulatedAccount(
+            processor=self._processor,
+            id=account_id,
+            name=name or f"Account {account_id}",
+            created_on=datetime.fromtimestamp(self._processor.now(), UTC).isoformat(),
+            balance=balance,
+            payment_method=None if payment_method is None else dict(payment_method),
+            first_topup_success=first_topup_success,
+            declines=declines,
+            needs_confirmation=needs_confirmation,
+        )
+        self._accounts[account_id] = account
+        return account
+
+    def inject(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = 1,
+        method: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        """Let the next requests meet `fault`; of several faults, the one injected first.
+
+        Args:
+            fault: What goes wrong.
+            times: For how many requests; None for all, until `clear_faults`.
+            method: Only for requests of this method.
+            path: Only for requests whose path ends so, such as "/topup".
+        """
+        self._injections.append(Injection(fault, times, method, path))
+
+    def clear_faults(self) -> None:
+        """Forget the faults that are left."""
+        self._injections.clear()
+
+    def advance(self, seconds: float) -> None:
+        """Move the emulator's clock ahead, so that a pending top-up completes."""
+        self._processor.advance(seconds)
+
+    def reset(self) -> None:
+        """Forget requests, charges and faults. The accounts stay as they are."""
+        self.requests.clear()
+        self.charges.clear()
+        self.clear_faults()
+
+    # Its lifetime.
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    def __enter__(self) -> Self:
+        from .._portal import Portal  # only blocking code needs a thread
+
+        portal = Portal()
+        try:
+            portal.call(self._start)
+        except BaseException:
+            portal.close()
+            raise
+        self._portal = portal
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._portal is not None:
+            try:
+                self._portal.call(self._stop)
+            finally:
+                self._portal.close()
+
+    async def _start(self) -> None:
+        if self._runner is not None:
+            raise RuntimeError("The emulator is running already.")
+        self._stopping = asyncio.Event()
+        self._runner = web.AppRunner(
+            self._app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+        )
+        try:
+            await self._runner.setup()
+            await web.TCPSite(self._runner, self.host, self.port).start()
+        except BaseException:
+            await self._stop()
+            raise
+
+    async def _stop(self) -> None:
+        runner, self._runner = self._runner, None
+        self._stopping.set()
+        if runner is not None:
+            await runner.cleanup()
+
+    def _app(self) -> web.Application:
+        app = web.Application(middlewares=[self._serve])
+        app.router.add_route("GET", f"{BASE_PATH}/accounts", self._list_accounts)
+        for route in ROUTES:
+            path = f"{BASE_PATH}/accounts/{{account_id}}/ai-gateway/billing{route.path}"
+            app.router.add_route(route.method, path, partial(self._perform, route))
+        return app
+
+    # How it answers: record the request, meet a fault, authenticate, perform the operation.
+
+    @web.middleware
+    async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        recorded = await RecordedRequest.receive(request)
+        self.requests.append(recorded)
+        try:
+            response = await self._answer(request, handler, self._next_fault(recorded))
+        except _NoAnswerError:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        response.headers.setdefault("CF-Ray", f"{next(self._rays):016x}-EMU")
+        return response
+
+    def _next_fault(self, request: RecordedRequest) -> Fault:
+        for injection in self._injections:
+            if injection.applies_to(request):
+                if injection.left is not None:
+                    injection.left -= 1
+                return injection.fault
+        return Fault()
+
+    async def _answer(
+        self, request: web.Request, handler: Handler, fault: Fault
+    ) -> web.StreamResponse:
+        carried_out = await self._carry_out(request, handler) if fault.after else None
+        if fault.delay:
+            await self._pause(fault.delay)
+        if fault.silence == "hang":
+            await self._pause(None)
+        if fault.silence == "close":
+            raise _NoAnswerError
+        response = fault.answer() or carried_out or await self._carry_out(request, handler)
+        response.headers.update(fault.headers)
+        return response
+
+    async def _pause(self, seconds: float | None) -> None:
+        """Wait; when the emulator stops meanwhile, break the connection."""
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+        raise _NoAnswerError
+
+    async def _carry_out(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            self._authenticate(request.headers)
+            return await handler(request)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+            message = (
+                f"Could not route to {request.path}, perhaps your object identifier is invalid?"
+            )
+            return refusal(RefusedError(404, NO_ROUTE, message))
+        except RefusedError as refused:
+            return refusal(refused)
+
+    def _authenticate(self, headers: Mapping[str, str]) -> None:
+        authorization = headers.get("Authorization")
+        if authorization is None:
+            given = (headers.get("X-Auth-Email"), headers.get("X-Auth-Key"))
+            valid = given == (self.api_email, self.api_key)
+        else:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                cause = "Invalid format for Authorization header"
+                chain = [{"code": INVALID_AUTHORIZATION, "message": cause}]
+                raise RefusedError(400, INVALID_HEADERS, "Invalid request headers", chain)
+            valid = token == self.api_token
+        if not valid:
+            raise RefusedError(401, UNAUTHENTICATED, "Authentication error")
+
+    async def _list_accounts(self, request: web.Request) -> web.Response:
+        call = await self._parameters(request, AccountList)
+        result, result_info = call.perform(list(self._accounts.values()))
+        return envelope(result, result_info=result_info)
+
+    async def _perform(self, route: Route, request: web.Request) -> web.Response:
+        account = self._accounts.get(request.match_info["account_id"])
+        if account is None:
+            raise web.HTTPNotFound
+        if route.forbidden(self, request):
+            raise RefusedError(403, FORBIDDEN, "Access to this endpoint is forbidden.")
+        call = await self._parameters(request, route.operation)
+        return envelope(call.perform(account), status=route.status)
+
+    async def _parameters(self, request: web.Request, cls: type[Parameters]) -> Parameters:
+        given = await parameters(request, cls)
+        if self.ignores_page and isinstance(given, Paging):
+            return attrs.evolve(given, page=1)
+        return given

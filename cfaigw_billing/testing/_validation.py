@@ -1,0 +1,64 @@
+"""How the emulated service refuses a call, and the parameters of a call above all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+import attrs
+
+from ._state import JSON
+
+Parameters = TypeVar("Parameters", bound=attrs.AttrsInstance)
+
+# Error codes.
+NO_MANUAL_TOPUP = 1000
+INVALID_HEADERS = 6003
+INVALID_AUTHORIZATION = 6111
+INVALID = 7001
+NOT_FOUND = 7002
+NO_ROUTE = 7003
+PAYMENT_FAILED = 7010
+UNAUTHENTICATED = 10000
+UNKNOWN = 10013
+FORBIDDEN = 10403
+
+
+@attrs.define
+class RefusedError(Exception):
+    """The service answers with this HTTP status and error instead of a result."""
+
+    status: int
+    code: int
+    message: str
+    error_chain: Sequence[JSON] = ()
+
+
+def parse(cls: type[Parameters], given: Any) -> Parameters:
+    """Make a `cls` of the JSON object `given`, or refuse it as the service would."""
+    if not isinstance(given, dict):
+        raise RefusedError(400, INVALID, f"A JSON object is required, not {given!r}")
+    properties = cast("JSON", given)
+    known = attrs.fields_dict(cls)
+    for name, value in properties.items():
+        if name not in known:
+            raise RefusedError(400, INVALID, f"{name!r} is not a known property")
+        if value is None:
+            raise RefusedError(400, INVALID, f"{name!r} must not be null")
+    for name, field in known.items():
+        if name not in properties and field.default is attrs.NOTHING:
+            raise RefusedError(400, INVALID, f"{name!r} is required")
+    try:
+        return cls(**properties)
+    except (TypeError, ValueError) as error:
+        raise RefusedError(400, INVALID, error.args[0]) from error
+
+
+def number(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if type(value) not in (int, float):  # isinstance would take true and false for numbers
+        raise TypeError(f"{attribute.name!r} must be a number, not {value!r}")
+
+
+def whole_number(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if type(value) is not int:
+        raise TypeError(f"{attribute.name!r} must be a whole number, not {value!r}")
