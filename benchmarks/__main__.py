@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 
 import aiohttp
-from benchmarks import server
 
+from benchmarks import server
 from cfaigw_billing import AsyncCloudflare
 
 ROUNDS = 7
