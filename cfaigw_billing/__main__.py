@@ -1,0 +1,27 @@
+"""What `python -m cfaigw_billing` and the script `cfaigw-billing` run: the command line."""
+
+from __future__ import annotations
+
+import sys
+
+MISSING = (
+    "the command line needs Typer and Rich; install them with: pip install 'cfaigw_billing[cli]'\n"
+)
+
+
+def main() -> None:
+    """Run the command line, or say in one line what has to be installed for it."""
+    try:
+        from .cli import app  # here, because Typer and Rich are an extra
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        sys.stderr.write(MISSING)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as the commands do, once Typer is there to see to it
+    app()
+
+
+if __name__ == "__main__":
+    main()
