@@ -16,18 +16,29 @@ Here the call owns its future and cancels it on the way out.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
 from attrs import frozen
 
+from ._fork import forget_in_child
+
 T = TypeVar("T")
+
+_Running = tuple[BlockingPortal, Callable[[], object]]
+"""A portal, and what stops it."""
+
+
+_CLEAN_UP_SECONDS = 0.4
+"""How long an interrupt waits for the call that it cancels to let go of its connection."""
 
 
 async def _nothing() -> None:
@@ -43,6 +54,31 @@ class _Loop:
     stop: Callable[[], object]
 
 
+class _Task(Generic[T]):
+    """What runs on the loop for one call, and how it ended."""
+
+    def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
+        self._function = function
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
+
+    async def run(self) -> T:
+        try:
+            return await self._function()
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            self._ended.set()
+
+    def explain(self, interrupt: BaseException) -> None:
+        """Let the interrupt say what the task, once cancelled, has to say."""
+        if self._ended.wait(_CLEAN_UP_SECONDS) and self._error is not None:
+            for note in getattr(self._error, "__notes__", ()):
+                interrupt.add_note(note)
+            interrupt.__cause__ = self._error.__cause__
+
+
 class Portal:
     """One event loop on a daemon thread, started by the first call.
 
@@ -55,28 +91,23 @@ class Portal:
         self._closed = False
         self._loop: _Loop | None = None
         self._lock = threading.Lock()
-        _portals.add(self)
+        forget_in_child(self)
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
-        """Run `function` on the loop and return what it returns; an interrupt cancels it."""
-        future = self._started().portal.start_task_soon(function)
+        """Run `function` on the loop and return what it returns.
+
+        An interrupt (Ctrl-C) cancels it, and takes over what it has to say about that: an
+        interrupted charge leaves a note.
+        """
+        task = _Task(function)
+        future = self._started().portal.start_task_soon(task.run)
         try:
             return future.result()
-        except BaseException:
-            future.cancel()
+        except BaseException as error:
+            if not future.done():
+                future.cancel()
+                task.explain(error)
             raise
-
-    def iterate(self, source: AsyncGenerator[T]) -> Generator[T]:
-        """Yield from an async generator that runs on the loop; leaving early closes it there."""
-        try:
-            while True:
-                try:
-                    item = self.call(source.__anext__)
-                except StopAsyncIteration:
-                    return
-                yield item
-        finally:
-            self.call(source.aclose)
 
     def close(self) -> None:
         """Cancel what is running, await `on_close`, end the thread. A second close does nothing."""
@@ -104,24 +135,28 @@ class Portal:
         return loop
 
     def _start(self) -> _Loop:
-        ready: Future[BlockingPortal] = Future()
+        ready: Future[_Running] = Future()
         # The thread holds no reference to this object: a client that is dropped without a close
         # is collected, and its collection stops the thread.
         thread = threading.Thread(
             target=_serve, args=(ready, self._on_close), name="cfaigw_billing portal", daemon=True
         )
         thread.start()
-        portal = ready.result()
-        stop = weakref.finalize(self, _stop, portal, os.getpid())
-        stop.atexit = False
-        return _Loop(portal, thread, stop)
+        portal, stop = ready.result()
+        finalizer = weakref.finalize(self, _stop, stop, os.getpid())
+        finalizer.atexit = False
+        return _Loop(portal, thread, finalizer)
 
 
-def _serve(ready: Future[BlockingPortal], on_close: Callable[[], Awaitable[None]]) -> None:
+def _serve(ready: Future[_Running], on_close: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
+        stopped = asyncio.Event()
+        # Callable from any thread, this one too: the collector may find a client anywhere.
+        stop = partial(asyncio.get_running_loop().call_soon_threadsafe, stopped.set)
         async with BlockingPortal() as portal:
-            ready.set_result(portal)
-            await portal.sleep_until_stopped()
+            ready.set_result((portal, stop))
+            await stopped.wait()
+            await portal.stop(cancel_remaining=True)
         await on_close()
 
     try:
@@ -132,18 +167,6 @@ def _serve(ready: Future[BlockingPortal], on_close: Callable[[], Awaitable[None]
         ready.set_exception(error)
 
 
-def _stop(portal: BlockingPortal, pid: int) -> None:
+def _stop(stop: Callable[[], object], pid: int) -> None:
     if pid == os.getpid():  # in a forked child the portal's thread does not exist
-        portal.start_task_soon(portal.stop, True)
-
-
-_portals: weakref.WeakSet[Portal] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for portal in _portals:
-        portal.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+        stop()
