@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._client import AsyncCloudflare
     from ._config import RequestOptions
     from ._sync import Cloudflare
+    from ._topups import TopupReconciliation
     from .errors import (
         APIConnectionError,
         APIError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         PaymentRequiredError,
         PermissionDeniedError,
         RateLimitError,
+        TopupOutcomeUnknownError,
         UnprocessableEntityError,
     )
     from .types import Money
@@ -59,6 +61,8 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitError",
     "RequestOptions",
+    "TopupOutcomeUnknownError",
+    "TopupReconciliation",
     "UnprocessableEntityError",
     "__version__",
     "types",
@@ -71,6 +75,7 @@ _MODULES = {
     "Cloudflare": "._sync",
     "Money": ".types",
     "RequestOptions": "._config",
+    "TopupReconciliation": "._topups",
 }
 
 

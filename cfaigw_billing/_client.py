@@ -19,6 +19,7 @@ from ._config import (
 )
 from ._executor import Executor
 from ._resources import AsyncAccountsResource, AsyncAIGatewayResource
+from ._secret import conceal
 from ._transport import Transport
 from .types import Params
 
@@ -70,6 +71,7 @@ class AsyncCloudflare:
         default_query: Mapping[str, object] | None = None,
         http_client: aiohttp.ClientSession | None = None,
     ) -> None:
+        api_token, api_key, user_service_key = conceal(api_token, api_key, user_service_key)
         config = Config(
             credentials=Credentials.resolve(api_token, api_email, api_key, user_service_key),
             account_id=account_id,
@@ -79,8 +81,8 @@ class AsyncCloudflare:
             max_retries=max_retries,
             max_retry_wait=max_retry_wait,
             max_charge=max_charge,
-            default_headers=default_headers,
-            default_query=default_query,
+            default_headers=default_headers or {},
+            default_query=default_query or {},
         )
         self._transport = Transport(config.base_url, http_client)
         self._executor = Executor(config, self._transport)

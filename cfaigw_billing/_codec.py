@@ -106,14 +106,18 @@ def _mismatch(expected: str, value: object) -> TypeError:
     return TypeError(f"expected {expected}, got {_JSON_NAMES.get(type(value), 'something else')}")
 
 
-def _is_open_enumeration(cls: Any) -> bool:
-    """`Literal[...] | str`, with or without `None`: the known values and whatever comes next."""
-    return get_origin(cls) in (Union, types.UnionType) and str in get_args(cls)
+def _is_union(cls: Any) -> bool:
+    return get_origin(cls) in (Union, types.UnionType)
 
 
-def _open_enumeration(cls: Any, _: BaseConverter) -> Hook:
-    nullable = type(None) in get_args(cls)
-    return lambda value, _: None if value is None and nullable else _string(value, _)
+def _union(cls: Any, converter: BaseConverter) -> Hook:
+    """`X | None`, and open enumerations: `Literal[…] | str` takes whatever string comes next."""
+    members = [member for member in get_args(cls) if member is not type(None)]
+    member = str if str in members else members[0]
+    structure = converter.get_structure_hook(member)
+    if len(members) == len(get_args(cls)):
+        return structure
+    return lambda value, _: None if value is None else structure(value, member)
 
 
 def _is_array(cls: Any) -> bool:
@@ -165,7 +169,7 @@ def _faults(error: BaseException, path: str) -> Iterator[str]:
     """One line for each fault in what cattrs raised, with the path by the names on the wire."""
     if not isinstance(error, BaseValidationError):
         reason = "missing" if isinstance(error, KeyError) else str(error)
-        yield f"{path}: {reason}"
+        yield f"{path.removeprefix('.')}: {reason}"
         return
     for fault in error.exceptions:
         yield from _faults(fault, path + _step(fault))
@@ -192,7 +196,7 @@ def _converter(*, detailed_validation: bool) -> Converter:
     }.items():
         converter.register_structure_hook(cls, hook)
     converter.register_structure_hook_func(lambda cls: cls is object, lambda value, _: value)
-    converter.register_structure_hook_factory(_is_open_enumeration, _open_enumeration)
+    converter.register_structure_hook_factory(_is_union, _union)
     converter.register_structure_hook_factory(_is_array, _array)
     converter.register_structure_hook_factory(_is_response, _response)
     return converter

@@ -7,11 +7,13 @@ It reads `_resources.py` and `_client.py` as text and copies slices of them: dec
 and docstrings stay as they were written, byte for byte, whatever the version of Python. It imports
 nothing of the package, so that a broken facade cannot block its own repair.
 
-Of the bodies it knows three shapes, and stops at any other with file and line:
+Of the bodies it knows four shapes, and stops at any other with file and line:
 
 - `return await self._client.send(…)` or `return AsyncX(…)` in a resource, or in a property: the
   same expression without `await` and with the sync names. It runs in the caller's thread, where
   bad arguments are noticed; the sync client's `send` takes the rest to the event loop;
+- `return await function(self._client, …)` in a resource, for what takes several calls: the same
+  function, run on the event loop with the async client;
 - a coroutine of the client: one call through the portal;
 - the constructor of the client: it makes the async client.
 """
@@ -25,16 +27,16 @@ import re
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import NoReturn
 
 HERE = Path(__file__).parent
 SOURCES = (HERE / "_resources.py", HERE / "_client.py")
 TARGET = HERE / "_sync.py"
 
-HEADER = '''\
+MARK = "@" + "generated"  # in two parts, so that this file does not bear it
+HEADER = f'''\
 """The sync client: the calls of the async one, without `await`.
 
-@generated from _resources.py and _client.py by `python -m cfaigw_billing._codegen`; do not edit.
+{MARK} from _resources.py and _client.py by `python -m cfaigw_billing._codegen`; do not edit.
 """
 
 from __future__ import annotations
@@ -102,21 +104,27 @@ class Source:
         return [self._class(node) for node in nodes if BASES.get(node.name) != "SyncResource"]
 
     def _class(self, node: ast.ClassDef) -> str:
-        base = BASES.get(node.name) or BASES.get(ast.unparse(node.bases[0]))
+        base = BASES.get(node.name) or next(
+            (BASES.get(ast.unparse(base)) for base in node.bases), None
+        )
         if base is None:
-            self._stop(node, "a class that is neither a resource nor the client")
+            raise self._unknown(node, "a class that is neither a resource nor the client")
         members = [f"    {self._docstring(node)}"]
         for member in node.body[1:]:
             if not isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                self._stop(member, "something that is not a method")
+                raise self._unknown(member, "something that is not a method")
             if member.name not in FROM_BASE:
                 members.append(self._method(member, in_client=node.name == CLIENT))
         return f"class {_sync(node.name)}({base}):\n" + "\n\n".join(members)
 
     def _method(self, node: ast.FunctionDef | ast.AsyncFunctionDef, *, in_client: bool) -> str:
+        if node.args.posonlyargs or node.args.vararg:
+            raise self._unknown(node, "a parameter without a name to pass it by")
+        if any(isinstance(child, (ast.Yield, ast.YieldFrom)) for child in ast.walk(node)):
+            raise self._unknown(node, "a generator")
         if node.name == "__init__":
             if not in_client:
-                self._stop(node, "a constructor of a resource")
+                raise self._unknown(node, "a constructor of a resource")
             body = self._constructor(node)
         elif in_client and isinstance(node, ast.AsyncFunctionDef):
             call = f"self.async_client.{node.name}({_arguments(node)})"
@@ -137,7 +145,7 @@ class Source:
 
     def _docstring(self, node: ast.ClassDef) -> str:
         if not ast.get_docstring(node):
-            self._stop(node, "a class without a docstring")
+            raise self._unknown(node, "a class without a docstring")
         text = self._slice(node.body[0])
         for name in ASYNC_ONLY:
             text = re.sub(rf"^ +{name}: .*\n", "", text, flags=re.MULTILINE)
@@ -146,28 +154,35 @@ class Source:
     def _expression(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
         statement = node.body[-1]
         if len(node.body) > 2 or not isinstance(statement, ast.Return):
-            self._stop(node, "a body that is more than one return")
-        value = statement.value
-        if isinstance(value, ast.Await) and self._slice(value).startswith(
-            "await self._client.send("
-        ):
-            value = value.value
-        elif not (isinstance(value, ast.Call) and ast.unparse(value.func).startswith("Async")):
-            self._stop(node, "a return that is neither a send nor an Async… made")
-        return _sync(self._slice(value))
+            raise self._unknown(node, "a body that is more than one return")
+        text = self._slice(statement.value) if statement.value else ""
+        if text.startswith("await self._client.send("):
+            return _sync(text.removeprefix("await "))
+        if re.match(r"await \w+\(self\._client\b", text):
+            call = text.removeprefix("await ").replace("self._client", "self._client.async_client")
+            return f"self._client.portal.call(lambda: {call})"
+        if re.match(r"Async\w+\(", text):
+            return _sync(text)
+        raise self._unknown(
+            node, "a return that is neither a send, nor a procedure, nor an Async… made"
+        )
 
     def _constructor(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+        conceal = self._slice(node.body[0])
+        if not conceal.startswith("api_token, api_key, user_service_key = conceal("):
+            raise self._unknown(node, "a constructor that does not conceal its secrets first")
         names = [arg.arg for arg in node.args.kwonlyargs if arg.arg not in ASYNC_ONLY]
         arguments = "".join(f"                {name}={name},\n" for name in names)
-        return f"super().__init__(\n            {CLIENT}(\n{arguments}            ),\n        )"
+        made = f"super().__init__(\n            {CLIENT}(\n{arguments}            ),\n        )"
+        return f"{conceal}\n        {made}"
 
     def _slice(self, node: ast.AST) -> str:
         text = ast.get_source_segment(self.text, node)
         assert text is not None
         return text
 
-    def _stop(self, node: ast.stmt, what: str) -> NoReturn:
-        sys.exit(f"{self.path}:{node.lineno}: no rule for {what}")
+    def _unknown(self, node: ast.stmt, what: str) -> SystemExit:
+        return SystemExit(f"{self.path}:{node.lineno}: no rule for {what}")
 
 
 def _sync(text: str) -> str:
@@ -188,7 +203,7 @@ def _import_lines(body: str, modules: dict[str, str]) -> str:
     local = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     by_module: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(used - defined - local - set(dir(builtins)), key=str.lower):
+    for name in sorted(used - defined - local - set(dir(builtins)), key=_import_order):
         if name not in modules:
             sys.exit(f"{TARGET.name} would use {name!r}, which no source imports by name")
         by_module[modules[name]].append(name)
@@ -196,6 +211,13 @@ def _import_lines(body: str, modules: dict[str, str]) -> str:
     ours = sorted(module for module in by_module if module.startswith("."))
     blocks = ["".join(_import_line(m, by_module[m]) for m in group) for group in (standard, ours)]
     return "\n".join(block for block in blocks if block)
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Constants, classes, the rest: as the linter wants them."""
+    if len(name) > 1 and name.isupper():
+        return 0, name
+    return (1 if name[0].isupper() else 2), name
 
 
 def _import_line(module: str, names: list[str]) -> str:

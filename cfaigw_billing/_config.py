@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 from attrs import Attribute, field, frozen
 from attrs.validators import optional
+from yarl import URL
 
-from ._secret import Secret
+from ._secret import Secret, conceal
 from .errors import CloudflareError
 from .types._validators import identifier, whole
 
@@ -40,46 +43,115 @@ class RequestOptions(TypedDict, total=False):
     """Instead of the client's `timeout`."""
 
 
-def _positive(_: object, attribute: Attribute[Any], value: Any) -> None:
-    """A positive number of seconds; `None` (no limit) and an `aiohttp.ClientTimeout` pass."""
-    if isinstance(value, (bool, str)):
-        raise TypeError(f"`{attribute.name}` must be a number of seconds, not {value!r}")
-    if isinstance(value, (int, float)) and not value > 0:
-        raise ValueError(f"`{attribute.name}` must be more than 0 seconds, got {value!r}")
+def check_timeout(name: str, value: Any) -> None:
+    """A positive number of seconds, an `aiohttp.ClientTimeout`, or `None`."""
+    if value is None or type(value).__name__ == "ClientTimeout":  # aiohttp may not be loaded yet
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"`{name}` must be a number of seconds, not {type(value).__name__}")
+    if not value > 0:
+        raise ValueError(f"`{name}` must be more than 0 seconds, got {value!r}")
 
 
-def _base_url(value: str | None) -> str:
-    return (value or os.environ.get("CLOUDFLARE_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
+def check_headers(name: str, headers: Any) -> None:
+    """A mapping of header names to values that can be sent; `None` leaves a header out."""
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"`{name}` must be a mapping, not {type(headers).__name__}")
+    for key, value in cast("Mapping[object, object]", headers).items():
+        if not isinstance(key, str) or not (value is None or isinstance(value, str)):
+            raise TypeError(f"`{name}` must map str to str or None; see {key!r}")
+        if not _HEADER_NAME.fullmatch(key):
+            raise ValueError(f"`{name}` has a name that is no header name: {key!r}")
+        if value is not None and not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(
+                f"`{name}[{key!r}]` must be printable ASCII, without control characters"
+            )
 
 
-def _web_address(_: object, attribute: Attribute[Any], value: str) -> None:
-    if not value.startswith(("https://", "http://")):
-        raise ValueError(
-            f"`{attribute.name}` must start with https:// (or http:// for a server on this "
-            f"machine), got {value!r}"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
+
+
+def _seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
+    check_timeout(attribute.name, value)
+
+
+def _number_of_seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(
+            f"`{attribute.name}` must be a number of seconds, not {type(value).__name__}"
         )
+    if not value >= 0:
+        raise ValueError(f"`{attribute.name}` must be at least 0 seconds, got {value!r}")
 
 
-def _account_id(value: str | None) -> str | None:
+def _base_url(value: Any) -> str:
+    value = value or os.environ.get("CLOUDFLARE_BASE_URL") or DEFAULT_BASE_URL
+    if not isinstance(value, str):
+        raise TypeError(f"`base_url` must be a str, not {type(value).__name__}")
+    try:
+        url = URL(value)
+        port = url.port
+    except ValueError as error:
+        raise ValueError(f"`base_url` is no address: {error}") from None
+    if url.scheme not in ("https", "http") or not url.host or not port:
+        raise ValueError("`base_url` must begin with https:// and a host")
+    if url.user is not None or url.password is not None:
+        raise ValueError("`base_url` must hold no user and no password; use `api_token`")
+    if url.raw_query_string or url.raw_fragment or "?" in value or "#" in value:
+        raise ValueError("`base_url` must have no query and no fragment; use `default_query`")
+    if url.scheme == "http" and not _is_loopback(url.host):
+        raise ValueError(
+            f"`base_url` must begin with https://: over http:// the credentials would travel in "
+            f"the clear to {url.host} (http:// is for a server on this machine)"
+        )
+    return str(url).rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _account_id(value: Any) -> Any:
     return value or os.environ.get("CLOUDFLARE_ACCOUNT_ID") or None
 
 
-def _mapping(value: Mapping[str, Any] | None) -> dict[str, Any]:
-    return dict(value or {})
+def _headers(_: object, attribute: Attribute[Any], value: Any) -> None:
+    check_headers(attribute.name, value)
 
 
-def _secret(value: str | None) -> Secret | None:
-    return Secret(value) if value else None
+def _mapping(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"`{attribute.name}` must be a mapping, not {type(value).__name__}")
+
+
+def _sendable(_: object, attribute: Attribute[Any], value: Any) -> None:
+    """A credential that fits in a header; what is wrong with it is said without showing it."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"`{attribute.name}` must be a str, not {type(value).__name__}")
+    if not _CREDENTIAL.fullmatch(value):
+        raise ValueError(
+            f"`{attribute.name}` must be printable ASCII, without spaces, newlines or other "
+            f"control characters"
+        )
+
+
+_CREDENTIAL = re.compile(r"[\x21-\x7e]+")
 
 
 @frozen(kw_only=True)
 class Credentials:
-    """What a client authenticates with; its secrets are masked in every repr."""
+    """What a client authenticates with, as `Secret`s: masked in every repr."""
 
-    api_token: Secret | None = field(converter=_secret)
-    api_email: str | None = field()
-    api_key: Secret | None = field(converter=_secret)
-    user_service_key: Secret | None = field(converter=_secret)
+    api_token: str | None = field(validator=_sendable)
+    api_email: str | None = field(validator=_sendable)
+    api_key: str | None = field(validator=_sendable)
+    user_service_key: str | None = field(validator=_sendable)
 
     @classmethod
     def resolve(cls, *given: str | None) -> Credentials:
@@ -88,8 +160,9 @@ class Credentials:
         Whatever is given beats the environment as a whole, so that a key given in code is never
         replaced by a token that happens to be in the environment. An empty string counts as unset.
         """
-        source = given if any(given) else map(os.environ.get, _VARIABLES)
-        return cls(**dict(zip(_FIELDS, source, strict=True)))
+        if not any(given):
+            given = conceal(*map(os.environ.get, _VARIABLES))
+        return cls(**{name: value or None for name, value in zip(_FIELDS, given, strict=True)})
 
     def headers(self) -> dict[str, str]:
         """The headers that authenticate a request."""
@@ -102,10 +175,12 @@ class Credentials:
         raise CloudflareError(self._missing())
 
     def _missing(self) -> str:
-        if self.api_email:
-            return "`api_email` is set and `api_key` is not: pass it, or set CLOUDFLARE_API_KEY"
-        if self.api_key:
-            return "`api_key` is set and `api_email` is not: pass it, or set CLOUDFLARE_EMAIL"
+        if self.api_email or self.api_key:
+            missing = "api_key" if self.api_email else "api_email"
+            return (
+                f"`{missing}` is missing: give `api_email` and `api_key` both as arguments, or "
+                f"both as CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY"
+            )
         return (
             "no credentials: pass `api_token` or set CLOUDFLARE_API_TOKEN "
             "(or `api_email` and `api_key`: CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY)"
@@ -127,11 +202,11 @@ class Config:
 
     credentials: Credentials
     account_id: str | None = field(converter=_account_id, validator=identifier)
-    base_url: str = field(converter=_base_url, validator=_web_address)
-    timeout: Timeout = field(validator=_positive)
-    total_timeout: float | None = field(validator=_positive)
+    base_url: str = field(converter=_base_url)
+    timeout: Timeout = field(validator=_seconds)
+    total_timeout: float | None = field(validator=optional(_number_of_seconds))
     max_retries: int = field(validator=whole(0))
-    max_retry_wait: float = field(validator=_positive)
-    max_charge: int | None = field(validator=optional(whole(0, unit=" of cents")))
-    default_headers: Mapping[str, str | None] = field(converter=_mapping, repr=False)
-    default_query: Mapping[str, object] = field(converter=_mapping)
+    max_retry_wait: float = field(validator=_number_of_seconds)
+    max_charge: int | None = field(validator=optional(whole(0, unit="cents")))
+    default_headers: Mapping[str, str | None] = field(repr=False, validator=_headers)
+    default_query: Mapping[str, object] = field(validator=_mapping)

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import platform
-import random
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from itertools import count
+from math import inf
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
 
-import aiohttp
-import anyio
-from multidict import CIMultiDict
-
-from . import __version__, _json
-from ._codec import encode
+from ._clock import Clock
 from ._config import Config, RequestOptions, Timeout
-from ._http import HTTPRequest, HTTPResponse
-from ._operations import BY_PARAMS, Operation, Safety
+from ._http import HTTPRequest
+from ._operations import Operation, Safety
+from ._request import RequestBuilder, operation_of
 from ._response import APIResponse
-from ._retry import retry_after, wait_before_repeat
+from ._retry import Failure, Verdict, decide, retry_after, wait_before_repeat
 from ._transport import Transport, TransportError
-from .errors import APIConnectionError, APITimeoutError
+from .errors import APIConnectionError, APITimeoutError, TopupOutcomeUnknownError
 from .types import Params
 
 T = TypeVar("T")
 
-USER_AGENT = (
-    f"cfaigw-billing/{__version__} python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
-)
+Outcome = APIResponse[Any] | APIConnectionError
+"""What an attempt ends in: an answer, or the error to raise where none came."""
 
 
 class Executor:
@@ -38,7 +28,9 @@ class Executor:
     def __init__(self, config: Config, transport: Transport) -> None:
         self._config = config
         self._transport = transport
-        self._headers: CIMultiDict[str] | None = None
+        self._requests = RequestBuilder(config)
+        self.clock = Clock()
+        """Where the time comes from."""
 
     async def execute(self, params: Params[T], options: RequestOptions) -> APIResponse[T]:
         """Run one call and return its answer, which may be a refusal.
@@ -48,141 +40,128 @@ class Executor:
             TypeError: An argument is of the wrong type; nothing has been sent.
             APIConnectionError: No answer came.
             APITimeoutError: No answer came in time.
+            TopupOutcomeUnknownError: A charge was sent and no understandable answer came.
         """
-        operation = _operation(params)
-        request = self._request(operation, params, options)
+        operation = operation_of(params)
+        request = self._requests.build(operation, params, options)
+        self._transport.check_open()
         timeout = options.get("timeout", self._config.timeout)
-        response, retries_taken = await self._send(operation, request, timeout)
-        return APIResponse(operation, request, response, retries_taken)
+        if operation.safety is Safety.CHARGES:
+            outcome = await self._charge(operation, request, params, timeout)
+        else:
+            outcome, _ = await self._send(operation, request, timeout)
+        if isinstance(outcome, APIConnectionError):
+            raise outcome
+        return outcome
+
+    async def _charge(
+        self, operation: Operation[Any], request: HTTPRequest, params: Any, timeout: Timeout
+    ) -> Outcome:
+        """Send what charges a card, and say so where nobody knows whether it did."""
+        sent_at = self.clock.now()
+
+        def unknown(reason: str) -> TopupOutcomeUnknownError:
+            return TopupOutcomeUnknownError(
+                reason,
+                request=request,
+                account_id=self._requests.account_id(params),
+                amount=params.amount,
+                sent_at=sent_at,
+            )
+
+        try:
+            outcome, verdict = await self._send(operation, request, timeout)
+        except Exception as fault:
+            if request.may_have_arrived:
+                raise unknown(f"{type(fault).__name__}: {fault}") from _without_frames(fault)
+            raise
+        except BaseException as interrupt:  # a cancellation, which must go on being one
+            if request.may_have_arrived:
+                error = unknown(f"interrupted by {type(interrupt).__name__}")
+                interrupt.add_note(str(error))
+                interrupt.__cause__ = error
+            raise
+        if verdict is not Verdict.OUTCOME_UNKNOWN:
+            return outcome
+        cause = outcome.error() if isinstance(outcome, APIResponse) else outcome
+        error = unknown(str(cause))
+        error.__cause__ = cause
+        if cause is not None:
+            error.cf_ray, error.errors = cause.cf_ray, cause.errors
+        return error
 
     async def _send(
         self, operation: Operation[Any], request: HTTPRequest, timeout: Timeout
-    ) -> tuple[HTTPResponse, int]:
-        for retries_taken in count():
-            try:
-                response = await self._transport.send(request, timeout)
-            except TransportError as error:
-                wait = self._wait(operation, retries_taken)
-                if wait is None:
-                    raise _connection_error(request, error, retries_taken) from error.__cause__
-            else:
-                if response.status_code < 400:
-                    return response, retries_taken
-                wait = self._wait(operation, retries_taken, response)
-                if wait is None:
-                    return response, retries_taken
-            await anyio.sleep(wait)
-        raise AssertionError("unreachable: the attempts end in a return or an error")
+    ) -> tuple[Outcome, Verdict | None]:
+        """Send until there is an answer or no point in trying; what came of it, and why it ended.
 
-    def _wait(
-        self,
-        operation: Operation[Any],
-        retries_taken: int,
-        response: HTTPResponse | None = None,
-    ) -> float | None:
-        asked = retry_after(response.headers, datetime.now(UTC)) if response else None
+        No verdict: nothing is wrong with the answer.
+        """
+        deadline = self.clock.monotonic() + (self._config.total_timeout or inf)
+        while True:
+            remaining = deadline - self.clock.monotonic()
+            outcome = await self._attempt(operation, request, timeout, remaining)
+            failure = _failure(request, outcome)
+            if failure is None:
+                return outcome, None
+            verdict = decide(operation.safety, failure)
+            wait = self._wait(request, outcome, deadline) if verdict is Verdict.AGAIN else None
+            if wait is None:
+                return outcome, verdict
+            request.may_have_arrived = False
+            await self.clock.sleep(wait)
+
+    async def _attempt(
+        self, operation: Operation[Any], request: HTTPRequest, timeout: Timeout, remaining: float
+    ) -> Outcome:
+        charges = operation.safety is Safety.CHARGES
+        try:
+            response = await self._transport.send(
+                request, timeout, remaining=remaining, fresh=charges
+            )
+        except TransportError as error:
+            return _connection_error(request, error)
+        return APIResponse(operation, request, response, request.attempts - 1)
+
+    def _wait(self, request: HTTPRequest, outcome: Outcome, deadline: float) -> float | None:
+        asked = None
+        if isinstance(outcome, APIResponse):
+            asked = retry_after(outcome.http_response.headers, self.clock.now())
         return wait_before_repeat(
-            operation.safety,
-            retries_taken,
+            request.attempts - 1,
             max_retries=self._config.max_retries,
             max_retry_wait=self._config.max_retry_wait,
-            status_code=response.status_code if response else None,
+            remaining=deadline - self.clock.monotonic(),
             retry_after=asked,
-            jitter=random.random(),
-        )
-
-    def _request(
-        self, operation: Operation[Any], params: Params[Any], options: RequestOptions
-    ) -> HTTPRequest:
-        self._check_charge(operation, params)
-        payload = encode(params) if operation.payload else {}
-        payload = {name: payload[name] for name in operation.payload if name in payload}
-        posts = operation.method == "POST"
-        query = {} if posts else payload
-        body = {**payload, **options.get("extra_body", {})} if posts else options.get("extra_body")
-        return HTTPRequest(
-            method=operation.method,
-            url=self._url(operation, params, {**query, **options.get("extra_query", {})}),
-            headers=self._request_headers(options.get("extra_headers"), has_body=body is not None),
-            body=None if body is None else _json.dumps(body),
-        )
-
-    def _check_charge(self, operation: Operation[Any], params: Any) -> None:
-        limit = self._config.max_charge
-        if operation.safety is Safety.CHARGES and limit is not None and params.amount > limit:
-            raise ValueError(
-                f"`amount` is {params.amount} cents, more than this client's `max_charge` of "
-                f"{limit} cents; nothing was charged"
-            )
-
-    def _url(
-        self, operation: Operation[Any], params: Params[Any], query: Mapping[str, object]
-    ) -> str:
-        path = operation.path
-        if "{account_id}" in path:
-            path = path.replace("{account_id}", quote(self._account_id(params), safe=""))
-        url = self._config.base_url + path
-        query = {**self._config.default_query, **query}
-        return f"{url}?{urlencode(_query_items(query))}" if query else url
-
-    def _account_id(self, params: Any) -> str:
-        account_id: str | None = params.account_id or self._config.account_id
-        if account_id is None:
-            raise ValueError(
-                "Expected a non-empty value for `account_id` but received None: pass it, or give "
-                "the client a default (`account_id=…` or CLOUDFLARE_ACCOUNT_ID)"
-            )
-        return account_id
-
-    def _request_headers(
-        self, extra: Mapping[str, str | None] | None, *, has_body: bool
-    ) -> CIMultiDict[str]:
-        if self._headers is None:
-            self._headers = _merged(
-                {"Accept": "application/json", "User-Agent": USER_AGENT},
-                self._config.credentials.headers(),
-                self._config.default_headers,
-            )
-        if not has_body and not extra:
-            return self._headers
-        return _merged(
-            self._headers, {"Content-Type": "application/json"} if has_body else {}, extra or {}
+            jitter=self.clock.jitter(),
         )
 
 
-def _operation(params: Params[T]) -> Operation[T]:
-    operation = BY_PARAMS.get(type(params))
-    if operation is None:
-        raise TypeError(
-            f"`params` must be the parameters of a call, such as BillingCreditBalanceParams, "
-            f"not {type(params).__name__}"
-        )
-    return operation
+def _failure(request: HTTPRequest, outcome: Outcome) -> Failure | None:
+    if isinstance(outcome, APIResponse):
+        return outcome.failure()
+    return Failure.NO_ANSWER if request.may_have_arrived else Failure.NOT_SENT
 
 
-def _merged(*layers: Mapping[str, str | None]) -> CIMultiDict[str]:
-    """The layers one over the other; `None` takes a header away."""
-    headers: CIMultiDict[str] = CIMultiDict()
-    for layer in layers:
-        for name, value in layer.items():
-            if value is None:
-                headers.pop(name, None)
-            else:
-                headers[name] = value
-    return headers
-
-
-def _query_items(query: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [
-        (name, str(value).lower() if isinstance(value, bool) else str(value))
-        for name, value in query.items()
-        if value is not None
-    ]
-
-
-def _connection_error(
-    request: HTTPRequest, error: TransportError, retries_taken: int
-) -> APIConnectionError:
+def _connection_error(request: HTTPRequest, error: TransportError) -> APIConnectionError:
     cls = APITimeoutError if error.timed_out else APIConnectionError
-    message = f"{request.method} {request.path}: {error}"
-    return cls(message, request=request, retries_taken=retries_taken)
+    result = cls(
+        f"{request.method} {request.path}: {error}",
+        request=request,
+        retries_taken=request.attempts - 1,
+    )
+    result.__cause__ = _without_frames(error.__cause__)
+    return result
+
+
+def _without_frames(error: BaseException | None) -> BaseException | None:
+    """The error, and what led to it, without the tracebacks.
+
+    Their frames are aiohttp's own, whose local variables hold the request as it went over the
+    wire, with the token in it; what reports an error with its local variables must not see them.
+    """
+    seen = error
+    while seen is not None:
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
+    return error

@@ -1,19 +1,24 @@
-"""One HTTP exchange as values: what was sent and what came back."""
+"""One HTTP exchange: what was sent and what came back."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
 
 from attrs import define, field
 from multidict import CIMultiDict
 
 from ._secret import REDACTED, Secret
 
+TOO_LARGE = "the answer is larger than any of this API"
+"""The flaw of a body that was not read to its end."""
+
+_CLIENT_SECRET = re.compile(rb'("client_secret"\s*:\s*")[^"]*')
+
 
 @define(kw_only=True, eq=False)
 class HTTPRequest:
-    """A request as it goes over the wire."""
+    """A request as it goes over the wire, and how far it has got."""
 
     method: str
     """The HTTP method, in capitals."""
@@ -23,6 +28,10 @@ class HTTPRequest:
     """The headers that the SDK sets; a secret one is a `Secret`."""
     body: bytes | None = field(default=None, repr=False)
     """The JSON body, or none."""
+    attempts: int = 0
+    """How often it was tried."""
+    may_have_arrived: bool = False
+    """Whether a connection has stood while it was tried: from then on the service may have it."""
 
     @property
     def path(self) -> str:
@@ -32,19 +41,27 @@ class HTTPRequest:
     def redacted(self) -> HTTPRequest:
         """A copy that holds no secret and no body: what an error may keep."""
         headers = {k: REDACTED if isinstance(v, Secret) else v for k, v in self.headers.items()}
-        return HTTPRequest(method=self.method, url=self.url, headers=CIMultiDict(headers))
+        return HTTPRequest(
+            method=self.method,
+            url=self.url,
+            headers=CIMultiDict(headers),
+            attempts=self.attempts,
+            may_have_arrived=self.may_have_arrived,
+        )
 
 
 @define(kw_only=True, eq=False)
 class HTTPResponse:
-    """A response that has been read to its end."""
+    """An answer."""
 
     status_code: int
     """The HTTP status."""
     headers: Mapping[str, str]
     """The headers; names are compared without regard to case."""
     body: bytes = field(repr=False)
-    """The body, decompressed."""
+    """The body, decompressed: all of it, unless `flaw` is set."""
+    flaw: str | None = None
+    """Why `body` is not the whole one, if it is not."""
 
     @property
     def cf_ray(self) -> str | None:
@@ -56,14 +73,11 @@ class HTTPResponse:
         """The media type without parameters; empty where the server named none."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip()
 
-    def __getstate__(self) -> dict[str, Any]:
-        # The proxy in which aiohttp hands headers out does not pickle.
-        return {
-            "status_code": self.status_code,
-            "headers": CIMultiDict(self.headers),
-            "body": self.body,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+    def redacted(self) -> HTTPResponse:
+        """A copy that holds no secret: what an error may keep."""
+        return HTTPResponse(
+            status_code=self.status_code,
+            headers=CIMultiDict(self.headers),  # the proxy of aiohttp does not pickle
+            body=_CLIENT_SECRET.sub(rb"\1" + REDACTED.encode(), self.body),
+            flaw=self.flaw,
+        )

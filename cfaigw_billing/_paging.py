@@ -1,24 +1,35 @@
 """Lists that come in pages, read a page at a time for the caller.
 
 A list has ended where the service says so (`has_more`, `total_pages`, no further cursor), where a
-page is empty or shorter than asked for, and where a page repeats one that came before: the service
-has been seen to ignore `page` and to answer the first one for ever.
+page is empty, where one is shorter than asked for (unless the service says that more follow), and
+where a page repeats one that came before: the service has been seen to ignore `page` and to answer
+the first one for ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import evolve
 
 from ._config import RequestOptions
-from .types import Account, AccountListParams, AccountListResponse, ResultInfo
+from .types import (
+    Account,
+    AccountListParams,
+    AccountListResponse,
+    BillingInvoiceHistoryParams,
+    BillingInvoiceHistoryResponse,
+    Params,
+    ResultInfo,
+)
 
 if TYPE_CHECKING:
     from ._client import AsyncCloudflare
     from ._sync import Cloudflare
+
+P = TypeVar("P")
 
 
 class AsyncAccountPaginator:
@@ -42,17 +53,9 @@ class AsyncAccountPaginator:
             for account in page.result:
                 yield account
 
-    async def pages(self) -> AsyncGenerator[AccountListResponse]:
+    def pages(self) -> AsyncGenerator[AccountListResponse]:
         """The pages, one request each."""
-        params: AccountListParams | None = self._params
-        firsts: set[str] = set()
-        while params is not None:
-            page = await self._client.send(params, **self._options)
-            if page.result and page.result[0].id in firsts:
-                return
-            yield page
-            firsts.update(account.id for account in page.result[:1])
-            params = _following(params, page)
+        return _pages(self._client, _account_turner(self._params), self._options)
 
 
 class AccountPaginator:
@@ -74,8 +77,11 @@ class AccountPaginator:
 
     def pages(self) -> Generator[AccountListResponse]:
         """The pages, one request each."""
-        source = AsyncAccountPaginator(self._client.async_client, self._params, self._options)
-        return self._client.portal.iterate(source.pages())
+        turner = _account_turner(self._params)
+        while turner.params is not None:
+            page = self._client.send(turner.params, **self._options)
+            if turner.turns(page):
+                yield page
 
     @property
     def result(self) -> tuple[Account, ...]:
@@ -92,16 +98,80 @@ class AccountPaginator:
         return self._client.send(self._params, **self._options)
 
 
-def _following(params: AccountListParams, page: AccountListResponse) -> AccountListParams | None:
+def invoice_pages(
+    client: AsyncCloudflare, params: BillingInvoiceHistoryParams
+) -> AsyncGenerator[BillingInvoiceHistoryResponse]:
+    """The pages of an invoice history, one request each."""
+    turner = PageTurner(
+        params,
+        items=lambda page: page.invoices,
+        info=lambda page: ResultInfo(
+            has_more=page.pagination.has_more, per_page=page.pagination.per_page
+        ),
+    )
+    return _pages(client, turner, {})
+
+
+def _account_turner(params: AccountListParams) -> PageTurner[AccountListResponse]:
+    return PageTurner(
+        params,
+        items=lambda page: page.result,
+        info=lambda page: page.result_info or ResultInfo(),
+    )
+
+
+async def _pages(
+    client: AsyncCloudflare, turner: PageTurner[P], options: RequestOptions
+) -> AsyncGenerator[P]:
+    while turner.params is not None:
+        page = await client.send(turner.params, **options)
+        if turner.turns(page):
+            yield page
+
+
+class PageTurner(Generic[P]):
+    """One pass over a list: which page to ask for next. It sends nothing itself.
+
+    Args:
+        params: Those of the first page.
+        items: The rows of a page.
+        info: What a page says of its place in the list.
+    """
+
+    def __init__(
+        self,
+        params: Params[P],
+        *,
+        items: Callable[[P], Sequence[object]],
+        info: Callable[[P], ResultInfo],
+    ) -> None:
+        self.params: Params[P] | None = params
+        """Those of the page to ask for, or `None` at the end."""
+        self._items = items
+        self._info = info
+        self._firsts: set[object] = set()
+
+    def turns(self, page: P) -> bool:
+        """Take the page that was asked for; false if it is one that came before."""
+        rows = self._items(page)
+        if rows and rows[0] in self._firsts:
+            self.params = None
+            return False
+        self._firsts.update(rows[:1])
+        self.params = _following(self.params, len(rows), self._info(page))
+        return True
+
+
+def _following(params: Any, rows: int, info: ResultInfo) -> Any:
     """The parameters of the page after this one, or `None` where this is the last."""
-    info = page.result_info or ResultInfo()
-    if not page.result or info.has_more is False:
+    number, cursor = params.page or 1, getattr(params, "cursor", None)
+    if not rows or info.has_more is False:
         return None
     if info.cursor:
         return evolve(params, cursor=info.cursor, page=None)
-    number = params.page or 1
-    if params.cursor or (info.total_pages is not None and number >= info.total_pages):
+    if cursor or (info.total_pages is not None and number >= info.total_pages):
         return None
-    if len(page.result) < (info.per_page or params.per_page or 1):
+    more_follow = info.has_more or info.total_pages is not None
+    if not more_follow and rows < (info.per_page or params.per_page or 1):
         return None
     return evolve(params, page=number + 1)

@@ -14,12 +14,13 @@ from attrs import define
 
 from . import _json
 from ._codec import DecodeError, decode
-from ._http import HTTPRequest, HTTPResponse
-from ._operations import Operation
-from ._retry import retry_after
+from ._http import TOO_LARGE, HTTPRequest, HTTPResponse
+from ._operations import Operation, Safety
+from ._retry import BUSY_STATUSES, Failure, retry_after
 from .errors import (
     APIResponseError,
     APIResponseValidationError,
+    APIStatusError,
     ErrorData,
     RateLimitError,
     class_for_status,
@@ -27,15 +28,19 @@ from .errors import (
 
 T = TypeVar("T")
 
+_VERDICT = ("success", "errors", "messages")
+"""The parts of an envelope that say how the call went, and not what it answers."""
 _EXCERPT = 200
 """How many characters of a page that is no envelope an error shows."""
+_LONGEST_REASON = 600
+"""How many characters of what the service says an error shows in its line."""
 _DEEPEST_CHAIN = 20
 """How deep an `error_chain` is followed."""
 
 
 @define(eq=False)
 class APIResponse(Generic[T]):
-    """The answer to one call, read to its end."""
+    """The answer to one call."""
 
     operation: Operation[T]
     """The call."""
@@ -53,62 +58,91 @@ class APIResponse(Generic[T]):
             APIStatusError: The service refused.
             APIResponseValidationError: The answer is not what the API describes.
         """
-        envelope = self._envelope()
-        try:
-            if self.operation.envelope:
-                return decode(envelope, self.operation.result, "")
-            return decode(envelope.get("result"), self.operation.result, "result")
-        except DecodeError as error:
-            raise self._error(APIResponseValidationError, str(error), envelope) from None
+        # Errors are made below and raised here, where no local variable holds the answer: what
+        # reports an error with its local variables must not get to see a `client_secret`.
+        outcome = self._outcome()
+        if isinstance(outcome, APIResponseError):
+            raise outcome
+        return outcome
 
-    def _envelope(self) -> dict[str, Any]:
-        try:
-            body = _json.loads(self.http_response.body)
-        except ValueError as error:
-            text = self.http_response.body.decode(errors="replace")
-            raise self._unexpected(text, f"not JSON ({error})") from None
-        if not isinstance(body, dict):
-            raise self._unexpected(body, "expected an object at the top")
-        envelope = cast("dict[str, Any]", body)
-        success = envelope.get("success")
-        if success is True and self._accepted:
-            return envelope
-        if self._accepted and success is not False:
-            raise self._unexpected(envelope, "success: expected a boolean")
-        raise self._refused(envelope)
+    def error(self) -> APIResponseError | None:
+        """The error that `parse` would raise."""
+        outcome = self._outcome()
+        return outcome if isinstance(outcome, APIResponseError) else None
+
+    def failure(self) -> Failure | None:
+        """What is wrong with the answer, as far as repeating the request goes.
+
+        What charges is looked at to the end: an answer that cannot be understood leaves open
+        whether the card was charged. Elsewhere the status is enough.
+        """
+        response = self.http_response
+        if response.status_code == 429:
+            return Failure.RATE_LIMITED
+        if response.status_code in BUSY_STATUSES:
+            return Failure.BUSY
+        if response.flaw is not None:
+            return Failure.UNCLEAR if response.flaw == TOO_LARGE else Failure.NO_ANSWER
+        if self._accepted and self.operation.safety is not Safety.CHARGES:
+            return None
+        error = self.error()
+        if error is None:
+            return None
+        return Failure.REFUSED if _is_refusal(error) else Failure.UNCLEAR
 
     @property
     def _accepted(self) -> bool:
         return 200 <= self.http_response.status_code < 300
 
-    def _refused(self, envelope: dict[str, Any]) -> APIResponseError:
-        errors = _error_data(envelope.get("errors"))
+    def _outcome(self) -> T | APIResponseError:
+        if self.http_response.flaw is not None:
+            return self._unexpected(self.http_response.flaw)
+        try:
+            envelope = _json.loads(self.http_response.body)
+        except ValueError as error:
+            return self._unexpected(str(error))
+        if not isinstance(envelope, dict):
+            return self._unexpected("expected an object at the top")
+        envelope = cast("dict[str, object]", envelope)
+        success = envelope.get("success")
+        if success is True and self._accepted:
+            return self._value(envelope)
+        if self._accepted and success is not False:
+            return self._unexpected("success: expected a boolean")
+        return self._refused(_error_data(envelope.get("errors")))
+
+    def _value(self, envelope: dict[str, object]) -> T | APIResponseError:
+        operation = self.operation
+        try:
+            if operation.envelope:
+                listed = {key: envelope[key] for key in envelope if key not in _VERDICT}
+                return decode(listed, operation.result, "")
+            return decode(envelope.get("result"), operation.result, "result")
+        except DecodeError as error:
+            return self._error(APIResponseValidationError, str(error))
+
+    def _refused(self, errors: tuple[ErrorData, ...]) -> APIResponseError:
         reason = "; ".join(map(str, errors)) or "the service gave no reason"
         cls = class_for_status(self.http_response.status_code)
-        return self._error(cls, reason, envelope, errors)
+        return self._error(cls, reason, errors)
 
-    def _unexpected(self, body: object, reason: str) -> APIResponseError:
+    def _unexpected(self, reason: str) -> APIResponseError:
         """A page that is no envelope is a refusal by its status, and a wrong answer to a 2xx."""
-        response = self.http_response
+        response = self.http_response.redacted()
         cls = class_for_status(response.status_code)
         excerpt = response.body[: 4 * _EXCERPT].decode(errors="replace")[:_EXCERPT]
         return self._error(
             APIResponseValidationError if self._accepted else cls,
             f"{reason}, got {response.content_type or 'no content type'} {excerpt!r}",
-            body,
         )
 
     def _error(
-        self,
-        cls: type[APIResponseError],
-        reason: str,
-        body: object,
-        errors: tuple[ErrorData, ...] = (),
+        self, cls: type[APIResponseError], reason: str, errors: tuple[ErrorData, ...] = ()
     ) -> APIResponseError:
-        request, response = self.http_request, self.http_response
+        request, response = self.http_request, self.http_response.redacted()
         wait = retry_after(response.headers, datetime.now(UTC))
         parts = [
-            f"{response.status_code} {request.method} {request.path}: {reason}",
+            f"{response.status_code} {request.method} {request.path}: {reason[:_LONGEST_REASON]}",
             _next_step(self.operation, response.status_code, errors, wait),
             f"CF-Ray {response.cf_ray}" if response.cf_ray else "",
         ]
@@ -116,13 +150,28 @@ class APIResponse(Generic[T]):
             " · ".join(filter(None, parts)),
             request=request,
             response=response,
-            body=body,
+            body=_decoded(response.body),
             errors=errors,
             retries_taken=self.retries_taken,
         )
         if isinstance(error, RateLimitError):
             error.retry_after = wait
         return error
+
+
+def _is_refusal(error: APIResponseError) -> bool:
+    """Whether the service itself said no, in an envelope, and not because it failed."""
+    body = error.body
+    refused = isinstance(body, dict) and cast("dict[str, object]", body).get("success") is False
+    return refused and isinstance(error, APIStatusError) and error.status_code < 500
+
+
+def _decoded(body: bytes) -> object:
+    """The JSON of a body, or else its text."""
+    try:
+        return _json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")
 
 
 def _next_step(

@@ -1,16 +1,25 @@
-"""When a failed attempt is repeated, and after how long.
+"""What a failed attempt means: again, give up, or nobody knows whether the card was charged.
 
-The rule, as one pure function:
+Two questions, two pure functions.
 
-- What charges a card is never repeated. The service knows no idempotency key, so a repeat of a
-  charge whose answer was lost is a second charge.
-- Everything else is repeated when the failure says nothing about the request itself: the
-  connection failed, the service was busy, the edge had no answer.
-- Never sooner than the service asks for (`Retry-After`). Where it asks for more than
+`decide` asks what may be done. It goes by what the operation does when the service sees it twice
+(`Safety`) and by what is known of the failure (`Failure`), and by nothing else:
+
+- What only reads, or stores the same again, is repeated when the failure says nothing about the
+  request itself: the connection failed, the service was busy, the edge had no answer.
+- What charges a card is repeated only where it is certain that the service never saw it: no
+  connection was made, or the rate limiter answered in front of it. The service knows no
+  idempotency key, so a repeat of a charge whose answer was lost is a second charge. Where the
+  answer is missing or cannot be understood, the outcome is unknown, and the caller is told so.
+
+`wait_before_repeat` asks how long to wait:
+
+- Never less than the service asks for (`Retry-After`). Where it asks for more than
   `max_retry_wait`, the caller gets the error at once: during a rate-limit block of five minutes
   every early knock is a wasted request.
-- Otherwise after an exponential back-off with full jitter (a random part of 0.5, 1, 2, 4, 8
-  seconds), so that clients which failed together do not come back together.
+- Otherwise an exponential back-off with full jitter (a random part of 0.5, 1, 2, 4, 8 seconds), so
+  that clients which failed together do not come back together.
+- A wait that cannot end within the caller's `total_timeout` is not begun.
 """
 
 from __future__ import annotations
@@ -18,42 +27,73 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from math import isfinite
 
 from ._operations import Safety
 
-STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525), 530})
-"""The statuses that say "not now"."""
+BUSY_STATUSES = frozenset({408, 425, 500, 502, 503, 504, *range(520, 525), 530})
+"""The statuses that say "not now" (429 apart)."""
 
 _FIRST_BACKOFF = 0.5
 _LONGEST_BACKOFF = 8.0
 
 
+class Failure(Enum):
+    """What is known of an attempt that failed."""
+
+    NOT_SENT = "no connection was made, so nothing was sent"
+    NO_ANSWER = "it was sent, and no whole answer came"
+    RATE_LIMITED = "429: the limiter in front of the service refused it"
+    BUSY = "a status that says “not now”"
+    UNCLEAR = "an answer that is no envelope, or a failure inside the service"
+    REFUSED = "the service understood it and refused"
+
+
+class Verdict(Enum):
+    """What follows from a failure."""
+
+    AGAIN = "repeat it"
+    GIVE_UP = "tell the caller what happened"
+    OUTCOME_UNKNOWN = "tell the caller that the card may have been charged"
+
+
+_PASSING = {Failure.NOT_SENT, Failure.NO_ANSWER, Failure.RATE_LIMITED, Failure.BUSY}
+_UNSEEN = {Failure.NOT_SENT, Failure.RATE_LIMITED}
+
+
+def decide(safety: Safety, failure: Failure) -> Verdict:
+    """What to do about a failed attempt."""
+    if safety is not Safety.CHARGES:
+        return Verdict.AGAIN if failure in _PASSING else Verdict.GIVE_UP
+    if failure in _UNSEEN:
+        return Verdict.AGAIN
+    return Verdict.GIVE_UP if failure is Failure.REFUSED else Verdict.OUTCOME_UNKNOWN
+
+
 def wait_before_repeat(
-    safety: Safety,
     retries_taken: int,
     *,
     max_retries: int,
     max_retry_wait: float,
-    status_code: int | None,
+    remaining: float,
     retry_after: float | None,
     jitter: float,
 ) -> float | None:
     """Seconds to wait before the next attempt, or `None` to give up.
 
     Args:
-        status_code: The status of the answer; `None` where the connection failed.
+        remaining: The seconds that are left to the caller's deadline.
         retry_after: The seconds that the service asked for.
         jitter: A random number from 0 to 1.
     """
-    if safety is Safety.CHARGES or retries_taken >= max_retries:
-        return None
-    if status_code is not None and status_code not in STATUSES:
+    if retries_taken >= max_retries:
         return None
     if retry_after is not None and retry_after > max_retry_wait:
         return None
-    backoff: float = jitter * min(_FIRST_BACKOFF * 2**retries_taken, _LONGEST_BACKOFF)
-    return max(backoff, retry_after or 0.0)
+    backoff = jitter * min(_FIRST_BACKOFF * 2.0 ** min(retries_taken, 10), _LONGEST_BACKOFF)
+    wait = max(backoff, retry_after or 0.0)
+    return wait if wait < remaining else None
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -71,7 +111,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 def _seconds_until(date: str, now: datetime) -> float:
     try:
         moment = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return float("nan")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 REDACTED = "[redacted]"
 
 
@@ -17,5 +19,16 @@ class Secret(str):
     def __repr__(self) -> str:
         return repr(REDACTED)
 
+    def __copy__(self) -> Self:
+        return self  # a copy stays in this process; what pickles does not
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
     def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
         return Secret, (REDACTED,)
+
+
+def conceal(*values: Any) -> tuple[Any, ...]:
+    """The strings as secrets; what is no string is left for a check."""
+    return tuple(Secret(value) if isinstance(value, str) else value for value in values)

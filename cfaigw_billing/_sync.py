@@ -20,7 +20,10 @@ from ._config import (
     Timeout,
 )
 from ._paging import AccountPaginator
+from ._secret import conceal
 from ._sync_base import SyncClient, SyncResource
+from ._topups import TopupReconciliation, reconcile
+from .errors import TopupOutcomeUnknownError
 from .types import (
     AccountListParams,
     BillingCreditBalanceParams,
@@ -164,11 +167,11 @@ class TopupResource(SyncResource):
             amount: What to charge, in whole cents; at least 1000 ($10.00).
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
 
-        Permission: AI Gateway Write. A repeat charges the card again, so the SDK sends this once
-        and never repeats it, whatever `max_retries` says.
-        Raises: `PaymentRequiredError` (declined, nothing charged) and other `APIStatusError`,
-            `APIConnectionError` (look at the invoices before you try again),
-            `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
+        Permission: AI Gateway Write. A repeat charges the card again, so it reaches the service
+        once: the SDK tries again only where nothing can have arrived (no connection, or a 429).
+        Raises: `PaymentRequiredError` (declined, nothing charged) and other `APIStatusError`;
+            `TopupOutcomeUnknownError` (it may have been charged: see `reconcile`);
+            `APIConnectionError` (nothing was sent); `ValueError` or `TypeError` before that.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/create
         """
         return self._client.send(
@@ -199,6 +202,20 @@ class TopupResource(SyncResource):
             TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
             **options,
         )
+
+    def reconcile(self, error: TopupOutcomeUnknownError) -> TopupReconciliation:
+        """Find out whether a top-up was charged whose answer was lost.
+
+        Looks through the manual invoices since it was sent and reads the balance; charges nothing.
+
+        Args:
+            error: What `create` raised, or the `__cause__` of the interrupt that stopped it.
+
+        Permission: AI Gateway Read. A repeat changes nothing; an invoice may appear only minutes
+        after the charge, so ask again while the outcome is `not_found_yet`.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        """
+        return self._client.portal.call(lambda: reconcile(self._client.async_client, error))
 
     def limits(
         self,
@@ -462,6 +479,7 @@ class Cloudflare(SyncClient):
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
     ) -> None:
+        api_token, api_key, user_service_key = conceal(api_token, api_key, user_service_key)
         super().__init__(
             AsyncCloudflare(
                 api_token=api_token,

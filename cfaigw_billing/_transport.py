@@ -1,21 +1,31 @@
-"""The only module that knows aiohttp: one request out, one whole answer in."""
+"""The only module that knows aiohttp: one request out, one answer in."""
 
 from __future__ import annotations
 
 import asyncio
+import warnings
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import lru_cache
-from urllib.parse import urlsplit
+from math import inf
+from types import SimpleNamespace
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from attrs import evolve
 from yarl import URL
 
 from ._config import Timeout
-from ._http import HTTPRequest, HTTPResponse
+from ._fork import forget_in_child
+from ._http import TOO_LARGE, HTTPRequest, HTTPResponse
+
+MAX_BODY = 32 * 1024 * 1024
+"""Bytes after decompression. A year of hourly usage is one; a small gzip can unpack to any size."""
 
 
 class TransportError(Exception):
-    """No answer came; the cause is what aiohttp raised."""
+    """No whole answer came; the cause is what aiohttp raised."""
 
     def __init__(self, reason: str, *, timed_out: bool = False) -> None:
         super().__init__(reason)
@@ -31,32 +41,39 @@ class Transport:
     """
 
     def __init__(self, base_url: str, http_client: aiohttp.ClientSession | None = None) -> None:
+        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        forget_in_child(self)
+        if http_client is not None and not isinstance(http_client, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(
+                f"`http_client` must be an aiohttp.ClientSession, not {type(http_client).__name__}"
+            )
         self._base_url = base_url
         self._http_client = http_client
-        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
         self._closed = False
 
-    async def send(self, request: HTTPRequest, timeout: Timeout) -> HTTPResponse:
-        """Send a request once and read the answer to its end, or raise `TransportError`."""
-        session = self._http_client or await self._session()
-        try:
-            async with session.request(
-                request.method,
-                URL(request.url, encoded=True),
-                headers=request.headers,
-                data=request.body,
-                timeout=_client_timeout(timeout),
-                allow_redirects=False,
-            ) as response:
-                return HTTPResponse(
-                    status_code=response.status,
-                    headers=response.headers,
-                    body=await response.read(),
-                )
-        except TimeoutError as error:
-            raise TransportError("no answer in time", timed_out=True) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise TransportError(str(error) or type(error).__name__) from error
+    async def send(
+        self,
+        request: HTTPRequest,
+        timeout: Timeout,
+        *,
+        remaining: float = inf,
+        fresh: bool = False,
+    ) -> HTTPResponse:
+        """Send a request once and read the answer, or raise `TransportError`.
+
+        Args:
+            request: Its `attempts` and `may_have_arrived` are kept up to date.
+            timeout: For the attempt, from connecting to the end of the answer.
+            remaining: The seconds left to the caller's deadline.
+            fresh: Use a connection of its own, so that no idle one can die under it. A session of
+                the caller's decides that for itself.
+        """
+        limits = _client_timeout(timeout, remaining)
+        if fresh and self._http_client is None:
+            async with _fresh_session(self._base_url) as session:
+                return await _exchange(session, request, limits)
+        request.may_have_arrived = True
+        return await _exchange(self._http_client or await self._session(), request, limits)
 
     async def close(self) -> None:
         """Close the sessions; the caller's own is left open. A second close does nothing."""
@@ -64,25 +81,121 @@ class Transport:
         while self._sessions:
             await _close_session(*self._sessions.popitem())
 
+    def forget(self) -> None:
+        """Drop the sessions of another process, and leave its connections alone."""
+        _inherited.append(self._sessions)
+        self._sessions = {}
+
+    def __del__(self) -> None:
+        if self._sessions:
+            warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2, source=self)
+        for loop, session in self._sessions.items():
+            _drop_session(loop, session)
+
     async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
         if session is not None:
             return session
-        if self._closed:
-            raise RuntimeError("this client has been closed; make a new one")
         self._sessions[loop] = session = _open_session(self._base_url)
         for other in [other for other in self._sessions if other.is_closed()]:
             await _close_session(other, self._sessions.pop(other))
         return session
 
+    def check_open(self) -> None:
+        """Raise if the client has been closed."""
+        if self._closed:
+            raise RuntimeError("this client has been closed; make a new one")
+        if self._http_client is not None and self._http_client.closed:
+            raise RuntimeError("the `http_client` of this client has been closed")
 
-def _open_session(base_url: str) -> aiohttp.ClientSession:
+
+_inherited: list[object] = []
+"""The sessions that a forked child has from its parent: collected, they would be closed."""
+
+
+async def _exchange(
+    session: aiohttp.ClientSession, request: HTTPRequest, timeout: aiohttp.ClientTimeout
+) -> HTTPResponse:
+    # aiohttp sends what is idempotent a second time, unasked, when an idle connection turns out to
+    # be dead. The tracker counts that.
+    tracker = aiohttp.UploadTracker()
+    try:
+        async with session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            headers=request.headers,
+            data=request.body,
+            timeout=timeout,
+            allow_redirects=False,
+            raise_for_status=False,
+            upload_tracker=tracker,
+            trace_request_ctx=request,
+        ) as response:
+            body, flaw = await _read(response)
+            return HTTPResponse(
+                status_code=response.status, headers=response.headers, body=body, flaw=flaw
+            )
+    except _NOT_SENT as error:
+        request.may_have_arrived = False
+        raise TransportError(_reason(error), timed_out=isinstance(error, TimeoutError)) from error
+    except TimeoutError as error:
+        raise TransportError("no answer in time", timed_out=True) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise TransportError(_reason(error)) from error
+    finally:
+        request.attempts += max(tracker.attempts, 1)
+
+
+_NOT_SENT = (
+    aiohttp.ClientConnectorError,  # no such host, refused, no TLS
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+)
+"""What aiohttp raises when there was no connection to send anything over."""
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
+    """The body, and why it is not the whole one, if it is not."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > MAX_BODY:
+                response.close()  # the rest of it is not worth keeping the connection for
+                return b"".join(chunks), TOO_LARGE
+            chunks.append(chunk)
+    except aiohttp.ClientPayloadError as error:
+        return b"".join(chunks), f"the answer broke off ({_reason(error.__cause__ or error)})"
+    return b"".join(chunks), None
+
+
+def _reason(error: BaseException) -> str:
+    """What aiohttp says of it, in one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _open_session(base_url: str, **more: Any) -> aiohttp.ClientSession:
     # Not `trust_env`: it looks the proxy up in a thread for every request, and lets a .netrc
     # entry stand in for the credentials.
     return aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), proxy=_environment_proxy(base_url)
+        cookie_jar=aiohttp.DummyCookieJar(), proxy=_environment_proxy(base_url), **more
     )
+
+
+@asynccontextmanager
+async def _fresh_session(base_url: str) -> AsyncGenerator[aiohttp.ClientSession]:
+    """A session for one request, which notes when there is a connection."""
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_end.append(_note_connection)
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with _open_session(base_url, connector=connector, trace_configs=[tracing]) as session:
+        yield session
+
+
+async def _note_connection(_: object, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.may_have_arrived = True
 
 
 async def _close_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
@@ -92,15 +205,40 @@ async def _close_session(loop: asyncio.AbstractEventLoop, session: aiohttp.Clien
         await session.close()
 
 
+def _drop_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
+    """Close a session that nobody will use again, where nothing can be awaited.
+
+    Left alone, aiohttp would log an error about it, to people who never saw a session.
+    """
+    connector = session.connector
+    session.detach()
+    if connector is None:
+        return
+    close = connector._close  # pyright: ignore[reportPrivateUsage]  # `close` has to be awaited
+    if loop.is_closed():
+        close()
+    else:
+        loop.call_soon_threadsafe(close)
+
+
 def _environment_proxy(base_url: str) -> str | None:
-    address = urlsplit(base_url)
-    if address.hostname and proxy_bypass(address.hostname):
+    address = URL(base_url)
+    # Plain http goes to this machine alone, and a proxy must not see its credentials either.
+    if address.scheme != "https" or proxy_bypass(address.host or ""):
         return None
-    return getproxies().get(address.scheme)
+    return getproxies().get("https")
 
 
 @lru_cache(maxsize=64)
-def _client_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:
+def _without_deadline(timeout: Timeout) -> aiohttp.ClientTimeout:
     if isinstance(timeout, aiohttp.ClientTimeout):
         return timeout
     return aiohttp.ClientTimeout(total=timeout)
+
+
+def _client_timeout(timeout: Timeout, remaining: float) -> aiohttp.ClientTimeout:
+    limits = _without_deadline(timeout)
+    if remaining == inf:
+        return limits
+    total = remaining if limits.total is None else min(limits.total, remaining)
+    return evolve(limits, total=total)

@@ -3,18 +3,20 @@
     CloudflareError
     └── APIError
         ├── APIConnectionError
-        │   └── APITimeoutError
-        ├── APIResponseValidationError
-        └── APIStatusError
-            ├── BadRequestError             400
-            ├── AuthenticationError         401
-            ├── PaymentRequiredError        402
-            ├── PermissionDeniedError       403
-            ├── NotFoundError               404
-            ├── ConflictError               409
-            ├── UnprocessableEntityError    422
-            ├── RateLimitError              429
-            └── InternalServerError         5xx
+        │   ├── APITimeoutError
+        │   └── TopupOutcomeUnknownError
+        └── APIResponseError
+            ├── APIResponseValidationError
+            └── APIStatusError
+                ├── BadRequestError             400
+                ├── AuthenticationError         401
+                ├── PaymentRequiredError        402
+                ├── PermissionDeniedError       403
+                ├── NotFoundError               404
+                ├── ConflictError               409
+                ├── UnprocessableEntityError    422
+                ├── RateLimitError              429
+                └── InternalServerError         5xx
 
 A wrong argument is not in this tree: it is a `ValueError` or a `TypeError` that names the argument
 and the limit, raised before anything is sent.
@@ -25,6 +27,7 @@ act on.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from attrs import frozen
@@ -79,8 +82,9 @@ class APIError(CloudflareError):
     """The `CF-Ray` of the answer, which Cloudflare support asks for."""
 
     def __init__(self, message: str, *, request: HTTPRequest, retries_taken: int = 0) -> None:
-        super().__init__(message)
-        self.message = message
+        # One line, whatever the service wrote: no line breaks, no escapes for a terminal.
+        self.message = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+        super().__init__(self.message)
         self.request = request.redacted()
         self.retries_taken = retries_taken
 
@@ -91,6 +95,42 @@ class APIConnectionError(APIError):
 
 class APITimeoutError(APIConnectionError):
     """No answer came in time."""
+
+
+class TopupOutcomeUnknownError(APIConnectionError):
+    """A charge was sent and no understandable answer came: the card may have been charged.
+
+    The SDK never sends it again. Do not do it by hand either before `topup.reconcile(error)` has
+    looked whether the charge went through. The cause (`__cause__`) says what happened.
+    """
+
+    account_id: str
+    """The account that the top-up was for."""
+    amount: int
+    """What the card may have been charged, in cents."""
+    sent_at: datetime
+    """When the charge was sent: aware, UTC, by this machine's clock."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        request: HTTPRequest,
+        account_id: str,
+        amount: int,
+        sent_at: datetime,
+    ) -> None:
+        super().__init__(
+            f"{request.method} {request.path}: a top-up of {amount} cents "
+            f"(${amount / 100:,.2f}) was sent at {sent_at:%Y-%m-%dT%H:%M:%SZ}, and whether it was "
+            f"charged is unknown: {reason} · do not send it again before "
+            f"`billing.topup.reconcile(error)` has looked",
+            request=request,
+            retries_taken=max(request.attempts - 1, 0),
+        )
+        self.account_id = account_id
+        self.amount = amount
+        self.sent_at = sent_at
 
 
 class APIResponseError(APIError):
@@ -115,7 +155,7 @@ class APIResponseError(APIError):
     ) -> None:
         super().__init__(message, request=request, retries_taken=retries_taken)
         self.status_code = response.status_code
-        self.response = response
+        self.response = response.redacted()
         self.cf_ray = response.cf_ray
         self.body = body
         self.errors = errors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,9 @@ MAX_CENTS = 99_999_999
 """The payment processor takes amounts of at most eight digits ($999,999.99)."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LEAVES_ITS_SEGMENT = re.compile(r"\.{1,2}|.*[/\\\x00-\x1f\x7f].*", re.DOTALL)
+_LAST_MILLISECOND = 253_402_300_799_999
+"""The last one of the year 9999, which is the last that a `datetime` knows."""
+_LEAVES_ITS_SEGMENT = re.compile(r"\.{1,2}|.*[/\\\x00-\x1f\x7f\ud800-\udfff].*", re.DOTALL)
 
 
 def identifier(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -71,7 +72,7 @@ def each_of_type(expected: type, *, at_most: int) -> Validator:
         for index, value in enumerate(values):
             if not isinstance(value, expected):
                 raise TypeError(
-                    f"`{attribute.name}[{index}]` must be a {expected.__name__}, "
+                    f"`{attribute.name}[{index}]` must be of type {expected.__name__}, "
                     f"not {type(value).__name__}"
                 )
 
@@ -81,25 +82,28 @@ def each_of_type(expected: type, *, at_most: int) -> Validator:
 def whole(minimum: int, maximum: int | None = None, unit: str = "") -> Validator:
     """An `int` (not a `bool`) within the bounds; `None` passes where the field allows it."""
 
+    def limit(number: int) -> str:
+        return f"{number} {unit}".strip()
+
     def check(_: object, attribute: Attribute[Any], value: Any) -> None:
         if value is None and attribute.default is None:
             return
         if type(value) is not int:
             raise TypeError(
-                f"`{attribute.name}` must be a whole number{unit} (an int), "
-                f"not {type(value).__name__} {value!r}"
+                f"`{attribute.name}` must be a whole number{f' of {unit}' if unit else ''} "
+                f"(an int), not {type(value).__name__} {value!r}"
             )
         if value < minimum:
-            raise ValueError(f"`{attribute.name}` must be at least {minimum}{unit}, got {value}")
+            raise ValueError(f"`{attribute.name}` must be at least {limit(minimum)}, got {value}")
         if maximum is not None and value > maximum:
-            raise ValueError(f"`{attribute.name}` must be at most {maximum}{unit}, got {value}")
+            raise ValueError(f"`{attribute.name}` must be at most {limit(maximum)}, got {value}")
 
     return check
 
 
 def cents(minimum: int) -> Validator:
     """A whole number of cents, at least `minimum`."""
-    return whole(minimum, MAX_CENTS, " of cents")
+    return whole(minimum, MAX_CENTS, "cents")
 
 
 def one_of(*choices: str) -> Validator:
@@ -128,6 +132,8 @@ def milliseconds(name: str, value: Any) -> float | None:
             f"`{name}` must be an aware datetime or a number of milliseconds since "
             f"1970, not {type(value).__name__}"
         )
-    if not math.isfinite(value):
-        raise ValueError(f"`{name}` must be finite, got {value!r}")
+    if not abs(value) <= _LAST_MILLISECOND:  # what is not a number is not either
+        raise ValueError(
+            f"`{name}` must be finite and at most the year 9999, in milliseconds, got {value!r}"
+        )
     return int(value) if value == int(value) else value

@@ -21,7 +21,7 @@ class AccountListParams(Params["AccountListResponse"]):
     """The page, from 1."""
     per_page: int | None = field(default=None, validator=whole(1, 50))
     """The accounts a page, at most 50; `None`: the service's own choice."""
-    cursor: str | None = None
+    cursor: str | None = field(default=None, validator=of_type(str))
     """Where the page starts, on a service that pages with a cursor: from the page before."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import total_ordering
 from typing import Any
 
@@ -11,14 +11,20 @@ from attrs import field, frozen
 from ._derived import Derived
 
 _CENT = Decimal("0.01")
+_EXACT = Context(prec=1000)
+"""So that no setting of the program's own decimal context rounds an amount."""
 _SYMBOLS = {"USD": "$"}
 
 
 def _exact(value: Decimal | float | str) -> Decimal:
-    if isinstance(value, bool):
-        raise TypeError("an amount must be a number, not a bool")
+    given: Any = value
+    if isinstance(given, bool) or not isinstance(given, (Decimal, int, float, str)):
+        raise TypeError(f"an amount must be a number, not {type(given).__name__}")
     # `str` of a float is its shortest exact form: the digits that were on the wire.
-    amount = Decimal(str(value) if isinstance(value, float) else value)
+    try:
+        amount = Decimal(str(value) if isinstance(value, float) else value)
+    except ArithmeticError:
+        raise ValueError(f"an amount must be a number, got {value!r}") from None
     if not amount.is_finite():
         raise ValueError(f"an amount must be finite, got {value!r}")
     return amount
@@ -52,18 +58,18 @@ class Money:
     @classmethod
     def from_major(cls, amount: Decimal | float | str, currency: str = "USD") -> Money:
         """Money from an amount in whole units: `Money.from_major("6.40")` is $6.40."""
-        return cls(_exact(amount) * 100, currency)
+        return cls(_EXACT.multiply(_exact(amount), Decimal(100)), currency)
 
     @property
     def major(self) -> Decimal:
         """The exact amount in whole units (dollars)."""
-        return self.cents / 100
+        return _EXACT.scaleb(self.cents, Decimal(-2))
 
     def __str__(self) -> str:
-        amount = self.major.quantize(_CENT, ROUND_HALF_EVEN)
+        amount = self.major.quantize(_CENT, ROUND_HALF_EVEN, _EXACT)
         sign = "-" if amount < 0 else ""
         symbol = _SYMBOLS.get(self.currency, self.currency + " ")
-        return f"{sign}{symbol}{abs(amount):,}"
+        return f"{sign}{symbol}{amount.copy_abs():,}"
 
     def __lt__(self, other: Money) -> bool:
         if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -73,7 +79,7 @@ class Money:
     def __add__(self, other: Money) -> Money:
         if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
             return NotImplemented
-        return Money(self.cents + self._same_currency(other), self.currency)
+        return Money(_EXACT.add(self.cents, self._same_currency(other)), self.currency)
 
     def __radd__(self, other: int) -> Money:
         # `sum` starts with the number 0; it is the only bare number that money adds to.
@@ -82,10 +88,10 @@ class Money:
     def __sub__(self, other: Money) -> Money:
         if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
             return NotImplemented
-        return Money(self.cents - self._same_currency(other), self.currency)
+        return Money(_EXACT.subtract(self.cents, self._same_currency(other)), self.currency)
 
     def __neg__(self) -> Money:
-        return Money(-self.cents, self.currency)
+        return Money(_EXACT.minus(self.cents), self.currency)
 
     def _same_currency(self, other: Money) -> Decimal:
         if other.currency != self.currency:

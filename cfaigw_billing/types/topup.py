@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from attrs import field, frozen
 
@@ -121,9 +121,22 @@ def _payment_methods(
 ) -> tuple[EligibilityPaymentMethod, ...] | None:
     if value is None:
         return None
-    return tuple(
-        EligibilityPaymentMethod(**item) if isinstance(item, Mapping) else item for item in value
-    )
+    given: Any = value
+    if not isinstance(given, Iterable) or isinstance(given, (str, bytes, Mapping)):
+        raise TypeError(
+            f"`payment_methods` must be an iterable of EligibilityPaymentMethod or mappings, "
+            f"not {type(value).__name__}"
+        )
+    return tuple(_payment_method(index, item) for index, item in enumerate(value))
+
+
+def _payment_method(index: int, item: Any) -> Any:
+    if not isinstance(item, Mapping):
+        return item
+    try:
+        return EligibilityPaymentMethod(**cast("dict[str, Any]", item))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"`payment_methods[{index}]`: {error}") from None
 
 
 @frozen(kw_only=True)

@@ -32,6 +32,14 @@ class BillingUsageHistoryParams(AccountParams["BillingUsageHistoryResponse"]):
     end_time: float | None = field(default=None, converter=_end_time)
     """The moment after the last: an aware `datetime` or Unix milliseconds. `None`: until now."""
 
+    def __attrs_post_init__(self) -> None:
+        start, end = self.start_time, self.end_time
+        if start is not None and end is not None and end < start:
+            raise ValueError(
+                f"`end_time` must not be before `start_time`: {end} is before {start} "
+                f"(milliseconds)"
+            )
+
 
 @frozen(kw_only=True)
 class History(Response):

@@ -1,0 +1,148 @@
+"""From the parameters of a call to the request that goes over the wire. Nothing here is sent."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from multidict import CIMultiDict
+
+from . import __version__, _json
+from ._codec import encode
+from ._config import Config, RequestOptions, check_headers, check_timeout
+from ._http import HTTPRequest
+from ._operations import BY_PARAMS, Operation, Safety
+from ._secret import Secret
+from .types import Params
+
+T = TypeVar("T")
+
+USER_AGENT = (
+    f"cfaigw-billing/{__version__} python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
+)
+
+_SECRET_HEADERS = re.compile("authorization|cookie|.*-key|.*-token|.*secret.*", re.IGNORECASE)
+"""The headers whose values are masked wherever they are shown, whoever set them."""
+
+
+class RequestBuilder:
+    """Builds the requests of one client."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._headers: CIMultiDict[str] | None = None
+
+    def build(
+        self, operation: Operation[Any], params: Params[Any], options: RequestOptions
+    ) -> HTTPRequest:
+        """The request of a call; a `ValueError` or `TypeError` if an argument is wrong."""
+        if options:
+            _check(options)
+        payload = encode(params) if operation.payload else {}
+        payload = {name: payload[name] for name in operation.payload if name in payload}
+        if operation.safety is Safety.CHARGES:
+            self._check_charge(payload, options)
+        posts = operation.method == "POST"
+        query = {**({} if posts else payload), **options.get("extra_query", {})}
+        body = {**payload, **options.get("extra_body", {})} if posts else options.get("extra_body")
+        return HTTPRequest(
+            method=operation.method,
+            url=self._url(operation, params, query),
+            headers=self._request_headers(options.get("extra_headers"), has_body=body is not None),
+            body=None if body is None else _json.dumps(body),
+        )
+
+    def account_id(self, params: Any) -> str:
+        """The account of a call: its own, or else the client's."""
+        account_id: str | None = params.account_id or self._config.account_id
+        if account_id is None:
+            raise ValueError(
+                "Expected a non-empty value for `account_id` but received None: pass it, or give "
+                "the client a default (`account_id=…` or CLOUDFLARE_ACCOUNT_ID)"
+            )
+        return account_id
+
+    def _check_charge(self, payload: dict[str, Any], options: RequestOptions) -> None:
+        if payload.keys() & options.get("extra_body", {}):
+            raise ValueError("`extra_body` must not replace the parameters of a charge")
+        limit, amount = self._config.max_charge, payload["amount"]
+        if limit is not None and amount > limit:
+            raise ValueError(
+                f"`amount` is {amount} cents, more than this client's `max_charge` of {limit} "
+                f"cents; nothing was charged"
+            )
+
+    def _url(
+        self, operation: Operation[Any], params: Params[Any], query: Mapping[str, object]
+    ) -> str:
+        path = operation.path
+        if "{account_id}" in path:
+            path = path.replace("{account_id}", quote(self.account_id(params), safe=""))
+        url = self._config.base_url + path
+        query = {**self._config.default_query, **query}
+        return f"{url}?{urlencode(_query_items(query))}" if query else url
+
+    def _request_headers(
+        self, extra: Mapping[str, str | None] | None, *, has_body: bool
+    ) -> CIMultiDict[str]:
+        if self._headers is None:
+            self._headers = _merged(
+                {"Accept": "application/json", "User-Agent": USER_AGENT},
+                self._config.credentials.headers(),
+                self._config.default_headers,
+            )
+        if not has_body and not extra:
+            return self._headers
+        return _merged(
+            self._headers, {"Content-Type": "application/json"} if has_body else {}, extra or {}
+        )
+
+
+def operation_of(params: Params[T]) -> Operation[T]:
+    """The call that these are the parameters of."""
+    operation = BY_PARAMS.get(type(params))
+    if operation is None:
+        raise TypeError(
+            f"`params` must be the parameters of a call, such as BillingCreditBalanceParams, "
+            f"not {type(params).__name__}"
+        )
+    return operation
+
+
+def _check(options: RequestOptions) -> None:
+    unknown = options.keys() - RequestOptions.__annotations__.keys()
+    if unknown:
+        known = ", ".join(sorted(RequestOptions.__annotations__))
+        raise TypeError(f"unknown option `{min(unknown)}`; there are {known}")
+    check_timeout("timeout", options.get("timeout"))
+    check_headers("extra_headers", options.get("extra_headers", {}))
+    for name in ("extra_query", "extra_body"):
+        value = options.get(name, {})
+        if not isinstance(value, Mapping):
+            raise TypeError(f"`{name}` must be a mapping, not {type(value).__name__}")
+
+
+def _merged(*layers: Mapping[str, str | None]) -> CIMultiDict[str]:
+    """The layers one over the other; `None` takes a header away."""
+    headers: CIMultiDict[str] = CIMultiDict()
+    for layer in layers:
+        for name, value in layer.items():
+            if value is None:
+                headers.pop(name, None)
+            elif _SECRET_HEADERS.fullmatch(name):
+                headers[name] = Secret(value)
+            else:
+                headers[name] = value
+    return headers
+
+
+def _query_items(query: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [
+        (name, str(value).lower() if isinstance(value, bool) else str(value))
+        for name, value in query.items()
+        if value is not None
+    ]
