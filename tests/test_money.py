@@ -1,0 +1,257 @@
+"""`Money`, and the `…_money` beside every amount of an answer."""
+
+from __future__ import annotations
+
+import copy
+import operator
+import pickle
+from collections.abc import Callable
+from decimal import Decimal, localcontext
+from typing import Any
+
+import pytest
+
+from cfaigw_billing import Money, types
+from cfaigw_billing._codec import decode
+from cfaigw_billing.types._base import Response
+from cfaigw_billing.types._derived import Derived
+
+EXACT: list[tuple[Any, str]] = [
+    (640.19, "640.19"),
+    (0.1, "0.1"),
+    (-12.5, "-12.5"),
+    (5000, "5000"),
+    (1e15 + 0.3, "1000000000000000.2"),  # the shortest text that is that float
+    (10**40, "1" + 40 * "0"),
+    ("640.19", "640.19"),
+    (Decimal("0.001"), "0.001"),
+]
+
+
+@pytest.mark.parametrize(("cents", "exact"), EXACT)
+def test_an_amount_is_exactly_what_was_written(cents: Any, exact: str) -> None:
+    assert Money(cents).cents == Decimal(exact)
+
+
+TEXTS = [
+    (Money(640.19), "$6.40"),
+    (Money(0), "$0.00"),
+    (Money(-640.19), "-$6.40"),
+    (Money(-0.1), "$0.00"),
+    (Money(123_456_789), "$1,234,567.89"),
+    (Money(-123_456_789), "-$1,234,567.89"),
+    (Money(99_999.5), "$1,000.00"),
+    (Money(0.5), "$0.00"),  # half to even
+    (Money(1.5), "$0.02"),
+    (Money(640.19, "eur"), "EUR 6.40"),
+    (Money(-640.19, "EUR"), "-EUR 6.40"),
+]
+
+
+@pytest.mark.parametrize(("money", "text"), TEXTS)
+def test_text(money: Money, text: str) -> None:
+    assert str(money) == text
+
+
+def test_units_and_currency() -> None:
+    assert Money(640.19).major == Decimal("6.4019")
+    assert Money.from_major("6.4019") == Money(640.19)
+    assert Money.from_major(6.4, "eur") == Money(640, "EUR")
+    assert Money(1).currency == "USD"
+    assert Money(1, "usd") == Money(1)
+
+
+def test_order() -> None:
+    assert Money(1) < Money(2)
+    assert Money(2) <= Money(2.0)
+    assert Money(3) > Money(2)
+    assert Money(2) >= Money("2")
+    assert sorted([Money(3), Money(-1), Money(2)]) == [Money(-1), Money(2), Money(3)]
+    assert max(Money(640.19), Money(640.2)) == Money(640.2)
+
+
+def test_arithmetic_is_exact() -> None:
+    assert Money(0.1) + Money(0.2) == Money(0.3)
+    assert Money(640.19) - Money(1000) == Money(-359.81)
+    assert -Money(640.19) == Money(-640.19)
+    assert sum([Money(0.1)] * 10) == Money(1)
+    assert sum([Money(0.1, "EUR")] * 2) == Money(0.2, "EUR")
+
+
+def test_arithmetic_is_exact_whatever_the_programs_decimal_context() -> None:
+    with localcontext(prec=3):
+        assert Money(123_456.78) + Money(0.01) == Money(123_456.79)
+        assert Money(123_456.78) - Money(0.01) == Money(123_456.77)
+        assert -Money(123_456.78) == Money(-123_456.78)
+        assert Money(123_456.78).major == Decimal("1234.5678")
+        assert Money.from_major("1234.5678") == Money(123_456.78)
+        assert str(Money(123_456.78)) == "$1,234.57"
+
+
+def test_equal_money_is_one_key() -> None:
+    assert {Money(640), Money(640.0), Money("640.00"), Money(640, "usd")} == {Money(640)}
+    assert Money(640) != Money(640, "EUR")
+    assert Money(640) not in [640, 640.0, Decimal(640), None]
+
+
+def pickled(money: Money) -> Money:
+    again: Money = pickle.loads(pickle.dumps(money))  # noqa: S301  # our own
+    return again
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickled])
+def test_copies_are_equal(again: Callable[[Money], Money]) -> None:
+    money = Money(640.19, "EUR")
+    assert again(money) == money
+    assert hash(again(money)) == hash(money)
+
+
+OPERATORS = [operator.add, operator.sub, operator.lt, operator.le, operator.gt, operator.ge]
+
+
+@pytest.mark.parametrize("compute", OPERATORS)
+@pytest.mark.parametrize("number", [640, 640.19, Decimal(1), True, "1", None])
+def test_a_bare_number_does_not_mix_with_money(
+    compute: Callable[[Any, Any], Any], number: Any
+) -> None:
+    with pytest.raises(TypeError):
+        compute(Money(1), number)
+    with pytest.raises(TypeError):
+        compute(number, Money(1))
+
+
+@pytest.mark.parametrize("compute", OPERATORS)
+def test_another_currency_does_not_mix(compute: Callable[[Any, Any], Any]) -> None:
+    with pytest.raises(ValueError, match="USD and EUR do not mix"):
+        compute(Money(1), Money(1, "EUR"))
+
+
+@pytest.mark.parametrize("start", [1, 0.0, False])
+def test_money_is_added_to_no_number_but_the_zero_of_sum(start: Any) -> None:
+    with pytest.raises(TypeError):
+        sum([Money(1)], start)
+
+
+WRONG: list[tuple[Any, type[Exception]]] = [
+    (True, TypeError),
+    (None, TypeError),
+    (float("nan"), ValueError),
+    (float("inf"), ValueError),
+    (Decimal("sNaN"), ValueError),
+    ("-Infinity", ValueError),
+    ("", ValueError),
+    ("$6.40", ValueError),
+]
+
+
+@pytest.mark.parametrize(("cents", "error"), WRONG)
+@pytest.mark.parametrize("make", [Money, Money.from_major])
+def test_what_is_no_amount_raises(
+    make: Callable[[Any], Money], cents: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        make(cents)
+
+
+def test_money_does_not_change() -> None:
+    with pytest.raises(AttributeError):
+        Money(1).cents = Decimal(2)  # type: ignore[misc]
+
+
+# The siblings of the amounts.
+
+AMOUNTS = {"amount_due": 1000.5, "amount_paid": 0, "amount_remaining": -2.25}
+LINE = {"amount": 0.1, "currency": "eur", "period": {"start": 0, "end": 0}, "pricing": {}}
+PREVIEW = {"id": "in_1", "invoice_lines": [], "period_start": 0, "period_end": 0, "status": "draft"}
+ROW = {"id": "1", "start_time": 0, "end_time": 0}
+
+SIBLINGS: list[tuple[type[Response], dict[str, Any], dict[str, Money | None]]] = [
+    # the class, what was answered, its money
+    (
+        types.BillingCreditBalanceResponse,
+        {"balance": 640.19, "has_default_payment_method": True},
+        {"balance_money": Money(640.19)},
+    ),
+    (
+        types.TopupConfig,
+        {"amount": 5000, "threshold": 0},
+        {"amount_money": Money(5000), "threshold_money": Money(0)},
+    ),
+    (
+        types.ConfigGetResponse,
+        {"amount": None},
+        {"amount_money": None, "threshold_money": None},
+    ),
+    (
+        types.ConfigCreateResponse,
+        {"amount": 5000, "threshold": 500},
+        {"amount_money": Money(5000), "threshold_money": Money(500)},
+    ),
+    (
+        types.TopupLimitsResponse,
+        {"min_cents": 1000, "max_cents": 1e5, "currency": "gbp"},
+        {"min_money": Money(1000, "GBP"), "max_money": Money(100_000, "GBP")},
+    ),
+    (
+        types.History,
+        {**ROW, "aggregated_value": 0.1},
+        {"aggregated_value_money": Money("0.1")},
+    ),
+    (
+        types.Invoice,
+        {**AMOUNTS, "currency": "usd"},
+        {
+            "amount_due_money": Money(1000.5),
+            "amount_paid_money": Money(0),
+            "amount_remaining_money": Money(-2.25),
+        },
+    ),
+    (
+        types.BillingInvoicePreviewResponse,
+        {**AMOUNTS, **PREVIEW, "currency": "eur"},
+        {
+            "amount_due_money": Money(1000.5, "EUR"),
+            "amount_paid_money": Money(0, "EUR"),
+            "amount_remaining_money": Money(-2.25, "EUR"),
+        },
+    ),
+    (
+        types.InvoiceLine,
+        {**LINE, "quantity": 1},
+        {"amount_money": Money(0.1, "EUR")},
+    ),
+    (
+        types.InvoiceLinePretaxCreditAmount,
+        {"amount": 12.5, "type": "credit"},
+        {"amount_money": Money(12.5)},
+    ),
+    (types.Config, {"amount": 100}, {"amount_money": Money(100)}),
+    (types.Config, {"amount": None}, {"amount_money": None}),
+]
+
+
+@pytest.mark.parametrize(("cls", "answered", "expected"), SIBLINGS)
+def test_the_money_beside_an_amount(
+    cls: type[Response], answered: dict[str, Any], expected: dict[str, Money | None]
+) -> None:
+    value = decode(answered, cls, "result")
+    assert {name: getattr(value, name) for name in expected} == expected
+
+
+def test_every_money_of_every_class_is_in_the_table_above() -> None:
+    exported = (getattr(types, name) for name in types.__all__)
+    present = {
+        (cls, name)
+        for cls in exported
+        if isinstance(cls, type) and issubclass(cls, Response)
+        for base in cls.__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, Derived) and name.endswith("_money")
+    }
+    assert present == {(cls, name) for cls, _, expected in SIBLINGS for name in expected}
+
+
+def test_the_unit_price_is_an_exact_decimal_without_a_unit() -> None:
+    pricing = types.InvoiceLinePricing(unit_amount_decimal="0.00012345678901234567890123456789")
+    assert pricing.unit_amount == Decimal("0.00012345678901234567890123456789")
+    assert types.InvoiceLinePricing().unit_amount is None

@@ -1,0 +1,348 @@
+"""The sync client: threads, running loops, interrupts, forks, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cfaigw_billing import AuthenticationError, Cloudflare, NotFoundError
+from cfaigw_billing.testing import Emulator, Fault
+
+HANG = 10.0  # seconds after which a process is taken to hang
+
+BALANCE = (
+    b'{"success": true, "errors": [], "messages": [], '
+    b'"result": {"balance": 640.19, "has_default_payment_method": true}}'
+)
+
+SCRIPT = """
+from cfaigw_billing import Cloudflare
+client = Cloudflare(timeout=60, max_retries=0)
+balance = client.ai_gateway.billing.credit_balance
+"""
+
+
+@pytest.fixture
+def emulator(billing_emulator: Emulator) -> Emulator:
+    billing_emulator.add_account("acc", balance=640.19)
+    return billing_emulator
+
+
+def new_client(emulator: Emulator) -> Cloudflare:
+    return Cloudflare(
+        base_url=emulator.base_url,
+        api_token=emulator.api_token,
+        account_id="acc",
+        max_retries=0,
+    )
+
+
+@pytest.fixture
+def client(emulator: Emulator) -> Iterator[Cloudflare]:
+    with new_client(emulator) as client:
+        yield client
+
+
+def balance(client: Cloudflare) -> float:
+    return client.ai_gateway.billing.credit_balance().balance
+
+
+def environment(base_url: str) -> dict[str, str]:
+    ours = {
+        "CLOUDFLARE_BASE_URL": base_url,
+        "CLOUDFLARE_API_TOKEN": "emulator-token",
+        "CLOUDFLARE_ACCOUNT_ID": "acc",
+    }
+    return {**os.environ, **ours}
+
+
+def run(script: str, emulator: Emulator, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that goes on from `SCRIPT`."""
+    return subprocess.run(  # noqa: S603  # our own scripts
+        [sys.executable, *flags, "-c", SCRIPT + script],
+        env=environment(emulator.base_url),
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+        check=False,
+    )
+
+
+# Loops and threads.
+
+
+async def test_works_while_the_callers_event_loop_is_running(client: Cloudflare) -> None:
+    assert asyncio.get_running_loop().is_running()
+    assert balance(client) == 640.19
+
+
+def test_sixteen_threads_use_one_client_at_the_same_time(
+    client: Cloudflare, emulator: Emulator
+) -> None:
+    for n in range(16):
+        emulator.add_account(str(n), balance=n)
+    delay = 0.2
+    emulator.inject(Fault(delay=delay), times=None)
+    together = threading.Barrier(16)
+    threads = threading.active_count()
+
+    def balance_of(n: int) -> float:
+        together.wait()
+        return client.ai_gateway.billing.credit_balance(account_id=str(n)).balance
+
+    with ThreadPoolExecutor(16) as pool:
+        started = time.monotonic()
+        assert list(pool.map(balance_of, range(16))) == list(range(16))
+        assert time.monotonic() - started < 16 * delay / 2
+        # All of them met on one loop, although none had been started before.
+        assert threading.active_count() == threads + 16 + 1
+
+
+def test_a_call_from_the_clients_own_thread_says_so(client: Cloudflare) -> None:
+    async def call() -> float:
+        return balance(client)
+
+    with pytest.raises(RuntimeError, match="its own event loop thread"):
+        client.portal.call(call)
+
+
+# Errors and iteration.
+
+
+class UnheardOfError(Exception):
+    pass
+
+
+def test_an_exception_arrives_as_it_was_raised(client: Cloudflare) -> None:
+    error = UnheardOfError("as it is")
+
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(UnheardOfError) as caught:
+        client.portal.call(fail)
+    assert caught.value is error
+
+
+def test_errors_of_calls_have_their_own_types(client: Cloudflare, emulator: Emulator) -> None:
+    with pytest.raises(NotFoundError):
+        client.ai_gateway.billing.credit_balance(account_id="nobody")
+    with pytest.raises(ValueError, match="`amount`"):
+        client.ai_gateway.billing.topup.create(amount=1)
+    emulator.api_token = "another"
+    with pytest.raises(AuthenticationError):
+        balance(client)
+
+
+def test_an_iteration_left_behind_by_a_closed_client_ends_silently(
+    client: Cloudflare, emulator: Emulator
+) -> None:
+    emulator.add_account("another")
+    accounts = iter(client.accounts.list())
+    next(accounts)
+    client.close()
+    accounts.close()  # as the interpreter does when the loop over it is left
+
+
+# Close.
+
+
+def test_close_is_idempotent_and_ends_the_thread(emulator: Emulator) -> None:
+    threads = threading.active_count()
+    client = new_client(emulator)
+    balance(client)
+    assert threading.active_count() == threads + 1
+    client.close()
+    assert threading.active_count() == threads
+    client.close()
+
+
+def first_page(client: Cloudflare) -> object:
+    return client.accounts.list().result
+
+
+def all_pages(client: Cloudflare) -> object:
+    return list(client.accounts.list())
+
+
+@pytest.mark.parametrize("call", [balance, first_page, all_pages])
+@pytest.mark.parametrize("used", [True, False], ids=["used", "never used"])
+def test_use_after_close_says_so(
+    client: Cloudflare, call: Callable[[Cloudflare], object], used: bool
+) -> None:
+    if used:
+        balance(client)
+    client.close()
+    with pytest.raises(RuntimeError, match="has been closed"):
+        call(client)
+
+
+def test_dropped_clients_are_collected_and_their_threads_end(emulator: Emulator) -> None:
+    threads = threading.active_count()
+    for _ in range(20):
+        balance(new_client(emulator))
+    gc.collect()
+    assert_no_more_threads_than(threads)
+
+
+def test_a_client_collected_on_its_own_thread_ends_it(emulator: Emulator) -> None:
+    """A client is part of a reference cycle, so any thread's collector may be what finds it."""
+    threads = threading.active_count()
+    client = new_client(emulator)
+    balance(client)
+
+    async def collect_soon() -> None:
+        asyncio.get_running_loop().call_later(0.1, gc.collect)
+
+    gc.disable()  # no other thread may find it first
+    try:
+        client.portal.call(collect_soon)
+        del client
+        assert_no_more_threads_than(threads)
+    finally:
+        gc.enable()
+
+
+def assert_no_more_threads_than(number: int) -> None:
+    """Not at once: a thread takes a moment to end."""
+    deadline = time.monotonic() + 2
+    while threading.active_count() > number and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= number
+
+
+# The end of the process.
+
+EXITS = {
+    "without a call": "",
+    "after a call": "balance()",
+    "after calls of two clients": """
+balance()
+another = Cloudflare()
+another.ai_gateway.billing.credit_balance()
+""",
+    "with an iteration half way": """
+accounts = iter(client.accounts.list())
+next(accounts)
+""",
+    "with a call in flight": """
+import threading, time
+threading.Thread(target=balance, daemon=True).start()
+time.sleep(0.2)
+""",
+}
+
+
+@pytest.mark.parametrize("flags", [[], ["-X", "dev"]], ids=["", "-X dev"])
+@pytest.mark.parametrize("what", EXITS)
+def test_the_interpreter_exits_promptly_and_silently_without_a_close(
+    what: str, flags: list[str], emulator: Emulator
+) -> None:
+    if what == "with a call in flight":
+        emulator.inject(Fault(silence="hang"))
+    ended = run(EXITS[what], emulator, *flags)
+    assert (ended.stdout, ended.returncode) == ("", 0)
+    allowed = r"  |.*ResourceWarning|Executing "  # the last is asyncio's report of slowness
+    assert [line for line in ended.stderr.splitlines() if not re.match(allowed, line)] == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("closes", ["neither", "child", "parent", "child and parent"])
+def test_after_a_fork_both_go_on_making_calls(closes: str, emulator: Emulator) -> None:
+    ended = run(
+        f"""
+import os, signal, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads is what is tested
+balance()
+pid = os.fork()
+if not pid:
+    signal.alarm(5)  # kills what hangs
+assert balance().balance == 640.19
+if ("parent" if pid else "child") in {closes!r}:
+    client.close()
+if not pid:
+    os._exit(0)
+print("child ended with", os.waitpid(pid, 0)[1])
+if "parent" not in {closes!r}:
+    balance()
+""",
+        emulator,
+    )
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("child ended with 0\n", "", 0)
+
+
+# Ctrl-C.
+
+INTERRUPTED = {
+    "a call": "balance()",
+    "an iteration": "list(client.accounts.list())",
+}
+
+
+class OnceSilentServer:
+    """Answers no request until the first one has been cancelled, and then every one."""
+
+    def __init__(self) -> None:
+        self.arrived = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.answered = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if not self.arrived.is_set():
+            self.arrived.set()
+            assert await reader.read() == b""
+            self.cancelled.set()
+        else:
+            await self.cancelled.wait()
+            self.answered += 1
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BALANCE))
+            writer.write(BALANCE)
+            await writer.drain()
+            await reader.read()
+        writer.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
+@pytest.mark.parametrize("what", INTERRUPTED)
+async def test_an_interrupt_cancels_the_call_and_leaves_the_client_usable(what: str) -> None:
+    server = OnceSilentServer()
+    script = f"""
+try:
+    {INTERRUPTED[what]}
+except KeyboardInterrupt:
+    print("interrupted")
+print(balance().balance)
+"""
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listener:
+        host, port = listener.sockets[0].getsockname()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            SCRIPT + script,
+            env=environment(f"http://{host}:{port}"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(HANG):
+                await server.arrived.wait()
+                process.send_signal(signal.SIGINT)
+                output = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise
+        assert (*output, process.returncode) == (b"interrupted\n640.19\n", b"", 0)
+    assert server.answered == 1

@@ -1,0 +1,75 @@
+"""The code in the README runs as it stands, against the emulator in place of the service."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from cfaigw_billing.testing import Emulator, Fault
+
+README = Path(__file__).parent.parent / "README.md"
+WEB_APP, NOTEBOOK, SWEEP, LOST_ANSWER, OWN_TEST = re.findall(
+    r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+)
+
+
+@pytest.fixture
+def service(billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """The emulator with three accounts, as the service of the environment."""
+    monkeypatch.setenv("CLOUDFLARE_BASE_URL", billing_emulator.base_url)
+    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", billing_emulator.api_token)
+    monkeypatch.setenv("CLOUDFLARE_ACCOUNT_ID", "a")
+    for account_id, balance in {"a": 640.19, "b": -1250, "c": 123456}.items():
+        billing_emulator.add_account(account_id, balance=balance).fill_usage(days=3)
+    return billing_emulator
+
+
+def run(block: str) -> dict[str, Any]:
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    exec(block, namespace)  # noqa: S102
+    if "client" in namespace:
+        namespace["client"].close()
+    return namespace
+
+
+async def test_the_web_app_answers_from_one_client(service: Emulator) -> None:
+    app = run(WEB_APP)["app"]
+    async with TestClient(TestServer(app)) as browser:
+        answers = [await (await browser.get(f"/balance/{name}")).json() for name in "abc"]
+    assert answers == [{"balance": "$6.40"}, {"balance": "-$12.50"}, {"balance": "$1,234.56"}]
+
+
+def test_the_notebook_shows_dollars_and_days(
+    service: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(NOTEBOOK)
+    first, *days = capsys.readouterr().out.splitlines()
+    assert first == "640.19 $6.40"
+    assert [re.sub(r"^\d{4}-\d\d-\d\d ", "", day) for day in days] == ["$2.40"] * 3
+
+
+def test_the_sweep_keeps_every_answer(
+    service: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.inject(Fault(status=404), path="/accounts/b/ai-gateway/billing/credit-balance")
+    run(SWEEP)
+    a, b, c = sorted(capsys.readouterr().out.splitlines())
+    assert (a, c) == ("a $6.40", "c $1,234.56")
+    assert b.startswith("b 404 GET ")
+
+
+def test_a_lost_answer_to_a_charge_is_found_out_about(
+    service: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.inject(Fault(silence="close", after=True), path="/topup")
+    run(LOST_ANSWER)
+    assert capsys.readouterr().out == "not_found_yet None $6.40\n"
+    assert len(service.charges) == 1
+
+
+def test_the_test_passes(billing_emulator: Emulator) -> None:
+    run(OWN_TEST)["test_a_top_up_is_charged_once"](billing_emulator)
