@@ -19,7 +19,7 @@ from ._config import (
 )
 from ._executor import Executor
 from ._resources import AsyncAccountsResource, AsyncAIGatewayResource
-from ._secret import conceal
+from ._secret import conceal, conceal_headers, conceal_options
 from ._transport import Transport
 from .types import Params
 
@@ -72,6 +72,7 @@ class AsyncCloudflare:
         http_client: aiohttp.ClientSession | None = None,
     ) -> None:
         api_token, api_key, user_service_key = conceal(api_token, api_key, user_service_key)
+        default_headers = conceal_headers(default_headers)
         config = Config(
             credentials=Credentials.resolve(api_token, api_email, api_key, user_service_key),
             account_id=account_id,
@@ -81,8 +82,8 @@ class AsyncCloudflare:
             max_retries=max_retries,
             max_retry_wait=max_retry_wait,
             max_charge=max_charge,
-            default_headers=default_headers or {},
-            default_query=default_query or {},
+            default_headers={} if default_headers is None else default_headers,
+            default_query={} if default_query is None else default_query,
         )
         self._transport = Transport(config.base_url, http_client)
         self._executor = Executor(config, self._transport)
@@ -108,6 +109,7 @@ class AsyncCloudflare:
         Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
             `APIConnectionError`, `APIResponseValidationError`.
         """
+        options = conceal_options(options)
         response = await self._executor.execute(params, options)
         return response.parse()
 

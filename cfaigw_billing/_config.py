@@ -12,7 +12,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import optional
 from yarl import URL
 
-from ._secret import Secret, conceal
+from ._secret import Secret, conceal, kind
 from .errors import CloudflareError
 from .types._validators import identifier, whole
 
@@ -56,7 +56,7 @@ def check_timeout(name: str, value: Any) -> None:
 def check_headers(name: str, headers: Any) -> None:
     """A mapping of header names to values that can be sent; `None` leaves a header out."""
     if not isinstance(headers, Mapping):
-        raise TypeError(f"`{name}` must be a mapping, not {type(headers).__name__}")
+        raise TypeError(f"`{name}` must be a mapping, not {kind(headers)}")
     for key, value in cast("Mapping[object, object]", headers).items():
         if not isinstance(key, str) or not (value is None or isinstance(value, str)):
             raise TypeError(f"`{name}` must map str to str or None; see {key!r}")
@@ -74,6 +74,12 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 
 def _seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
     check_timeout(attribute.name, value)
+
+
+def _positive_seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if value == 0:
+        raise ValueError(f"`{attribute.name}` must be more than 0 seconds, got {value!r}")
+    _number_of_seconds(_, attribute, value)
 
 
 def _number_of_seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -133,7 +139,7 @@ def _sendable(_: object, attribute: Attribute[Any], value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        raise TypeError(f"`{attribute.name}` must be a str, not {type(value).__name__}")
+        raise TypeError(f"`{attribute.name}` must be a str, not {kind(value)}")
     if not _CREDENTIAL.fullmatch(value):
         raise ValueError(
             f"`{attribute.name}` must be printable ASCII, without spaces, newlines or other "
@@ -204,7 +210,7 @@ class Config:
     account_id: str | None = field(converter=_account_id, validator=identifier)
     base_url: str = field(converter=_base_url)
     timeout: Timeout = field(validator=_seconds)
-    total_timeout: float | None = field(validator=optional(_number_of_seconds))
+    total_timeout: float | None = field(validator=optional(_positive_seconds))
     max_retries: int = field(validator=whole(0))
     max_retry_wait: float = field(validator=_number_of_seconds)
     max_charge: int | None = field(validator=optional(whole(0, unit="cents")))

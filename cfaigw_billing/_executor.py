@@ -58,7 +58,6 @@ class Executor:
         self, operation: Operation[Any], request: HTTPRequest, params: Any, timeout: Timeout
     ) -> Outcome:
         """Send what charges a card, and say so where nobody knows whether it did."""
-        sent_at = self.clock.now()
 
         def unknown(reason: str) -> TopupOutcomeUnknownError:
             return TopupOutcomeUnknownError(
@@ -66,7 +65,7 @@ class Executor:
                 request=request,
                 account_id=self._requests.account_id(params),
                 amount=params.amount,
-                sent_at=sent_at,
+                sent_at=request.sent_at or self.clock.now(),
             )
 
         try:
@@ -115,6 +114,8 @@ class Executor:
         self, operation: Operation[Any], request: HTTPRequest, timeout: Timeout, remaining: float
     ) -> Outcome:
         charges = operation.safety is Safety.CHARGES
+        if charges:
+            request.sent_at = self.clock.now()
         try:
             response = await self._transport.send(
                 request, timeout, remaining=remaining, fresh=charges

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from typing import cast
 
 from attrs import define, field
 from multidict import CIMultiDict
 
+from . import _json
 from ._secret import REDACTED, Secret
 
 TOO_LARGE = "the answer is larger than any of this API"
 """The flaw of a body that was not read to its end."""
 
-_CLIENT_SECRET = re.compile(rb'("client_secret"\s*:\s*")[^"]*')
+_CLIENT_SECRET = re.compile(rb"client(_|\\u005f)secret", re.IGNORECASE)
 
 
 @define(kw_only=True, eq=False)
@@ -30,6 +33,8 @@ class HTTPRequest:
     """The JSON body, or none."""
     attempts: int = 0
     """How often it was tried."""
+    sent_at: datetime | None = None
+    """When it was last tried; kept for charges only."""
     may_have_arrived: bool = False
     """Whether a connection has stood while it was tried: from then on the service may have it."""
 
@@ -46,6 +51,7 @@ class HTTPRequest:
             url=self.url,
             headers=CIMultiDict(headers),
             attempts=self.attempts,
+            sent_at=self.sent_at,
             may_have_arrived=self.may_have_arrived,
         )
 
@@ -78,6 +84,26 @@ class HTTPResponse:
         return HTTPResponse(
             status_code=self.status_code,
             headers=CIMultiDict(self.headers),  # the proxy of aiohttp does not pickle
-            body=_CLIENT_SECRET.sub(rb"\1" + REDACTED.encode(), self.body),
+            body=_without_client_secret(self.body),
             flaw=self.flaw,
         )
+
+
+def _without_client_secret(body: bytes) -> bytes:
+    """The body of an answer without the secret of a payment, whether it is JSON or half of it."""
+    found = _CLIENT_SECRET.search(body)
+    if found is None:
+        return body
+    try:
+        return _json.dumps(_masked(_json.loads(body)))
+    except (ValueError, RecursionError):
+        return body[: found.start()] + REDACTED.encode()
+
+
+def _masked(value: object) -> object:
+    if isinstance(value, list):
+        return [_masked(item) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        entries = cast("dict[str, object]", value).items()
+        return {k: REDACTED if k.lower() == "client_secret" else _masked(v) for k, v in entries}
+    return value

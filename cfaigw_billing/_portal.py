@@ -21,7 +21,7 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -30,6 +30,7 @@ from anyio.from_thread import BlockingPortal
 from attrs import frozen
 
 from ._fork import forget_in_child
+from .errors import CloudflareError
 
 T = TypeVar("T")
 
@@ -61,22 +62,37 @@ class _Task(Generic[T]):
         self._function = function
         self._ended = threading.Event()
         self._error: BaseException | None = None
+        self._result: T | None = None
 
     async def run(self) -> T:
         try:
-            return await self._function()
+            result = await self._function()
         except BaseException as error:
             self._error = error
             raise
+        else:
+            self._result = result
+            return result
         finally:
             self._ended.set()
 
     def explain(self, interrupt: BaseException) -> None:
         """Let the interrupt say what the task, once cancelled, has to say."""
-        if self._ended.wait(_CLEAN_UP_SECONDS) and self._error is not None:
-            for note in getattr(self._error, "__notes__", ()):
-                interrupt.add_note(note)
-            interrupt.__cause__ = self._error.__cause__
+        if not self._ended.wait(_CLEAN_UP_SECONDS):
+            return
+        if self._error is None:
+            interrupt.add_note(f"the call had been answered already: {self._result!r:.300}")
+            return
+        for note in getattr(self._error, "__notes__", ()):
+            interrupt.add_note(note)
+        interrupt.__cause__ = self._error.__cause__
+
+    def closed(self) -> BaseException:
+        """What to raise where the client was closed under the task."""
+        self._ended.wait(_CLEAN_UP_SECONDS)
+        if self._error is not None and isinstance(self._error.__cause__, CloudflareError):
+            return self._error.__cause__
+        return RuntimeError("this client was closed during the call")
 
 
 class Portal:
@@ -103,10 +119,13 @@ class Portal:
         future = self._started().portal.start_task_soon(task.run)
         try:
             return future.result()
-        except BaseException as error:
-            if not future.done():
-                future.cancel()
-                task.explain(error)
+        except CancelledError:  # not an interrupt: another thread has closed the client
+            raise task.closed() from None
+        except Exception:
+            raise
+        except BaseException as interrupt:
+            future.cancel()
+            task.explain(interrupt)
             raise
 
     def close(self) -> None:

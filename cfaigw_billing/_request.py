@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -16,7 +15,7 @@ from ._codec import encode
 from ._config import Config, RequestOptions, check_headers, check_timeout
 from ._http import HTTPRequest
 from ._operations import BY_PARAMS, Operation, Safety
-from ._secret import Secret
+from ._secret import conceal_headers
 from .types import Params
 
 T = TypeVar("T")
@@ -24,9 +23,6 @@ T = TypeVar("T")
 USER_AGENT = (
     f"cfaigw-billing/{__version__} python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 )
-
-_SECRET_HEADERS = re.compile("authorization|cookie|.*-key|.*-token|.*secret.*", re.IGNORECASE)
-"""The headers whose values are masked wherever they are shown, whoever set them."""
 
 
 class RequestBuilder:
@@ -130,11 +126,9 @@ def _merged(*layers: Mapping[str, str | None]) -> CIMultiDict[str]:
     """The layers one over the other; `None` takes a header away."""
     headers: CIMultiDict[str] = CIMultiDict()
     for layer in layers:
-        for name, value in layer.items():
+        for name, value in conceal_headers(layer).items():
             if value is None:
                 headers.pop(name, None)
-            elif _SECRET_HEADERS.fullmatch(name):
-                headers[name] = Secret(value)
             else:
                 headers[name] = value
     return headers

@@ -1,10 +1,15 @@
-"""A string that is sent but never shown."""
+"""Strings that are sent but never shown."""
 
 from __future__ import annotations
 
-from typing import Any, Self
+import re
+from collections.abc import Mapping
+from typing import Any, Self, cast
 
 REDACTED = "[redacted]"
+
+_SECRET_HEADERS = re.compile("authorization|cookie|.*-key|.*-token|.*secret.*", re.IGNORECASE)
+"""The headers whose values are masked wherever they are shown, whoever set them."""
 
 
 class Secret(str):
@@ -29,6 +34,43 @@ class Secret(str):
         return Secret, (REDACTED,)
 
 
+class Unfit:
+    """In the place of a value that may be a secret and is of the wrong type."""
+
+    def __init__(self, value: object) -> None:
+        self.kind = type(value).__name__
+
+
 def conceal(*values: Any) -> tuple[Any, ...]:
-    """The strings as secrets; what is no string is left for a check."""
-    return tuple(Secret(value) if isinstance(value, str) else value for value in values)
+    """The strings as secrets; what is of another type is left for a check to complain of."""
+    return tuple(_conceal(value) for value in values)
+
+
+def _conceal(value: object) -> object:
+    if isinstance(value, str):
+        return Secret(value)
+    return value if value is None else Unfit(value)
+
+
+def conceal_headers(headers: Any) -> Any:
+    """The headers with those that hold secrets as `Secret`s."""
+    if not isinstance(headers, Mapping):
+        return headers if headers is None else Unfit(headers)
+    given = cast("Mapping[object, object]", headers)
+    return {name: _conceal(value) if _is_secret(name) else value for name, value in given.items()}
+
+
+def conceal_options(options: Any) -> Any:
+    """The options of a call, with headers that show no secret."""
+    if "extra_headers" not in options:
+        return options
+    return {**options, "extra_headers": conceal_headers(options["extra_headers"])}
+
+
+def _is_secret(name: object) -> bool:
+    return isinstance(name, str) and _SECRET_HEADERS.fullmatch(name) is not None
+
+
+def kind(value: object) -> str:
+    """The name of a value's type, for a message that must not show the value."""
+    return value.kind if isinstance(value, Unfit) else type(value).__name__

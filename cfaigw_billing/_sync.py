@@ -20,7 +20,7 @@ from ._config import (
     Timeout,
 )
 from ._paging import AccountPaginator
-from ._secret import conceal
+from ._secret import conceal, conceal_headers, conceal_options
 from ._sync_base import SyncClient, SyncResource
 from ._topups import TopupReconciliation, reconcile
 from .errors import TopupOutcomeUnknownError
@@ -480,6 +480,7 @@ class Cloudflare(SyncClient):
         default_query: Mapping[str, object] | None = None,
     ) -> None:
         api_token, api_key, user_service_key = conceal(api_token, api_key, user_service_key)
+        default_headers = conceal_headers(default_headers)
         super().__init__(
             AsyncCloudflare(
                 api_token=api_token,
@@ -519,4 +520,5 @@ class Cloudflare(SyncClient):
         Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
             `APIConnectionError`, `APIResponseValidationError`.
         """
+        options = conceal_options(options)
         return self.portal.call(lambda: self.async_client.send(params, **options))

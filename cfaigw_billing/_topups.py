@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
@@ -54,30 +54,37 @@ async def reconcile(
     params = BillingInvoiceHistoryParams(
         account_id=error.account_id, type="manual", page=1, per_page=50
     )
-    invoices: list[Invoice] = []
+    invoices: dict[object, Invoice] = {}  # by id: one may move to the next page meanwhile
     async for page in invoice_pages(client, params):
-        invoices += [invoice for invoice in page.invoices if _fits(invoice, error)]
+        fitting = [invoice for invoice in page.invoices if _fits(invoice, error)]
+        invoices |= {invoice.id or invoice: invoice for invoice in fitting}
     balance = await client.send(BillingCreditBalanceParams(account_id=error.account_id))
-    return TopupReconciliation(
-        outcome=_outcome(invoices, error), invoices=tuple(invoices), balance=balance
-    )
+    found = tuple(invoices.values())
+    return TopupReconciliation(outcome=_outcome(found, error), invoices=found, balance=balance)
 
 
 def _fits(invoice: Invoice, error: TopupOutcomeUnknownError) -> bool:
     """Whether an invoice may be that of the charge; one without a time may always be."""
-    created = invoice.created_datetime
+    created = _created(invoice)
     recent = created is None or created >= error.sent_at - CLOCK_SKEW
     return recent and invoice.amount_due == error.amount
 
 
 def _outcome(
-    invoices: list[Invoice], error: TopupOutcomeUnknownError
+    invoices: tuple[Invoice, ...], error: TopupOutcomeUnknownError
 ) -> Literal["charged", "not_found_yet", "ambiguous"]:
     if not invoices:
         return "not_found_yet"
     [invoice, *others] = invoices
-    created = invoice.created_datetime
+    created = _created(invoice)
     # The service counts whole seconds, so its time may lie a fraction of one before ours.
     after = created is not None and created >= error.sent_at.replace(microsecond=0)
     paid = invoice.amount_paid >= error.amount
     return "charged" if after and paid and not others else "ambiguous"
+
+
+def _created(invoice: Invoice) -> datetime | None:
+    try:
+        return invoice.created_datetime
+    except OverflowError:  # a number that is no time
+        return None

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 from attrs import evolve
 from yarl import URL
 
@@ -20,6 +21,8 @@ from ._config import Timeout
 from ._fork import forget_in_child
 from ._http import TOO_LARGE, HTTPRequest, HTTPResponse
 
+_SHORTEST = 0.001
+"""Seconds for an attempt whose time is over already."""
 MAX_BODY = 32 * 1024 * 1024
 """Bytes after decompression. A year of hourly usage is one; a small gzip can unpack to any size."""
 
@@ -68,6 +71,7 @@ class Transport:
             fresh: Use a connection of its own, so that no idle one can die under it. A session of
                 the caller's decides that for itself.
         """
+        self.check_open()
         limits = _client_timeout(timeout, remaining)
         if fresh and self._http_client is None:
             async with _fresh_session(self._base_url) as session:
@@ -117,8 +121,7 @@ _inherited: list[object] = []
 async def _exchange(
     session: aiohttp.ClientSession, request: HTTPRequest, timeout: aiohttp.ClientTimeout
 ) -> HTTPResponse:
-    # aiohttp sends what is idempotent a second time, unasked, when an idle connection turns out to
-    # be dead. The tracker counts that.
+    # A session of the caller's may let aiohttp send what is idempotent twice: the tracker counts.
     tracker = aiohttp.UploadTracker()
     try:
         async with session.request(
@@ -138,11 +141,12 @@ async def _exchange(
             )
     except _NOT_SENT as error:
         request.may_have_arrived = False
-        raise TransportError(_reason(error), timed_out=isinstance(error, TimeoutError)) from error
+        timed_out = isinstance(error, TimeoutError)
+        raise TransportError(_no_connection(error), timed_out=timed_out) from error
     except TimeoutError as error:
         raise TransportError("no answer in time", timed_out=True) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise TransportError(_reason(error)) from error
+        raise TransportError(_no_answer(error)) from error
     finally:
         request.attempts += max(tracker.attempts, 1)
 
@@ -167,20 +171,60 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
                 return b"".join(chunks), TOO_LARGE
             chunks.append(chunk)
     except aiohttp.ClientPayloadError as error:
-        return b"".join(chunks), f"the answer broke off ({_reason(error.__cause__ or error)})"
+        return b"".join(chunks), _broken_off(error, response)
     return b"".join(chunks), None
 
 
-def _reason(error: BaseException) -> str:
-    """What aiohttp says of it, in one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _no_connection(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"Cannot connect to {error.host}: its certificate is not trusted ({error})"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"Cannot connect to {error.host}:{error.port} ({error.os_error})"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"Cannot connect: the proxy answered {error.status}"
+    return "Cannot connect in time"
+
+
+def _no_answer(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the answer is no HTTP"
+    return "the connection broke before there was an answer"
+
+
+def _broken_off(error: Exception, response: aiohttp.ClientResponse) -> str:
+    if isinstance(error.__cause__, ContentEncodingError):
+        return f"the answer broke off: bad {response.headers.get('Content-Encoding')}"
+    return "the answer broke off"
+
+
+class _UnrepeatedError(aiohttp.ClientError):
+    """A broken connection, in a class that aiohttp does not repeat requests for."""
+
+
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a GET or a DELETE again on its own account.
+
+    It does so once when the connection breaks, which may be one that was idle and had died.
+    Repeats are the executor's to decide and to count.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _UnrepeatedError from error
 
 
 def _open_session(base_url: str, **more: Any) -> aiohttp.ClientSession:
     # Not `trust_env`: it looks the proxy up in a thread for every request, and lets a .netrc
     # entry stand in for the credentials.
     return aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), proxy=_environment_proxy(base_url), **more
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_once,),
+        proxy=_environment_proxy(base_url),
+        **more,
     )
 
 
@@ -240,5 +284,5 @@ def _client_timeout(timeout: Timeout, remaining: float) -> aiohttp.ClientTimeout
     limits = _without_deadline(timeout)
     if remaining == inf:
         return limits
-    total = remaining if limits.total is None else min(limits.total, remaining)
-    return evolve(limits, total=total)
+    # For aiohttp a total of 0 is no limit.
+    return evolve(limits, total=max(min(limits.total or inf, remaining), _SHORTEST))

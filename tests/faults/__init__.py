@@ -1,0 +1,1 @@
+"""What happens when the service, the network or the caller breaks off."""

@@ -1,0 +1,352 @@
+"""A call that is cancelled lets go of what it held; a charge says that it may have been made."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import anyio
+import pytest
+from attrs import frozen
+
+from cfaigw_billing import AsyncCloudflare, Cloudflare, TopupOutcomeUnknownError
+from cfaigw_billing.errors import CloudflareError
+from cfaigw_billing.types import Params
+
+from .misbehaving import Peer, Server, Turn, VirtualClock, http, refusal, send
+from .test_table import BALANCE, CHARGE, CHARGE_HEAD, CHARGE_JSON, good, topped_up
+
+HANGS: Turn = (Peer.request, Peer.hang)
+PROMPT = 0.5
+"""Seconds within which an interrupted call has to be over."""
+
+Call = Callable[[], Coroutine[Any, Any, object]]
+
+
+class StuckClock(VirtualClock):
+    """A clock on which no wait ends."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        await anyio.sleep_forever()
+
+
+# Ways to cancel `call` when the moment has come.
+
+
+async def by_task(call: Call, moment: Call) -> None:
+    task = asyncio.ensure_future(call())
+    await moment()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def by_scope(call: Call, moment: Call) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call)
+        await moment()
+        tasks.cancel_scope.cancel()
+
+
+async def by_timeout(call: Call, moment: Call) -> None:
+    async def expire() -> None:
+        await moment()
+        limit.reschedule(asyncio.get_running_loop().time())
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None) as limit:
+            watch = asyncio.create_task(expire())
+            await call()
+    await watch
+    assert limit.expired()
+
+
+WAYS = [by_task, by_scope, by_timeout]
+
+
+async def cancelled(
+    call: Call, way: Callable[[Call, Call], Awaitable[None]], come: Callable[[], object]
+) -> BaseException:
+    """What `call` is left with when it is cancelled as soon as `come()` is true."""
+    seen: list[BaseException] = []
+
+    async def watched() -> None:
+        try:
+            await call()
+        except BaseException as error:
+            seen.append(error)
+            raise
+
+    async def moment() -> None:
+        with anyio.fail_after(5):
+            while not come():  # noqa: ASYNC110  # the server's thread knows no event of ours
+                await anyio.sleep(0.005)
+        await anyio.sleep(0.02)
+
+    await way(watched, moment)
+    [error] = seen
+    return error
+
+
+@frozen(kw_only=True)
+class Moment:
+    """When a call is cancelled."""
+
+    script: tuple[Turn, ...]
+    noted: bool
+    """Whether a charge may have arrived by then."""
+    charges: int = 0
+    params: Params[Any] = CHARGE
+    scheme: str = "http"
+    come: Callable[[Server, VirtualClock], object] = lambda server, _: server.requests
+
+
+MOMENTS = {
+    "before there is a connection": Moment(
+        script=((Peer.hang,),),
+        scheme="https",  # the handshake hangs
+        come=lambda server, _: server.turns,
+        noted=False,
+    ),
+    "before it is read": Moment(
+        script=((Peer.hang,),), come=lambda server, _: server.turns, noted=True
+    ),
+    "before it is answered": Moment(script=(HANGS,), noted=True, charges=1),
+    "in the middle of the head": Moment(
+        script=((Peer.request, send(CHARGE_HEAD[:30]), Peer.hang),), noted=True, charges=1
+    ),
+    "in the middle of the body": Moment(
+        script=((Peer.request, send(http(CHARGE_JSON)[:-9]), Peer.hang),), noted=True, charges=1
+    ),
+    "while it waits after a 429": Moment(
+        script=((Peer.limited, send(http(refusal(), 429))),),
+        come=lambda _, clock: clock.sleeps,
+        noted=False,
+    ),
+    "in its second attempt": Moment(
+        script=((Peer.limited, send(http(refusal(), 429))), HANGS),
+        come=lambda server, _: len(server.requests) == 2,
+        noted=True,
+        charges=1,
+    ),
+    "a call that charges nothing": Moment(script=(HANGS,), noted=False, params=BALANCE),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+async def test_a_cancelled_charge_says_what_it_may_have_done(
+    moment: Moment, way: Callable[[Call, Call], Awaitable[None]]
+) -> None:
+    """The cancellation goes on being one; what is to be known of the charge travels with it."""
+    clock = VirtualClock() if moment is MOMENTS["in its second attempt"] else StuckClock()
+    with Server(*moment.script) as server:
+        base_url = server.base_url.replace("http", moment.scheme, 1)
+        async with AsyncCloudflare(base_url=base_url, api_token="token") as client:
+            client._executor.clock = clock
+            error = await cancelled(
+                lambda: client.send(moment.params), way, lambda: moment.come(server, clock)
+            )
+            assert await asyncio.to_thread(server.wait_for, lambda: server.departed, PROMPT)
+            assert server.charges == moment.charges
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert type(error) is asyncio.CancelledError
+    notes = getattr(error, "__notes__", [])
+    if not moment.noted:
+        assert notes == []
+        assert error.__cause__ is None
+        return
+    unknown = error.__cause__
+    assert isinstance(unknown, TopupOutcomeUnknownError)
+    assert (unknown.account_id, unknown.amount) == ("acc", 5000)
+    assert unknown.sent_at.utcoffset() is not None
+    assert notes == [str(unknown)]
+    assert "interrupted by CancelledError" in notes[0]
+    assert str(pickle.loads(pickle.dumps(unknown))) == notes[0]  # noqa: S301
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+async def test_fifty_cancelled_calls_free_the_pool(limit: int | None) -> None:
+    """Their connections are closed, not kept: what comes later on them belongs to nobody."""
+    connector = None if limit is None else aiohttp.TCPConnector(limit=limit)
+    session = None if connector is None else aiohttp.ClientSession(connector=connector)
+    held = limit or 50
+    with Server(*held * [HANGS], good()) as server:
+        async with AsyncCloudflare(
+            base_url=server.base_url, api_token="token", http_client=session, timeout=5
+        ) as client:
+            calls = [asyncio.create_task(client.send(BALANCE)) for _ in range(50)]
+            assert await asyncio.to_thread(server.wait_for, lambda: len(server.requests) == held)
+            for call in calls:
+                call.cancel()
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(error) for error in ended} == {asyncio.CancelledError}
+            assert await asyncio.to_thread(server.wait_for, lambda: server.departed == held)
+            answered = await asyncio.gather(*(client.send(BALANCE) for _ in range(50)))
+            assert {balance.balance for balance in answered} == {640.19}
+        if session is not None:
+            await session.close()
+
+
+@pytest.fixture
+async def nothing_is_left() -> AsyncIterator[None]:
+    """No task, no thread, no file descriptor."""
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+    threads, before = threading.active_count(), descriptors()
+    yield
+    await asyncio.sleep(0.01)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert threading.active_count() == threads
+    assert descriptors() == before
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+async def test_thousands_of_calls_leave_nothing_behind() -> None:
+    """Whatever becomes of them."""
+    with Server(good()) as server:
+        async with AsyncCloudflare(base_url=server.base_url, api_token="token") as client:
+            for _ in range(40):
+                await asyncio.gather(*(client.send(BALANCE) for _ in range(50)))
+            tasks = asyncio.all_tasks()
+    assert len(server.requests) == 2000
+    assert tasks == {asyncio.current_task()}
+    assert server.departed <= 50
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.parametrize("turn", [topped_up(), (Peer.request, Peer.reset), HANGS])
+async def test_charges_leave_nothing_behind(turn: Turn) -> None:
+    """Each has a connection of its own."""
+    with Server(turn) as server:
+        async with AsyncCloudflare(
+            base_url=server.base_url, api_token="token", timeout=0.3
+        ) as client:
+            for _ in range(2):
+                charges = [client.send(CHARGE) for _ in range(50)]
+                await asyncio.gather(*charges, return_exceptions=True)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert server.wait_for(lambda: server.departed == 100)
+    assert server.charges == 100
+    assert {request.connection for request in server.requests} == set(range(1, 101))
+
+
+# The sync client, and Ctrl-C.
+
+INTERRUPTED = """
+import sys, time
+from cfaigw_billing import Cloudflare, TopupOutcomeUnknownError
+client = Cloudflare(base_url=sys.argv[1], api_token="t", account_id="acc", timeout=30)
+billing = client.ai_gateway.billing
+for call in (
+    billing.credit_balance,
+    lambda: billing.topup.create(amount=5000),
+    lambda: billing.topup.create(amount=5000),
+):
+    try:
+        call()
+    except KeyboardInterrupt as error:
+        cause = type(error.__cause__).__name__
+        noted = [str(error.__cause__)] == getattr(error, "__notes__", None)
+        print(cause, noted, flush=True)
+print(billing.credit_balance().balance, flush=True)
+client.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send a process a SIGINT")
+def test_ctrl_c_ends_a_call_at_once_and_says_what_a_charge_may_have_done() -> None:
+    """The server sees the connection go, and the client goes on working."""
+    limited: Turn = (Peer.limited, send(http(refusal(), 429, "Retry-After: 30")))
+    expected = ["NoneType False", "TopupOutcomeUnknownError True", "NoneType False"]
+    with Server(HANGS, HANGS, limited, good()) as server:
+
+        def arrived() -> bool:
+            return len(server.requests) > interrupts
+
+        command = [sys.executable, "-c", INTERRUPTED, server.base_url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603
+            assert child.stdout is not None
+            for interrupts, said in enumerate(expected):
+                assert server.wait_for(arrived, 20)
+                time.sleep(0.1)
+                interrupted_at = time.monotonic()
+                child.send_signal(signal.SIGINT)
+                assert child.stdout.readline().strip() == said
+                assert time.monotonic() - interrupted_at < PROMPT
+                assert server.wait_for(lambda: server.departed > interrupts, PROMPT)  # noqa: B023
+            assert child.stdout.read() == "640.19\n"
+        assert child.returncode == 0
+    assert server.charges == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="it takes a signal to a thread")
+def test_an_interrupt_that_meets_the_answer_says_that_there_was_a_charge() -> None:
+    """The answer is lost to the caller, who must not take the charge for not made."""
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        time.sleep(0.3)  # the answer arrives, and then
+        raise KeyboardInterrupt
+
+    def strike() -> None:
+        server.wait_for(lambda: server.requests)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    def hold(_: Peer) -> None:
+        interrupted.wait(5)
+
+    turn = (Peer.request, hold, send(http(CHARGE_JSON)))
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with (
+            Server(turn) as server,
+            Cloudflare(base_url=server.base_url, api_token="token") as client,
+        ):
+            striker = threading.Thread(target=strike)
+            striker.start()
+            with pytest.raises(KeyboardInterrupt) as caught:
+                client.send(CHARGE)
+            striker.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert server.charges == 1
+    assert getattr(caught.value, "__notes__", [])
+
+
+def test_a_close_in_the_middle_of_a_charge_says_what_it_may_have_done() -> None:
+    """From another thread, which closes the client under the call."""
+    with Server(HANGS) as server:
+        client = Cloudflare(base_url=server.base_url, api_token="token", timeout=5)
+        seen: list[BaseException] = []
+
+        def charge() -> None:
+            try:
+                client.send(CHARGE)
+            except BaseException as error:
+                seen.append(error)
+
+        thread = threading.Thread(target=charge)
+        thread.start()
+        assert server.wait_for(lambda: server.requests)
+        client.close()
+        thread.join(PROMPT)
+        assert not thread.is_alive()
+        assert server.wait_for(lambda: server.departed, PROMPT)
+    [error] = seen
+    unknown = error if isinstance(error, CloudflareError) else error.__cause__
+    assert isinstance(unknown, TopupOutcomeUnknownError), repr(error)

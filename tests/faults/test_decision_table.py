@@ -1,0 +1,103 @@
+"""What a failure means, and how long to wait: the whole tables, written out by hand."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from cfaigw_billing._operations import Safety
+from cfaigw_billing._retry import Failure, Verdict, decide, wait_before_repeat
+
+AGAIN, GIVE_UP, UNKNOWN = Verdict.AGAIN, Verdict.GIVE_UP, Verdict.OUTCOME_UNKNOWN
+
+DECISIONS = {
+    (Safety.READS, Failure.NOT_SENT): AGAIN,
+    (Safety.READS, Failure.NO_ANSWER): AGAIN,
+    (Safety.READS, Failure.RATE_LIMITED): AGAIN,
+    (Safety.READS, Failure.BUSY): AGAIN,
+    (Safety.READS, Failure.UNCLEAR): GIVE_UP,
+    (Safety.READS, Failure.REFUSED): GIVE_UP,
+    (Safety.REPEATABLE, Failure.NOT_SENT): AGAIN,
+    (Safety.REPEATABLE, Failure.NO_ANSWER): AGAIN,
+    (Safety.REPEATABLE, Failure.RATE_LIMITED): AGAIN,
+    (Safety.REPEATABLE, Failure.BUSY): AGAIN,
+    (Safety.REPEATABLE, Failure.UNCLEAR): GIVE_UP,
+    (Safety.REPEATABLE, Failure.REFUSED): GIVE_UP,
+    (Safety.CHARGES, Failure.NOT_SENT): AGAIN,
+    (Safety.CHARGES, Failure.NO_ANSWER): UNKNOWN,
+    (Safety.CHARGES, Failure.RATE_LIMITED): AGAIN,
+    (Safety.CHARGES, Failure.BUSY): UNKNOWN,
+    (Safety.CHARGES, Failure.UNCLEAR): UNKNOWN,
+    (Safety.CHARGES, Failure.REFUSED): GIVE_UP,
+}
+
+
+def test_the_table_is_whole() -> None:
+    assert len(DECISIONS) == len(Safety) * len(Failure)
+
+
+@pytest.mark.parametrize(("safety", "failure"), DECISIONS)
+def test_decide(safety: Safety, failure: Failure) -> None:
+    assert decide(safety, failure) is DECISIONS[safety, failure]
+
+
+NO = None
+WAITS = [
+    # taken, allowed, longest, remaining, asked for, jitter, wait
+    (0, 2, 60.0, inf, NO, 0.0, 0.0),
+    (0, 2, 60.0, inf, NO, 0.5, 0.25),
+    (0, 2, 60.0, inf, NO, 1.0, 0.5),
+    (1, 2, 60.0, inf, NO, 1.0, 1.0),
+    (2, 9, 60.0, inf, NO, 1.0, 2.0),
+    (3, 9, 60.0, inf, NO, 1.0, 4.0),
+    (4, 9, 60.0, inf, NO, 1.0, 8.0),
+    (5, 9, 60.0, inf, NO, 1.0, 8.0),
+    (10_000, 10_001, 60.0, inf, NO, 1.0, 8.0),
+    # No more repeats.
+    (0, 0, 60.0, inf, NO, 1.0, NO),
+    (2, 2, 60.0, inf, NO, 1.0, NO),
+    (3, 2, 60.0, inf, NO, 1.0, NO),
+    (2, 2, 60.0, inf, 1.0, 1.0, NO),
+    # What the service asks for is never undercut.
+    (0, 2, 60.0, inf, 0.0, 0.5, 0.25),
+    (0, 2, 60.0, inf, 0.1, 0.5, 0.25),
+    (0, 2, 60.0, inf, 7.0, 0.0, 7.0),
+    (0, 2, 60.0, inf, 7.0, 1.0, 7.0),
+    (4, 9, 60.0, inf, 7.0, 1.0, 8.0),
+    # Nor waited for beyond the longest wait.
+    (0, 2, 60.0, inf, 60.0, 0.5, 60.0),
+    (0, 2, 60.0, inf, 60.1, 0.5, NO),
+    (0, 2, 0.0, inf, 0.0, 0.5, 0.25),
+    (0, 2, 0.0, inf, 0.1, 0.5, NO),
+    (0, 2, inf, inf, 1e9, 0.5, 1e9),
+    # No wait is begun that cannot end in time.
+    (0, 2, 60.0, 0.3, NO, 0.5, 0.25),
+    (0, 2, 60.0, 0.25, NO, 0.5, NO),
+    (0, 2, 60.0, 0.0, NO, 0.0, NO),
+    (0, 2, 60.0, -1.0, NO, 0.0, NO),
+    (0, 2, 60.0, 5.0, 7.0, 0.5, NO),
+    (0, 2, 60.0, 7.5, 7.0, 0.5, 7.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("taken", "allowed", "longest", "remaining", "asked", "jitter", "wait"), WAITS
+)
+def test_wait_before_repeat(
+    taken: int,
+    allowed: int,
+    longest: float,
+    remaining: float,
+    asked: float | None,
+    jitter: float,
+    wait: float | None,
+) -> None:
+    assert wait == wait_before_repeat(
+        taken,
+        max_retries=allowed,
+        max_retry_wait=longest,
+        remaining=remaining,
+        retry_after=asked,
+        jitter=jitter,
+    )

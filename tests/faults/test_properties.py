@@ -1,0 +1,362 @@
+"""Whatever comes, and in whatever order: two properties, over answers and faults made at random."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Coroutine
+from datetime import datetime
+from math import inf
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import attrs
+import pytest
+from attrs import frozen
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from cfaigw_billing import AsyncCloudflare, types
+from cfaigw_billing._codec import WIRE_NAMES
+from cfaigw_billing._config import Timeout
+from cfaigw_billing._http import HTTPRequest, HTTPResponse
+from cfaigw_billing._operations import ALL, Operation
+from cfaigw_billing._secret import Secret
+from cfaigw_billing._transport import TransportError
+from cfaigw_billing.errors import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    CloudflareError,
+    RateLimitError,
+    TopupOutcomeUnknownError,
+)
+from cfaigw_billing.types import Params, Response, TopupCreateParams
+
+from .misbehaving import VirtualClock, envelope, refusal
+from .test_table import BUSY, CHARGE_JSON, FAILED, HTML
+
+T = TypeVar("T")
+modest = settings(
+    max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@frozen
+class Attempt:
+    """What becomes of one attempt."""
+
+    end: HTTPResponse | BaseException
+    arrived: bool = True
+
+
+class FakeTransport:
+    """Plays attempts in place of the network; the last one for ever."""
+
+    def __init__(self, *attempts: Attempt) -> None:
+        self._attempts = list(attempts)
+        self.sent: list[Attempt] = []
+
+    async def send(
+        self,
+        request: HTTPRequest,
+        timeout: Timeout,
+        *,
+        remaining: float = inf,
+        fresh: bool = False,
+    ) -> HTTPResponse:
+        attempt = self._attempts[min(len(self.sent), len(self._attempts) - 1)]
+        self.sent.append(attempt)
+        request.attempts += 1
+        request.may_have_arrived = attempt.arrived
+        if isinstance(attempt.end, BaseException):
+            raise attempt.end
+        return attempt.end
+
+    def check_open(self) -> None:
+        """It is."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class InstantClock(VirtualClock):
+    """A clock on which waiting does not even give way, so that no event loop is needed."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.elapsed += seconds
+
+
+def outcome_of(params: Params[Any], transport: FakeTransport, **options: Any) -> object:
+    """What a call comes to, its errors included."""
+    client = AsyncCloudflare(api_token="token", account_id="acc", **options)
+    client._executor.clock = InstantClock()
+    client._executor._transport = transport  # type: ignore[assignment]
+    try:
+        return run(client.send(params))
+    except Exception as error:
+        return error
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    raise AssertionError("it waited for something")
+
+
+# Answers.
+
+TEXT = st.text(st.characters(codec=None), max_size=8)
+
+
+def json_of(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | numbers | TEXT,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+        max_leaves=8,
+    )
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**15), 10**15)
+JSON = json_of(st.integers() | st.floats())
+TRUE_JSON = json_of(FINITE)
+REFUSALS = st.fixed_dictionaries(
+    {"success": st.booleans()},
+    optional={
+        "errors": st.lists(
+            JSON | st.fixed_dictionaries({}, optional={"code": JSON, "message": TEXT | JSON})
+        )
+    },
+)
+
+
+def near(wanted: Any, exact: bool) -> st.SearchStrategy[Any]:
+    """JSON of the type; unless it is to be exact, now and then something else in its place."""
+    right = exactly(wanted, exact)
+    if exact:
+        return right
+    return st.integers(0, 9).flatmap(lambda chance: right if chance else JSON)
+
+
+def exactly(wanted: Any, exact: bool) -> st.SearchStrategy[Any]:
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if origin in (Union, UnionType):
+        return st.one_of(*(near(argument, exact) for argument in arguments))
+    if origin is tuple:
+        return st.lists(near(arguments[0], exact), max_size=3)
+    if isinstance(wanted, type) and issubclass(wanted, Response):
+        return fields_of(wanted, exact)
+    leaves: dict[Any, st.SearchStrategy[Any]] = {
+        bool: st.booleans(),
+        int: st.integers(-(10**15), 10**15),
+        float: FINITE,
+        str: TEXT,
+        Secret: TEXT,
+        datetime: st.datetimes().map(datetime.isoformat),
+        type(None): st.none(),
+    }
+    if origin is not None:  # a Literal
+        return st.sampled_from(arguments)
+    return leaves.get(wanted, TRUE_JSON if exact else JSON)
+
+
+def fields_of(cls: type[Response], exact: bool) -> st.SearchStrategy[dict[str, Any]]:
+    hints = get_type_hints(cls)
+    required: dict[str, st.SearchStrategy[Any]] = {}
+    optional: dict[str, st.SearchStrategy[Any]] = {}
+    for field in attrs.fields(cls):
+        if field.name != "extra":
+            needed = exact and field.default is attrs.NOTHING
+            chosen = required if needed else optional
+            chosen[WIRE_NAMES.get(field.name, field.name)] = near(hints[field.name], exact)
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+def bodies(operation: Operation[Any], *, exact: bool) -> st.SearchStrategy[bytes]:
+    result = near(operation.result, exact)
+    if operation.envelope:
+        whole = result.map(
+            lambda value: {**value, "success": True} if type(value) is dict else value
+        )
+        return whole.map(dumps)
+    return result.map(lambda value: dumps({"success": True, "result": value}))
+
+
+def pickled(value: T) -> T:
+    again: T = pickle.loads(pickle.dumps(value))  # noqa: S301
+    return again
+
+
+def dumps(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+PARAMS: dict[str, Params[Any]] = {
+    operation.name: operation.params(**given)
+    for operation, given in (
+        (
+            operation,
+            {
+                name: value
+                for name, value in {
+                    "amount": 5000,
+                    "threshold": 500,
+                    "duration": "daily",
+                    "strategy": "fixed",
+                    "payment_intent_id": "in_1",
+                    "value_grouping_window": "day",
+                }.items()
+                if name in attrs.fields_dict(operation.params)
+            },
+        )
+        for operation in ALL
+    )
+}
+HEADERS = st.dictionaries(
+    st.sampled_from(["CF-Ray", "Content-Type", "Retry-After", "Location"]),
+    TEXT | st.sampled_from(["1", "1e9", "-1", "text/html", "Sun, 06 Nov 1994"]),
+)
+STATUSES = st.sampled_from([200, 201, 204, 101, 302, 400, 403, 409, 429, 499, 500, 503, 530, 999])
+FLAWS = st.sampled_from([None, None, None, "the answer broke off", "too\nlarge"])
+
+every_operation = pytest.mark.parametrize("operation", ALL, ids=lambda operation: operation.name)
+
+
+@every_operation
+@modest
+@given(data=st.data())
+def test_any_answer_gives_a_value_or_an_error_of_this_package(
+    operation: Operation[Any], data: st.DataObject
+) -> None:
+    """And the error is one short line, pickles and copies, whatever the answer was."""
+    status = data.draw(st.just(200) | STATUSES)
+    body = data.draw(
+        bodies(operation, exact=False) | (JSON | REFUSALS).map(dumps) | st.binary(max_size=300)
+    )
+    response = HTTPResponse(
+        status_code=status,
+        headers=CIMultiDict(data.draw(HEADERS)),
+        body=body,
+        flaw=data.draw(FLAWS),
+    )
+    transport = FakeTransport(Attempt(response))
+    outcome = outcome_of(PARAMS[operation.name], transport)
+    if not isinstance(outcome, Exception):
+        assert isinstance(outcome, operation.result)
+        assert status // 100 == 2
+        assert repr(pickled(outcome)) == repr(outcome)  # which masks what a pickle drops
+        return
+    assert isinstance(outcome, CloudflareError)
+    line = str(outcome)
+    assert line.isprintable()
+    assert len(line) < 2000
+    for again in (pickled(outcome), copy.copy(outcome), copy.deepcopy(outcome)):
+        assert (type(again), str(again)) == (type(outcome), line)
+
+
+@every_operation
+@modest
+@given(data=st.data())
+def test_an_answer_as_described_gives_its_value(
+    operation: Operation[Any], data: st.DataObject
+) -> None:
+    """So that the property above is not kept by refusing everything."""
+    response = HTTPResponse(
+        status_code=200, headers=CIMultiDict(), body=data.draw(bodies(operation, exact=True))
+    )
+    outcome = outcome_of(PARAMS[operation.name], FakeTransport(Attempt(response)))
+    assert isinstance(outcome, operation.result), outcome
+    assert not isinstance(outcome, Exception)
+
+
+# Charges.
+
+UNSEEN, LIMITED, REFUSED, MADE, LOST = "unseen", "limited", "refused", "made", "lost"
+"""What is proved of an attempt by the way it ended; `LOST`: nothing is."""
+
+
+def answered(kind: str, status: int, body: bytes, flaw: str | None = None) -> tuple[str, Attempt]:
+    headers = CIMultiDict({"Retry-After": "1"} if status in (429, 503) else {})
+    return kind, Attempt(HTTPResponse(status_code=status, headers=headers, body=body, flaw=flaw))
+
+
+CHARGE_PARAMS = TopupCreateParams(amount=5000)
+ENVELOPES = [refusal(), refusal(0, ""), b'{"success": false}']
+NO_ENVELOPES = [b"", HTML, b"null", b"{}", b"[false]", b'{"success": 0}', b"\xff", b"[" * 9999]
+KINDS = st.one_of(
+    st.booleans().map(
+        lambda late: (UNSEEN, Attempt(TransportError("no way", timed_out=late), arrived=False))
+    ),
+    st.sampled_from([*ENVELOPES, *NO_ENVELOPES, CHARGE_JSON]).map(
+        lambda body: answered(LIMITED, 429, body)
+    ),
+    st.tuples(
+        st.sampled_from([200, 400, 401, 402, 403, 404, 409, 422, 499]), st.sampled_from(ENVELOPES)
+    ).map(lambda made: answered(REFUSED, *made)),
+    st.sampled_from([200, 201, 299]).map(lambda status: answered(MADE, status, CHARGE_JSON)),
+    st.booleans().map(lambda late: (LOST, Attempt(TransportError("gone", timed_out=late)))),
+    st.tuples(
+        st.sampled_from([*BUSY, *FAILED, 408, 425]),
+        st.sampled_from([*ENVELOPES, *NO_ENVELOPES, CHARGE_JSON]),
+    ).map(lambda made: answered(LOST, *made)),
+    st.tuples(
+        st.sampled_from([101, 200, 204, 301, 307, 400, 402, 403, 404, 409]),
+        st.sampled_from([*NO_ENVELOPES, envelope({}), envelope(None), CHARGE_JSON[:-1]]),
+    ).map(lambda made: answered(LOST, *made)),
+    st.sampled_from([200, 402]).map(lambda status: answered(LOST, status, b"{", "broken off")),
+)
+
+
+@settings(modest, max_examples=400)
+@given(kinds=st.lists(KINDS, min_size=1, max_size=6), max_retries=st.integers(0, 5))
+def test_a_charge_follows_no_attempt_that_may_have_been_one(
+    kinds: list[tuple[str, Attempt]], max_retries: int
+) -> None:
+    """No attempt follows one that may have arrived, but for those that the limiter refused.
+
+    And what the caller gets says what is proved of the last attempt: no more, and no less.
+    """
+    transport = FakeTransport(*(attempt for _, attempt in kinds))
+    outcome = outcome_of(CHARGE_PARAMS, transport, max_retries=max_retries)
+    sent = [kinds[min(number, len(kinds) - 1)][0] for number in range(len(transport.sent))]
+    *earlier, last = sent
+    assert set(earlier) <= {UNSEEN, LIMITED}
+    assert len(sent) <= max_retries + 1
+    if last in (UNSEEN, LIMITED):
+        assert len(sent) == max_retries + 1
+    if last == MADE:
+        assert isinstance(outcome, types.TopupCreateResponse)
+        return
+    assert isinstance(outcome, APIError)
+    assert outcome.retries_taken == len(sent) - 1
+    assert isinstance(outcome, TopupOutcomeUnknownError) == (last == LOST)
+    assert isinstance(outcome, RateLimitError) == (last == LIMITED)
+    assert isinstance(outcome, APIStatusError) == (last in (REFUSED, LIMITED))
+    assert isinstance(outcome, APIConnectionError) == (last in (UNSEEN, LOST))
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, GeneratorExit])
+def test_whatever_breaks_in_is_followed_by_no_attempt(
+    kind: type[BaseException], arrived: bool
+) -> None:
+    """And it does not hide that the charge may have been made."""
+    broken_in = kind("a surprise")
+    _, limited = answered(LIMITED, 429, HTML)
+    transport = FakeTransport(limited, Attempt(broken_in, arrived=arrived))
+    try:
+        outcome = outcome_of(CHARGE_PARAMS, transport)
+    except BaseException as error:
+        outcome = error
+    assert len(transport.sent) == 2
+    if arrived and isinstance(broken_in, Exception):
+        assert isinstance(outcome, TopupOutcomeUnknownError)
+    else:
+        assert outcome is broken_in
+        assert isinstance(broken_in.__cause__, TopupOutcomeUnknownError) == arrived
+        assert bool(getattr(broken_in, "__notes__", [])) == arrived
