@@ -41,11 +41,12 @@ class AsyncCloudflare:
         base_url: Where the API is; else CLOUDFLARE_BASE_URL, else Cloudflare's.
         timeout: Seconds for one attempt, answer included; an `aiohttp.ClientTimeout`; or `None`.
         total_timeout: Seconds for a whole call, repeats and waits included; `None`: no limit.
-        max_retries: How often a failed call is repeated, where a repeat is safe. Charges never are.
+        max_retries: How often a failed call is repeated, where a repeat is safe: a charge only
+            where nothing of it can have arrived.
         max_retry_wait: The longest wait, in seconds, that the service may ask for before a
             repeat; a call that would have to wait longer fails at once.
-        max_charge: The largest top-up, in cents: a larger one is refused before anything is sent.
-            0 makes a client that cannot charge at all.
+        max_charge: The largest top-up, in cents, automatic ones included: a larger one is refused
+            before anything is sent. 0 makes a client that cannot charge at all.
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
         http_client: Your own `aiohttp.ClientSession`, which the client uses and never closes.
@@ -116,6 +117,9 @@ class AsyncCloudflare:
     async def close(self) -> None:
         """Close the connections. A second close does nothing; a call after it is an error."""
         await self._transport.close()
+
+    def __reduce__(self) -> str:
+        raise TypeError("a client does not pickle: it holds connections and secrets; make another")
 
     async def __aenter__(self) -> Self:
         return self

@@ -46,7 +46,7 @@ from __future__ import annotations
 BASES = {"AsyncResource": "SyncResource", "AsyncCloudflare": "SyncClient"}
 """The async classes whose sync twins, or their bases, are written by hand in `_sync_base.py`."""
 CLIENT = "AsyncCloudflare"
-FROM_BASE = {"close", "__aenter__", "__aexit__"}
+FROM_BASE = {"close", "__reduce__", "__aenter__", "__aexit__"}
 """The methods of the client that its base provides."""
 ASYNC_ONLY = {"http_client"}
 """An aiohttp session is bound to the caller's event loop, and the sync client has its own."""

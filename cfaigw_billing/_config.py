@@ -6,8 +6,9 @@ import os
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
+from typing import Any, TypeAlias, TypedDict, cast
 
+from aiohttp import ClientTimeout
 from attrs import Attribute, field, frozen
 from attrs.validators import optional
 from yarl import URL
@@ -16,15 +17,15 @@ from ._secret import Secret, conceal, kind
 from .errors import CloudflareError
 from .types._validators import identifier, whole
 
-if TYPE_CHECKING:
-    from aiohttp import ClientTimeout
-
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
 DEFAULT_TIMEOUT = 60.0
 """Seconds for one attempt, as in the official SDK."""
 DEFAULT_MAX_RETRIES = 2
 DEFAULT_MAX_RETRY_WAIT = 60.0
 """Seconds. The service can ask for five minutes; few callers want to sleep that long unasked."""
+
+_LONGEST = 1_000_000_000
+"""Seconds. Beyond this, event loops cannot count."""
 
 Timeout: TypeAlias = "float | ClientTimeout | None"
 """Seconds for one attempt, an `aiohttp.ClientTimeout`, or `None` for no limit."""
@@ -45,12 +46,20 @@ class RequestOptions(TypedDict, total=False):
 
 def check_timeout(name: str, value: Any) -> None:
     """A positive number of seconds, an `aiohttp.ClientTimeout`, or `None`."""
-    if value is None or type(value).__name__ == "ClientTimeout":  # aiohttp may not be loaded yet
+    if isinstance(value, ClientTimeout):
+        for part in (value.total, value.connect, value.sock_connect, value.sock_read):
+            if part:
+                check_timeout(name, part)
+        return
+    if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"`{name}` must be a number of seconds, not {type(value).__name__}")
-    if not value > 0:
-        raise ValueError(f"`{name}` must be more than 0 seconds, got {value!r}")
+    if not 0 < value <= _LONGEST:
+        raise ValueError(
+            f"`{name}` must be more than 0 and at most {_LONGEST:,} seconds (`None`: no limit), "
+            f"got {value!r:.40}"
+        )
 
 
 def check_headers(name: str, headers: Any) -> None:
@@ -62,12 +71,15 @@ def check_headers(name: str, headers: Any) -> None:
             raise TypeError(f"`{name}` must map str to str or None; see {key!r}")
         if not _HEADER_NAME.fullmatch(key):
             raise ValueError(f"`{name}` has a name that is no header name: {key!r}")
+        if key.lower() in _FRAMING:
+            raise ValueError(f"`{name}` must not set {key}: it would not fit the body")
         if value is not None and not _HEADER_VALUE.fullmatch(value):
             raise ValueError(
                 f"`{name}[{key!r}]` must be printable ASCII, without control characters"
             )
 
 
+_FRAMING = {"content-length", "transfer-encoding", "connection", "host", "content-encoding"}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 
@@ -76,10 +88,10 @@ def _seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
     check_timeout(attribute.name, value)
 
 
-def _positive_seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
-    if value == 0:
-        raise ValueError(f"`{attribute.name}` must be more than 0 seconds, got {value!r}")
-    _number_of_seconds(_, attribute, value)
+def _total_seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if isinstance(value, ClientTimeout):
+        raise TypeError(f"`{attribute.name}` must be a number of seconds, not ClientTimeout")
+    check_timeout(attribute.name, value)
 
 
 def _number_of_seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -92,7 +104,8 @@ def _number_of_seconds(_: object, attribute: Attribute[Any], value: Any) -> None
 
 
 def _base_url(value: Any) -> str:
-    value = value or os.environ.get("CLOUDFLARE_BASE_URL") or DEFAULT_BASE_URL
+    if value in (None, ""):
+        value = os.environ.get("CLOUDFLARE_BASE_URL") or DEFAULT_BASE_URL
     if not isinstance(value, str):
         raise TypeError(f"`base_url` must be a str, not {type(value).__name__}")
     try:
@@ -122,7 +135,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _account_id(value: Any) -> Any:
-    return value or os.environ.get("CLOUDFLARE_ACCOUNT_ID") or None
+    return (os.environ.get("CLOUDFLARE_ACCOUNT_ID") or None) if value in (None, "") else value
 
 
 def _headers(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -150,7 +163,7 @@ def _sendable(_: object, attribute: Attribute[Any], value: Any) -> None:
 _CREDENTIAL = re.compile(r"[\x21-\x7e]+")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)  # one that is half made must not fail to be shown
 class Credentials:
     """What a client authenticates with, as `Secret`s: masked in every repr."""
 
@@ -202,7 +215,7 @@ _VARIABLES = (
 )
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Config:
     """The settings of a client, checked when they are made."""
 
@@ -210,9 +223,9 @@ class Config:
     account_id: str | None = field(converter=_account_id, validator=identifier)
     base_url: str = field(converter=_base_url)
     timeout: Timeout = field(validator=_seconds)
-    total_timeout: float | None = field(validator=optional(_positive_seconds))
+    total_timeout: float | None = field(validator=_total_seconds)
     max_retries: int = field(validator=whole(0))
     max_retry_wait: float = field(validator=_number_of_seconds)
     max_charge: int | None = field(validator=optional(whole(0, unit="cents")))
-    default_headers: Mapping[str, str | None] = field(repr=False, validator=_headers)
+    default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)

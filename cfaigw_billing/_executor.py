@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from math import inf
 from typing import Any, TypeVar
 
@@ -17,6 +18,9 @@ from .errors import APIConnectionError, APITimeoutError, TopupOutcomeUnknownErro
 from .types import Params
 
 T = TypeVar("T")
+
+_log = logging.getLogger("cfaigw_billing")
+_log.addHandler(logging.NullHandler())
 
 Outcome = APIResponse[Any] | APIConnectionError
 """What an attempt ends in: an answer, or the error to raise where none came."""
@@ -79,6 +83,7 @@ class Executor:
                 error = unknown(f"interrupted by {type(interrupt).__name__}")
                 interrupt.add_note(str(error))
                 interrupt.__cause__ = error
+                _log.warning("%s", error)  # what awaits a cancelled task may never see its error
             raise
         if verdict is not Verdict.OUTCOME_UNKNOWN:
             return outcome
@@ -114,6 +119,8 @@ class Executor:
         self, operation: Operation[Any], request: HTTPRequest, timeout: Timeout, remaining: float
     ) -> Outcome:
         charges = operation.safety is Safety.CHARGES
+        if remaining <= 0:
+            return _connection_error(request, TransportError("no time left", timed_out=True))
         if charges:
             request.sent_at = self.clock.now()
         try:
@@ -149,7 +156,7 @@ def _connection_error(request: HTTPRequest, error: TransportError) -> APIConnect
     result = cls(
         f"{request.method} {request.path}: {error}",
         request=request,
-        retries_taken=request.attempts - 1,
+        retries_taken=max(request.attempts - 1, 0),
     )
     result.__cause__ = _without_frames(error.__cause__)
     return result

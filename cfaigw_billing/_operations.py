@@ -53,6 +53,8 @@ class Operation(Generic[T]):
     """What it answers."""
     safety: Safety
     """What a repeat does."""
+    charges_later: bool = False
+    """Whether it lets the service charge the card by itself, up to its `amount` a time."""
     envelope: bool = False
     """Whether `result` is made of the whole envelope, and not of its `result` alone."""
     forbidden: str | None = None
@@ -164,6 +166,7 @@ ALL: tuple[Operation[Any], ...] = (
         params=types.ConfigCreateParams,
         result=types.ConfigCreateResponse,
         safety=Safety.REPEATABLE,
+        charges_later=True,
         forbidden=_DASHBOARD_ONLY,
     ),
     Operation(

@@ -149,15 +149,18 @@ class PageTurner(Generic[P]):
         """Those of the page to ask for, or `None` at the end."""
         self._items = items
         self._info = info
-        self._firsts: set[object] = set()
+        self._seen: set[object] = set()
 
     def turns(self, page: P) -> bool:
         """Take the page that was asked for; false if it is one that came before."""
         rows = self._items(page)
-        if rows and rows[0] in self._firsts:
-            self.params = None
-            return False
-        self._firsts.update(rows[:1])
+        if rows:
+            # By the id of the first row, where it has one: the others may have moved on a little.
+            mark = getattr(rows[0], "id", None) or hash(tuple(rows))
+            if mark in self._seen:
+                self.params = None
+                return False
+            self._seen.add(mark)
         self.params = _following(self.params, len(rows), self._info(page))
         return True
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
@@ -61,14 +62,14 @@ class _Task(Generic[T]):
     def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
         self._function = function
         self._ended = threading.Event()
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self._result: T | None = None
 
     async def run(self) -> T:
         try:
             result = await self._function()
         except BaseException as error:
-            self._error = error
+            self.error = error
             raise
         else:
             self._result = result
@@ -80,18 +81,18 @@ class _Task(Generic[T]):
         """Let the interrupt say what the task, once cancelled, has to say."""
         if not self._ended.wait(_CLEAN_UP_SECONDS):
             return
-        if self._error is None:
+        if self.error is None:
             interrupt.add_note(f"the call had been answered already: {self._result!r:.300}")
             return
-        for note in getattr(self._error, "__notes__", ()):
+        for note in getattr(self.error, "__notes__", ()):
             interrupt.add_note(note)
-        interrupt.__cause__ = self._error.__cause__
+        interrupt.__cause__ = self.error.__cause__
 
     def closed(self) -> BaseException:
         """What to raise where the client was closed under the task."""
         self._ended.wait(_CLEAN_UP_SECONDS)
-        if self._error is not None and isinstance(self._error.__cause__, CloudflareError):
-            return self._error.__cause__
+        if self.error is not None and isinstance(self.error.__cause__, CloudflareError):
+            return self.error.__cause__
         return RuntimeError("this client was closed during the call")
 
 
@@ -115,17 +116,19 @@ class Portal:
         An interrupt (Ctrl-C) cancels it, and takes over what it has to say about that: an
         interrupted charge leaves a note.
         """
+        portal = self._started().portal
         task = _Task(function)
-        future = self._started().portal.start_task_soon(task.run)
+        future: Future[T] | None = None
         try:
+            future = portal.start_task_soon(task.run)
             return future.result()
-        except CancelledError:  # not an interrupt: another thread has closed the client
-            raise task.closed() from None
-        except Exception:
-            raise
-        except BaseException as interrupt:
-            future.cancel()
-            task.explain(interrupt)
+        except BaseException as error:
+            if future is None or error is task.error:
+                raise
+            if isinstance(error, CancelledError):  # another thread has closed the client
+                raise task.closed() from None
+            future.cancel()  # an interrupt, of whatever class a signal handler raises
+            task.explain(error)
             raise
 
     def close(self) -> None:
@@ -143,6 +146,8 @@ class Portal:
         self._lock = threading.Lock()
 
     def _started(self) -> _Loop:
+        if sys.is_finalizing():  # its thread no longer runs, and a call would wait for ever
+            raise RuntimeError("a sync client cannot be called while the interpreter shuts down")
         loop = self._loop
         if loop is None:
             with self._lock:

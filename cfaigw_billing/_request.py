@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -40,16 +40,17 @@ class RequestBuilder:
             _check(options)
         payload = encode(params) if operation.payload else {}
         payload = {name: payload[name] for name in operation.payload if name in payload}
-        if operation.safety is Safety.CHARGES:
+        if operation.safety is Safety.CHARGES or operation.charges_later:
             self._check_charge(payload, options)
         posts = operation.method == "POST"
-        query = {**({} if posts else payload), **options.get("extra_query", {})}
-        body = {**payload, **options.get("extra_body", {})} if posts else options.get("extra_body")
+        extra_query, extra_body = options.get("extra_query"), options.get("extra_body")
+        query = {**({} if posts else payload), **(extra_query or {})}
+        body = {**payload, **(extra_body or {})} if posts else extra_body
         return HTTPRequest(
             method=operation.method,
             url=self._url(operation, params, query),
             headers=self._request_headers(options.get("extra_headers"), has_body=body is not None),
-            body=None if body is None else _json.dumps(body),
+            body=None if body is None else _encoded("extra_body", _json.dumps, body),
         )
 
     def account_id(self, params: Any) -> str:
@@ -63,7 +64,7 @@ class RequestBuilder:
         return account_id
 
     def _check_charge(self, payload: dict[str, Any], options: RequestOptions) -> None:
-        if payload.keys() & options.get("extra_body", {}):
+        if payload.keys() & (options.get("extra_body") or {}):
             raise ValueError("`extra_body` must not replace the parameters of a charge")
         limit, amount = self._config.max_charge, payload["amount"]
         if limit is not None and amount > limit:
@@ -80,7 +81,9 @@ class RequestBuilder:
             path = path.replace("{account_id}", quote(self.account_id(params), safe=""))
         url = self._config.base_url + path
         query = {**self._config.default_query, **query}
-        return f"{url}?{urlencode(_query_items(query))}" if query else url
+        if not query:
+            return url
+        return f"{url}?{_encoded('extra_query', urlencode, _query_items(query))}"
 
     def _request_headers(
         self, extra: Mapping[str, str | None] | None, *, has_body: bool
@@ -115,11 +118,21 @@ def _check(options: RequestOptions) -> None:
         known = ", ".join(sorted(RequestOptions.__annotations__))
         raise TypeError(f"unknown option `{min(unknown)}`; there are {known}")
     check_timeout("timeout", options.get("timeout"))
-    check_headers("extra_headers", options.get("extra_headers", {}))
+    extra_headers = options.get("extra_headers")
+    if extra_headers is not None:
+        check_headers("extra_headers", extra_headers)
     for name in ("extra_query", "extra_body"):
-        value = options.get(name, {})
-        if not isinstance(value, Mapping):
+        value = options.get(name)
+        if value is not None and not isinstance(value, Mapping):
             raise TypeError(f"`{name}` must be a mapping, not {type(value).__name__}")
+
+
+def _encoded(name: str, encode: Callable[[Any], T], value: object) -> T:
+    """The value as it goes over the wire; what cannot go is the fault of the option `name`."""
+    try:
+        return encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"`{name}`, or a parameter, cannot be sent: {error}") from None
 
 
 def _merged(*layers: Mapping[str, str | None]) -> CIMultiDict[str]:
@@ -135,8 +148,15 @@ def _merged(*layers: Mapping[str, str | None]) -> CIMultiDict[str]:
 
 
 def _query_items(query: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [
-        (name, str(value).lower() if isinstance(value, bool) else str(value))
-        for name, value in query.items()
-        if value is not None
-    ]
+    items: list[tuple[str, str]] = []
+    for name, value in query.items():
+        values = cast("Sequence[object]", value) if isinstance(value, (list, tuple)) else (value,)
+        items += [(name, _query_text(item)) for item in values if item is not None]
+    return items
+
+
+def _query_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    # Of a member of an enumeration its value, and not its name.
+    return str.__str__(value) if isinstance(value, str) else str(value)

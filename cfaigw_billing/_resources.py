@@ -15,7 +15,6 @@ from ._compat import deprecated
 from ._config import RequestOptions
 from ._paging import AsyncAccountPaginator
 from ._topups import TopupReconciliation, reconcile
-from .errors import TopupOutcomeUnknownError
 from .types import (
     AccountListParams,
     BillingCreditBalanceParams,
@@ -204,13 +203,14 @@ class AsyncTopupResource(AsyncResource):
             **options,
         )
 
-    async def reconcile(self, error: TopupOutcomeUnknownError) -> TopupReconciliation:
+    async def reconcile(self, error: BaseException) -> TopupReconciliation:
         """Find out whether a top-up was charged whose answer was lost.
 
         Looks through the manual invoices since it was sent and reads the balance; charges nothing.
 
         Args:
-            error: What `create` raised, or the `__cause__` of the interrupt that stopped it.
+            error: The `TopupOutcomeUnknownError` that `create` raised, or the interrupt that
+                stopped it.
 
         Permission: AI Gateway Read. A repeat changes nothing; an invoice may appear only minutes
         after the charge, so ask again while the outcome is `not_found_yet`.

@@ -185,7 +185,7 @@ def _next_step(
         return "complete one manual top-up first (billing.topup.create)"
     if status_code == 401:
         return "check the API token (CLOUDFLARE_API_TOKEN), or the e-mail and the key"
-    if status_code == 402:
+    if status_code == 402 and errors:
         return "the card was declined and nothing was charged; try another card"
     if status_code == 403:
         return operation.forbidden or f"the credentials need {operation.permission}"

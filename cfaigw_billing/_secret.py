@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 
 REDACTED = "[redacted]"
 
-_SECRET_HEADERS = re.compile("authorization|cookie|.*-key|.*-token|.*secret.*", re.IGNORECASE)
+_SECRET_HEADERS = re.compile(".*authorization|cookie|.*-key|.*-token|.*secret.*", re.IGNORECASE)
 """The headers whose values are masked wherever they are shown, whoever set them."""
 
 
@@ -62,7 +62,7 @@ def conceal_headers(headers: Any) -> Any:
 
 def conceal_options(options: Any) -> Any:
     """The options of a call, with headers that show no secret."""
-    if "extra_headers" not in options:
+    if options.get("extra_headers") is None:
         return options
     return {**options, "extra_headers": conceal_headers(options["extra_headers"])}
 

@@ -23,7 +23,6 @@ from ._paging import AccountPaginator
 from ._secret import conceal, conceal_headers, conceal_options
 from ._sync_base import SyncClient, SyncResource
 from ._topups import TopupReconciliation, reconcile
-from .errors import TopupOutcomeUnknownError
 from .types import (
     AccountListParams,
     BillingCreditBalanceParams,
@@ -203,13 +202,14 @@ class TopupResource(SyncResource):
             **options,
         )
 
-    def reconcile(self, error: TopupOutcomeUnknownError) -> TopupReconciliation:
+    def reconcile(self, error: BaseException) -> TopupReconciliation:
         """Find out whether a top-up was charged whose answer was lost.
 
         Looks through the manual invoices since it was sent and reads the balance; charges nothing.
 
         Args:
-            error: What `create` raised, or the `__cause__` of the interrupt that stopped it.
+            error: The `TopupOutcomeUnknownError` that `create` raised, or the interrupt that
+                stopped it.
 
         Permission: AI Gateway Read. A repeat changes nothing; an invoice may appear only minutes
         after the charge, so ask again while the outcome is `not_found_yet`.
@@ -451,11 +451,12 @@ class Cloudflare(SyncClient):
         base_url: Where the API is; else CLOUDFLARE_BASE_URL, else Cloudflare's.
         timeout: Seconds for one attempt, answer included; an `aiohttp.ClientTimeout`; or `None`.
         total_timeout: Seconds for a whole call, repeats and waits included; `None`: no limit.
-        max_retries: How often a failed call is repeated, where a repeat is safe. Charges never are.
+        max_retries: How often a failed call is repeated, where a repeat is safe: a charge only
+            where nothing of it can have arrived.
         max_retry_wait: The longest wait, in seconds, that the service may ask for before a
             repeat; a call that would have to wait longer fails at once.
-        max_charge: The largest top-up, in cents: a larger one is refused before anything is sent.
-            0 makes a client that cannot charge at all.
+        max_charge: The largest top-up, in cents, automatic ones included: a larger one is refused
+            before anything is sent. 0 makes a client that cannot charge at all.
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
 

@@ -31,6 +31,9 @@ class SyncClient:
         """Close the connections. A second close does nothing; a call after it is an error."""
         self.portal.close()
 
+    def __reduce__(self) -> str:
+        raise TypeError("a client does not pickle: it holds connections and secrets; make another")
+
     def __enter__(self) -> Self:
         return self
 

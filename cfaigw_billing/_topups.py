@@ -19,8 +19,10 @@ from .types import (
 if TYPE_CHECKING:
     from ._client import AsyncCloudflare
 
-CLOCK_SKEW = timedelta(minutes=2)
-"""How far this machine's clock may be ahead of the service's."""
+CLOCK_SKEW = timedelta(minutes=10)
+"""How far this machine's clock may be from the service's."""
+PROMPT = timedelta(minutes=15)
+"""How long after a charge its invoice is still taken for its own without a question."""
 
 
 @frozen(kw_only=True)
@@ -30,14 +32,16 @@ class TopupReconciliation:
     outcome: Literal["charged", "not_found_yet", "ambiguous"]
     """What is known.
 
-    - `charged`: exactly one paid invoice fits. Do not send the top-up again.
+    - `charged`: exactly one paid invoice of this amount was made in the minutes after the charge
+      was sent. Do not send the top-up again. (Of two lost charges alike, one invoice answers for
+      one only.)
     - `not_found_yet`: none fits. Invoices appear when a top-up completes, so ask again for some
       minutes before you take it for "not charged".
-    - `ambiguous`: several fit, or one that is not paid or lies before the charge by the clocks.
-      A person has to look.
+    - `ambiguous`: several may be it, or one that is not paid, or was made some minutes before or
+      long after the charge. A person has to look.
     """
     invoices: tuple[Invoice, ...]
-    """The manual invoices of this amount since the charge was sent: the evidence."""
+    """The manual invoices of this amount that may be that of the charge: the evidence."""
     balance: BillingCreditBalanceResponse = field()
     """The account's balance now."""
 
@@ -47,27 +51,51 @@ class TopupReconciliation:
         return self.invoices[0].id if self.outcome == "charged" else None
 
 
-async def reconcile(
-    client: AsyncCloudflare, error: TopupOutcomeUnknownError
-) -> TopupReconciliation:
+async def reconcile(client: AsyncCloudflare, error: BaseException) -> TopupReconciliation:
     """Look through the manual invoices for the charge that `error` is about."""
+    lost = error if isinstance(error, TopupOutcomeUnknownError) else _cause(error)
     params = BillingInvoiceHistoryParams(
-        account_id=error.account_id, type="manual", page=1, per_page=50
+        account_id=lost.account_id, type="manual", page=1, per_page=50
     )
     invoices: dict[object, Invoice] = {}  # by id: one may move to the next page meanwhile
     async for page in invoice_pages(client, params):
-        fitting = [invoice for invoice in page.invoices if _fits(invoice, error)]
+        fitting = [invoice for invoice in page.invoices if _may_be(invoice, lost)]
         invoices |= {invoice.id or invoice: invoice for invoice in fitting}
-    balance = await client.send(BillingCreditBalanceParams(account_id=error.account_id))
+    balance = await client.send(BillingCreditBalanceParams(account_id=lost.account_id))
     found = tuple(invoices.values())
-    return TopupReconciliation(outcome=_outcome(found, error), invoices=found, balance=balance)
+    return TopupReconciliation(outcome=_outcome(found, lost), invoices=found, balance=balance)
 
 
-def _fits(invoice: Invoice, error: TopupOutcomeUnknownError) -> bool:
-    """Whether an invoice may be that of the charge; one without a time may always be."""
+def _cause(interrupt: object) -> TopupOutcomeUnknownError:
+    """The error that an interrupted charge leaves in the cancellation or the KeyboardInterrupt."""
+    cause = getattr(interrupt, "__cause__", None)
+    if not isinstance(cause, TopupOutcomeUnknownError):
+        raise TypeError(
+            f"`error` must be a TopupOutcomeUnknownError, or an interrupt that was caused by one, "
+            f"not {type(interrupt).__name__}"
+        )
+    return cause
+
+
+def _may_be(invoice: Invoice, error: TopupOutcomeUnknownError) -> bool:
+    """Whether an invoice is worth a look; one without a time always is."""
     created = _created(invoice)
     recent = created is None or created >= error.sent_at - CLOCK_SKEW
     return recent and invoice.amount_due == error.amount
+
+
+def _is(invoice: Invoice, error: TopupOutcomeUnknownError) -> bool:
+    """Whether an invoice is that of the charge beyond reasonable doubt."""
+    created = _created(invoice)
+    # The service counts whole seconds, so its time may lie a fraction of one before ours.
+    first = error.sent_at.replace(microsecond=0)
+    return (
+        created is not None
+        and first <= created <= error.sent_at + PROMPT
+        and invoice.amount_paid >= error.amount
+        and invoice.status in ("paid", None)
+        and invoice.currency.upper() == "USD"
+    )
 
 
 def _outcome(
@@ -75,12 +103,7 @@ def _outcome(
 ) -> Literal["charged", "not_found_yet", "ambiguous"]:
     if not invoices:
         return "not_found_yet"
-    [invoice, *others] = invoices
-    created = _created(invoice)
-    # The service counts whole seconds, so its time may lie a fraction of one before ours.
-    after = created is not None and created >= error.sent_at.replace(microsecond=0)
-    paid = invoice.amount_paid >= error.amount
-    return "charged" if after and paid and not others else "ambiguous"
+    return "charged" if len(invoices) == 1 and _is(invoices[0], error) else "ambiguous"
 
 
 def _created(invoice: Invoice) -> datetime | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -27,6 +29,9 @@ MAX_BODY = 32 * 1024 * 1024
 """Bytes after decompression. A year of hourly usage is one; a small gzip can unpack to any size."""
 
 
+Sessions = dict[asyncio.AbstractEventLoop, aiohttp.ClientSession]
+
+
 class TransportError(Exception):
     """No whole answer came; the cause is what aiohttp raised."""
 
@@ -44,7 +49,7 @@ class Transport:
     """
 
     def __init__(self, base_url: str, http_client: aiohttp.ClientSession | None = None) -> None:
-        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._begin()
         forget_in_child(self)
         if http_client is not None and not isinstance(http_client, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
@@ -77,24 +82,30 @@ class Transport:
             async with _fresh_session(self._base_url) as session:
                 return await _exchange(session, request, limits)
         request.may_have_arrived = True
-        return await _exchange(self._http_client or await self._session(), request, limits)
+        # A session of the caller's may have middlewares that repeat requests; not this one.
+        more = {"middlewares": ()} if fresh else {}
+        session = self._http_client or await self._session()
+        return await _exchange(session, request, limits, **more)
 
     async def close(self) -> None:
         """Close the sessions; the caller's own is left open. A second close does nothing."""
         self._closed = True
         while self._sessions:
-            await _close_session(*self._sessions.popitem())
+            loop, session = self._sessions.popitem()
+            if loop is asyncio.get_running_loop():
+                await session.close()
+            else:
+                _drop_session(loop, session)
 
     def forget(self) -> None:
         """Drop the sessions of another process, and leave its connections alone."""
         _inherited.append(self._sessions)
-        self._sessions = {}
+        self._begin()
 
-    def __del__(self) -> None:
-        if self._sessions:
-            warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2, source=self)
-        for loop, session in self._sessions.items():
-            _drop_session(loop, session)
+    def _begin(self) -> None:
+        self._sessions: Sessions = {}
+        # Not `__del__`: a client is part of a cycle, in which aiohttp's own might come first.
+        weakref.finalize(self, _drop_all, self._sessions, os.getpid())
 
     async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -102,8 +113,9 @@ class Transport:
         if session is not None:
             return session
         self._sessions[loop] = session = _open_session(self._base_url)
-        for other in [other for other in self._sessions if other.is_closed()]:
-            await _close_session(other, self._sessions.pop(other))
+        for other in [other for other in list(self._sessions) if other.is_closed()]:
+            if dead := self._sessions.pop(other, None):
+                _drop_session(other, dead)
         return session
 
     def check_open(self) -> None:
@@ -119,7 +131,10 @@ _inherited: list[object] = []
 
 
 async def _exchange(
-    session: aiohttp.ClientSession, request: HTTPRequest, timeout: aiohttp.ClientTimeout
+    session: aiohttp.ClientSession,
+    request: HTTPRequest,
+    timeout: aiohttp.ClientTimeout,
+    **more: Any,
 ) -> HTTPResponse:
     # A session of the caller's may let aiohttp send what is idempotent twice: the tracker counts.
     tracker = aiohttp.UploadTracker()
@@ -134,6 +149,7 @@ async def _exchange(
             raise_for_status=False,
             upload_tracker=tracker,
             trace_request_ctx=request,
+            **more,
         ) as response:
             body, flaw = await _read(response)
             return HTTPResponse(
@@ -242,15 +258,8 @@ async def _note_connection(_: object, context: SimpleNamespace, __: object) -> N
     context.trace_request_ctx.may_have_arrived = True
 
 
-async def _close_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
-    if loop.is_running() and loop is not asyncio.get_running_loop():
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.close(), loop))
-    else:
-        await session.close()
-
-
 def _drop_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
-    """Close a session that nobody will use again, where nothing can be awaited.
+    """Close a session of another loop, without waiting for that loop: it may wait for this one.
 
     Left alone, aiohttp would log an error about it, to people who never saw a session.
     """
@@ -259,10 +268,18 @@ def _drop_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSessio
     if connector is None:
         return
     close = connector._close  # pyright: ignore[reportPrivateUsage]  # `close` has to be awaited
-    if loop.is_closed():
-        close()
-    else:
+    if loop.is_running():
         loop.call_soon_threadsafe(close)
+    else:
+        close()
+
+
+def _drop_all(sessions: Sessions, pid: int) -> None:
+    """What becomes of the sessions of a client that is collected without having been closed."""
+    if sessions and pid == os.getpid():
+        warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)
+        for loop, session in sessions.items():
+            _drop_session(loop, session)
 
 
 def _environment_proxy(base_url: str) -> str | None:
@@ -270,7 +287,8 @@ def _environment_proxy(base_url: str) -> str | None:
     # Plain http goes to this machine alone, and a proxy must not see its credentials either.
     if address.scheme != "https" or proxy_bypass(address.host or ""):
         return None
-    return getproxies().get("https")
+    proxy = getproxies().get("https")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 from aiohttp import web
+from attrs.validators import and_, ge, in_, le, optional
 from multidict import CIMultiDictProxy, MultiMapping
 
 from ._state import JSON
@@ -65,15 +66,17 @@ class Fault:
             repeats a GET by itself when a connection that it kept breaks: close it twice.
     """
 
-    delay: float = 0.0
-    status: int | None = None
+    delay: float = attrs.field(default=0.0, validator=ge(0))
+    status: int | None = attrs.field(default=None, validator=optional(and_(ge(200), le(599))))
     code: int = UNKNOWN
     message: str = "An unknown error has occurred."
     body: bytes | None = None
     content_type: str = "application/json"
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
     after: bool = False
-    silence: Literal["close", "hang"] | None = None
+    silence: Literal["close", "hang"] | None = attrs.field(
+        default=None, validator=in_((None, "close", "hang"))
+    )
 
     def answer(self) -> web.Response | None:
         """The answer in place of the real one, if this fault replaces it."""

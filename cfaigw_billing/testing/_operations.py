@@ -149,7 +149,7 @@ class InvoicePreview(Operation):
         first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         start = int(first.timestamp())
         end = int((first + timedelta(days=32)).replace(day=1).timestamp())
-        amount = math.fsum(c for ms, c in account.usage.items() if start <= ms / 1000 < end)
+        amount = math.fsum(c for ms, c in list(account.usage.items()) if start <= ms / 1000 < end)
         line = {
             "amount": amount,
             "currency": "usd",
