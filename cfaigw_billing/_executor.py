@@ -119,8 +119,6 @@ class Executor:
         self, operation: Operation[Any], request: HTTPRequest, timeout: Timeout, remaining: float
     ) -> Outcome:
         charges = operation.safety is Safety.CHARGES
-        if remaining <= 0:
-            return _connection_error(request, TransportError("no time left", timed_out=True))
         if charges:
             request.sent_at = self.clock.now()
         try:

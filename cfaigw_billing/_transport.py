@@ -23,11 +23,8 @@ from ._config import Timeout
 from ._fork import forget_in_child
 from ._http import TOO_LARGE, HTTPRequest, HTTPResponse
 
-_SHORTEST = 0.001
-"""Seconds for an attempt whose time is over already."""
 MAX_BODY = 32 * 1024 * 1024
 """Bytes after decompression. A year of hourly usage is one; a small gzip can unpack to any size."""
-
 
 Sessions = dict[asyncio.AbstractEventLoop, aiohttp.ClientSession]
 
@@ -73,17 +70,18 @@ class Transport:
             request: Its `attempts` and `may_have_arrived` are kept up to date.
             timeout: For the attempt, from connecting to the end of the answer.
             remaining: The seconds left to the caller's deadline.
-            fresh: Use a connection of its own, so that no idle one can die under it. A session of
-                the caller's decides that for itself.
+            fresh: For a charge: use a connection of its own, so that no idle one can die under it.
+                A session of the caller's decides that for itself, and goes without middlewares.
         """
         self.check_open()
+        if remaining <= 0:
+            raise TransportError("no time left to send it", timed_out=True)
         limits = _client_timeout(timeout, remaining)
         if fresh and self._http_client is None:
             async with _fresh_session(self._base_url) as session:
                 return await _exchange(session, request, limits)
         request.may_have_arrived = True
-        # A session of the caller's may have middlewares that repeat requests; not this one.
-        more = {"middlewares": ()} if fresh else {}
+        more = {"middlewares": ()} if fresh else {}  # they may repeat requests
         session = self._http_client or await self._session()
         return await _exchange(session, request, limits, **more)
 
@@ -303,4 +301,4 @@ def _client_timeout(timeout: Timeout, remaining: float) -> aiohttp.ClientTimeout
     if remaining == inf:
         return limits
     # For aiohttp a total of 0 is no limit.
-    return evolve(limits, total=max(min(limits.total or inf, remaining), _SHORTEST))
+    return evolve(limits, total=min(limits.total or inf, remaining))
