@@ -20,11 +20,12 @@ import asyncio
 import os
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -54,6 +55,9 @@ class _Loop:
     portal: BlockingPortal
     thread: threading.Thread
     stop: Callable[[], object]
+    """Callable from any thread, the loop's own too."""
+    abandoned: weakref.finalize[..., Any]
+    """What stops it where the client is collected without having been closed."""
 
 
 class _Task(Generic[T]):
@@ -137,6 +141,7 @@ class Portal:
             self._closed = True
             loop, self._loop = self._loop, None
         if loop is not None:
+            loop.abandoned.detach()
             loop.stop()
             loop.thread.join()
 
@@ -167,15 +172,14 @@ class Portal:
         )
         thread.start()
         portal, stop = ready.result()
-        finalizer = weakref.finalize(self, _stop, stop, os.getpid())
-        finalizer.atexit = False
-        return _Loop(portal, thread, finalizer)
+        abandoned = weakref.finalize(self, _abandon, stop, os.getpid())
+        abandoned.atexit = False
+        return _Loop(portal, thread, stop, abandoned)
 
 
 def _serve(ready: Future[_Running], on_close: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
         stopped = asyncio.Event()
-        # Callable from any thread, this one too: the collector may find a client anywhere.
         stop = partial(asyncio.get_running_loop().call_soon_threadsafe, stopped.set)
         async with BlockingPortal() as portal:
             ready.set_result((portal, stop))
@@ -191,6 +195,7 @@ def _serve(ready: Future[_Running], on_close: Callable[[], Awaitable[None]]) -> 
         ready.set_exception(error)
 
 
-def _stop(stop: Callable[[], object], pid: int) -> None:
+def _abandon(stop: Callable[[], object], pid: int) -> None:
     if pid == os.getpid():  # in a forked child the portal's thread does not exist
         stop()
+        warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ._paging import invoice_pages
 from .errors import TopupOutcomeUnknownError
@@ -42,7 +42,7 @@ class TopupReconciliation:
     """
     invoices: tuple[Invoice, ...]
     """The manual invoices of this amount that may be that of the charge: the evidence."""
-    balance: BillingCreditBalanceResponse = field()
+    balance: BillingCreditBalanceResponse
     """The account's balance now."""
 
     @property

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -189,13 +190,19 @@ def test_use_after_close_says_so(
 
 
 def test_dropped_clients_are_collected_and_their_threads_end(emulator: Emulator) -> None:
+    """Each says in a `ResourceWarning` that it was not closed."""
     threads = threading.active_count()
-    for _ in range(20):
-        balance(new_client(emulator))
-    gc.collect()
-    assert_no_more_threads_than(threads)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(20):
+            balance(new_client(emulator))
+        gc.collect()
+        assert_no_more_threads_than(threads)
+    said = [w for w in caught if "unclosed Cloudflare client" in str(w.message)]
+    assert [w.category for w in said] == [ResourceWarning] * 20
 
 
+@pytest.mark.filterwarnings("ignore:unclosed Cloudflare client")
 def test_a_client_collected_on_its_own_thread_ends_it(emulator: Emulator) -> None:
     """A client is part of a reference cycle, so any thread's collector may be what finds it."""
     threads = threading.active_count()
