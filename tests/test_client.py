@@ -492,6 +492,25 @@ async def test_extra_body_cannot_change_what_is_charged(emulator: Emulator) -> N
 
 WRONG_ARGUMENTS: list[tuple[str, object]] = [
     ("base_url", "api.example.com"),
+    ("base_url", "https://"),
+    ("base_url", "ftp://api.example.com"),
+    ("base_url", "https://user:word@api.example.com"),
+    ("base_url", "https://api.example.com/?page=1"),
+    ("base_url", "https://api.example.com/?"),
+    ("base_url", "https://api.example.com/#top"),
+    ("base_url", "https://api.example.com:99999"),
+    ("base_url", "http://api.example.com"),
+    ("base_url", "http://10.0.0.1"),
+    ("base_url", 7),
+    ("api_token", "two words"),
+    ("api_token", "line\n"),
+    ("api_token", "tök"),
+    ("api_email", "me\r\n@example.com"),
+    ("default_headers", {"X-A": "line\nX-B: smuggled"}),
+    ("default_headers", {"X-A": "é"}),
+    ("default_headers", {"X A": "b"}),
+    ("default_headers", {"X-A": 1}),
+    ("default_query", "a=b"),
     ("account_id", "a/b"),
     ("timeout", 0),
     ("timeout", "60"),
@@ -499,6 +518,8 @@ WRONG_ARGUMENTS: list[tuple[str, object]] = [
     ("total_timeout", -1),
     ("max_retries", -1),
     ("max_retries", 1.5),
+    ("max_retries", None),
+    ("max_retries", True),
     ("max_retry_wait", -1),
     ("max_charge", -1),
     ("max_charge", 10.5),
@@ -509,8 +530,19 @@ WRONG_ARGUMENTS: list[tuple[str, object]] = [
 @pytest.mark.parametrize(("name", "value"), WRONG_ARGUMENTS)
 @pytest.mark.parametrize("cls", [AsyncCloudflare, Cloudflare])
 def test_a_wrong_argument_of_the_constructor_is_named(cls: Any, name: str, value: object) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"`{name}`"):
+    with pytest.raises((TypeError, ValueError), match=rf"`{name}[`\[]"):
         cls(**{name: value})
+
+
+@pytest.mark.parametrize("base_url", ["http://localhost:1", "http://127.0.0.9", "http://[::1]"])
+def test_plain_http_is_for_this_machine(base_url: str) -> None:
+    assert Cloudflare(base_url=base_url).async_client._executor._config.base_url == base_url
+
+
+def test_what_is_no_session_is_refused_by_name() -> None:
+    wrong: Any = object()
+    with pytest.raises(TypeError, match=r"`http_client` must be an aiohttp\.ClientSession"):
+        AsyncCloudflare(http_client=wrong)
 
 
 # Secrets.

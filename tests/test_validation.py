@@ -382,3 +382,12 @@ def test_an_identifier_in_a_body_is_sent_as_it_is(ask: Run, billing_emulator: Em
     )
     assert value.payment_intent_id == unusual
     assert billing_emulator.requests[0].json == {"payment_intent_id": unusual}
+
+
+@pytest.mark.parametrize(("start", "end"), [(2, 1), (1, 0.5), (0, -1)])
+def test_an_end_before_its_start_is_refused_by_name(start: float, end: float) -> None:
+    window: dict[str, Any] = {"account_id": "acc", "value_grouping_window": "day"}
+    BillingUsageHistoryParams(**window, start_time=end, end_time=start)
+    BillingUsageHistoryParams(**window, start_time=end, end_time=end)
+    with pytest.raises(ValueError, match="`end_time` must not be before `start_time`"):
+        BillingUsageHistoryParams(**window, start_time=start, end_time=end)
