@@ -66,11 +66,16 @@ class _Task(Generic[T]):
     def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
         self._function = function
         self._ended = threading.Event()
+        self._abandoned = False
+        self._running: asyncio.Task[Any] | None = None
         self.error: BaseException | None = None
         self._result: T | None = None
 
     async def run(self) -> T:
+        self._running = asyncio.current_task()
         try:
+            if self._abandoned:
+                raise asyncio.CancelledError  # noqa: TRY301
             result = await self._function()
         except BaseException as error:
             self.error = error
@@ -81,15 +86,20 @@ class _Task(Generic[T]):
         finally:
             self._ended.set()
 
+    def abandon(self) -> None:
+        """Cancel it, or keep it from beginning, where no future stands for it."""
+        self._abandoned = True  # before the look: `run` does the two in the other order
+        if self._running is not None:
+            self._running.get_loop().call_soon_threadsafe(self._running.cancel)
+
     def explain(self, interrupt: BaseException) -> None:
         """Let the interrupt say what the task, once cancelled, has to say."""
         if not self._ended.wait(_CLEAN_UP_SECONDS):
             return
         if self.error is None:
-            interrupt.add_note(f"the call had been answered already: {self._result!r:.300}")
+            interrupt.add_note(f"the call had been answered already: {self._result!r:.2000}")
             return
-        for note in getattr(self.error, "__notes__", ()):
-            interrupt.add_note(note)
+        _copy_notes(self.error, interrupt)
         interrupt.__cause__ = self.error.__cause__
 
     def closed(self) -> BaseException:
@@ -97,7 +107,15 @@ class _Task(Generic[T]):
         self._ended.wait(_CLEAN_UP_SECONDS)
         if self.error is not None and isinstance(self.error.__cause__, CloudflareError):
             return self.error.__cause__
-        return RuntimeError("this client was closed during the call")
+        closed = RuntimeError("this client was closed during the call")
+        if self.error is not None:
+            _copy_notes(self.error, closed)
+        return closed
+
+
+def _copy_notes(source: BaseException, target: BaseException) -> None:
+    for note in getattr(source, "__notes__", ()):
+        target.add_note(note)
 
 
 class Portal:
@@ -127,13 +145,23 @@ class Portal:
             future = portal.start_task_soon(task.run)
             return future.result()
         except BaseException as error:
-            if future is None or error is task.error:
+            if error is task.error:
                 raise
-            if isinstance(error, CancelledError):  # another thread has closed the client
+            if future is None:  # interrupted before there was one, or there is none
+                task.abandon()
+                if isinstance(error, Exception):
+                    raise
+            elif isinstance(error, CancelledError):  # another thread has closed the client
                 raise task.closed() from None
-            future.cancel()  # an interrupt, of whatever class a signal handler raises
+            else:  # an interrupt, of whatever class a signal handler raises
+                future.cancel()
             task.explain(error)
             raise
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._closed
 
     def close(self) -> None:
         """Cancel what is running, await `on_close`, end the thread. A second close does nothing."""
