@@ -21,6 +21,7 @@ Blocking code writes `with Emulator() as emulator`. In pytest, the fixture `bill
 running emulator.
 """
 
+from ._limit import RequestLimit
 from ._messages import Fault, RecordedRequest
 from ._server import Emulator
 from ._state import Charge, EmulatedAccount, EmulatedInvoice
@@ -32,4 +33,5 @@ __all__ = [
     "Emulator",
     "Fault",
     "RecordedRequest",
+    "RequestLimit",
 ]

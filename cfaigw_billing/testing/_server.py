@@ -13,6 +13,7 @@ import attrs
 from aiohttp import web
 from yarl import URL
 
+from ._limit import RequestLimit
 from ._messages import (
     BASE_PATH,
     Fault,
@@ -30,6 +31,7 @@ from ._validation import (
     INVALID_AUTHORIZATION,
     INVALID_HEADERS,
     NO_ROUTE,
+    RATE_LIMITED,
     UNAUTHENTICATED,
     Parameters,
     RefusedError,
@@ -69,6 +71,7 @@ class Emulator:
         ignores_page: Answer the first page of every list, whichever was asked for.
         spending_limit_retired: Refuse to set a spending limit with 403, as the newest service does.
         topup_config_dashboard_only: Refuse API tokens that set or delete the top-up configuration.
+        limit: The rate limit; `None`: no limit, and no headers that speak of one.
         requests: Every request that arrived, in order.
     """
 
@@ -81,6 +84,7 @@ class Emulator:
     ignores_page: bool = False
     spending_limit_retired: bool = False
     topup_config_dashboard_only: bool = False
+    limit: RequestLimit | None = None
     requests: list[RecordedRequest] = attrs.field(factory=list[RecordedRequest], init=False)
     _accounts: dict[str, EmulatedAccount] = attrs.field(
         factory=dict[str, EmulatedAccount], init=False
@@ -252,6 +256,8 @@ class Emulator:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
+        if self.limit is not None:
+            response.headers.update(self.limit.headers(self._processor.now()))
         response.headers.setdefault("CF-Ray", f"{next(self._rays):016x}-EMU")
         return response
 
@@ -266,6 +272,8 @@ class Emulator:
     async def _answer(
         self, request: web.Request, handler: Handler, fault: Fault
     ) -> web.StreamResponse:
+        if self.limit is not None and not self.limit.take(self._processor.now()):
+            return refusal(RefusedError(429, RATE_LIMITED, "Too many requests."))
         carried_out = await self._carry_out(request, handler) if fault.after else None
         if fault.delay:
             await self._pause(fault.delay)
