@@ -14,8 +14,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import types
+    from ._bulk import Outcome
     from ._client import AsyncCloudflare
     from ._config import RequestOptions
+    from ._ratelimit import RateLimit
+    from ._sweep import CreditBalances
     from ._sync import Cloudflare
     from ._topups import TopupReconciliation
     from .errors import (
@@ -35,7 +38,9 @@ if TYPE_CHECKING:
         PaymentRequiredError,
         PermissionDeniedError,
         RateLimitError,
+        TopupConfirmationError,
         TopupOutcomeUnknownError,
+        TopupPendingError,
         UnprocessableEntityError,
     )
     from .types import Money
@@ -53,15 +58,20 @@ __all__ = [
     "Cloudflare",
     "CloudflareError",
     "ConflictError",
+    "CreditBalances",
     "ErrorData",
     "InternalServerError",
     "Money",
     "NotFoundError",
+    "Outcome",
     "PaymentRequiredError",
     "PermissionDeniedError",
+    "RateLimit",
     "RateLimitError",
     "RequestOptions",
+    "TopupConfirmationError",
     "TopupOutcomeUnknownError",
+    "TopupPendingError",
     "TopupReconciliation",
     "UnprocessableEntityError",
     "__version__",
@@ -73,7 +83,10 @@ __all__ = [
 _MODULES = {
     "AsyncCloudflare": "._client",
     "Cloudflare": "._sync",
+    "CreditBalances": "._sweep",
     "Money": ".types",
+    "Outcome": "._bulk",
+    "RateLimit": "._ratelimit",
     "RequestOptions": "._config",
     "TopupReconciliation": "._topups",
 }

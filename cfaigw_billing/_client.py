@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import cached_property
 from typing import Self, TypeVar, Unpack
 
 import aiohttp
 
+from ._bulk import AsyncOutcomes
 from ._config import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_MAX_RETRY_WAIT,
@@ -18,6 +19,7 @@ from ._config import (
     Timeout,
 )
 from ._executor import Executor
+from ._ratelimit import RateLimit
 from ._resources import AsyncAccountsResource, AsyncAIGatewayResource
 from ._secret import conceal, conceal_headers, conceal_options
 from ._transport import Transport
@@ -113,6 +115,53 @@ class AsyncCloudflare:
         options = conceal_options(options)
         response = await self._executor.execute(params, options)
         return response.parse()
+
+    def send_many(
+        self,
+        requests: Iterable[Params[T]] | AsyncIterable[Params[T]],
+        *,
+        concurrency: int = 50,
+        reserve: float = 0.1,
+        allow_charges: bool = False,
+    ) -> AsyncOutcomes[T]:
+        """Run many calls at once; how each of them ended, in the order in which they end.
+
+            async with client.send_many(requests) as outcomes:
+                async for outcome in outcomes:
+                    print(outcome.request, outcome.error or outcome.response)
+
+        A call that fails does so by itself, in its outcome. Wrong credentials, or a fault of
+        `requests`, end all of them and are raised by the loop.
+
+        Leaving the block, by `break` or by an error, ends what is still in flight. A top-up that
+        is cut off so may have been charged: its `TopupOutcomeUnknownError` is raised by the block,
+        or noted on the error that leaves it. `outcomes.unread` has what ended without being read.
+
+        Args:
+            requests: The parameters of the calls, of whatever kinds; read as they are needed, so
+                that there may be any number of them.
+            concurrency: How many are in flight at a time (of more than 100, some wait for one of
+                the client's 100 connections).
+            reserve: The part of the rate limit to leave to others who use the same credentials,
+                from 0 to below 1. When it is reached, the calls wait for the next window, up to 10
+                minutes: `max_retry_wait` and `total_timeout` do not count that wait.
+            allow_charges: Whether there may be top-ups among them.
+
+        Raises: `ValueError` or `TypeError` for arguments; from the loop `AuthenticationError`, and
+            whatever `requests` raises.
+        """
+        return AsyncOutcomes(
+            self,
+            requests,
+            concurrency=concurrency,
+            reserve=reserve,
+            allow_charges=allow_charges,
+        )
+
+    @property
+    def rate_limit(self) -> RateLimit:
+        """Where the service's rate limit stands, as far as the answers so far have told."""
+        return self._executor.rate_limit
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing; a call after it is an error."""

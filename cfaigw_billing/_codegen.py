@@ -7,14 +7,17 @@ It reads `_resources.py` and `_client.py` as text and copies slices of them: dec
 and docstrings stay as they were written, byte for byte, whatever the version of Python. It imports
 nothing of the package, so that a broken facade cannot block its own repair.
 
-Of the bodies it knows four shapes, and stops at any other with file and line:
+Of the bodies it knows seven shapes, and stops at any other with file and line:
 
 - `return await self._client.send(…)` or `return AsyncX(…)` in a resource, or in a property: the
   same expression without `await` and with the sync names. It runs in the caller's thread, where
   bad arguments are noticed; the sync client's `send` takes the rest to the event loop;
 - `return await function(self._client, …)` in a resource, for what takes several calls: the same
   function, run on the event loop with the async client;
+- `return await async_function(self._client, …)`: its twin `function`, in the caller's thread;
 - a coroutine of the client: one call through the portal;
+- `return AsyncX(self, …)` in a method of the client: the sync twin of what is made;
+- a property of the client: the async client's;
 - the constructor of the client: it makes the async client.
 """
 
@@ -48,6 +51,8 @@ BASES = {"AsyncResource": "SyncResource", "AsyncCloudflare": "SyncClient"}
 CLIENT = "AsyncCloudflare"
 FROM_BASE = {"close", "__reduce__", "__aenter__", "__aexit__"}
 """The methods of the client that its base provides."""
+BLOCKING = {"async with": "with", "async for": "for", " | AsyncIterable[Params[T]]": ""}
+"""What signatures and docstrings say otherwise."""
 ASYNC_ONLY = {"http_client"}
 """An aiohttp session is bound to the caller's event loop, and the sync client has its own."""
 
@@ -93,7 +98,8 @@ class Source:
             if isinstance(node, ast.ImportFrom):
                 module = "." * node.level + (node.module or "")
                 for alias in node.names:
-                    found[alias.name] = found[_sync(alias.name)] = module
+                    twin = _sync(alias.name).removeprefix("async_")
+                    found[alias.name] = found[twin] = module
             elif isinstance(node, ast.Assign):  # a type variable
                 found |= {ast.unparse(target): f".{self.path.stem}" for target in node.targets}
         return found
@@ -122,12 +128,15 @@ class Source:
             raise self._unknown(node, "a parameter without a name to pass it by")
         if any(isinstance(child, (ast.Yield, ast.YieldFrom)) for child in ast.walk(node)):
             raise self._unknown(node, "a generator")
+        cached = any(ast.unparse(it) == "cached_property" for it in node.decorator_list)
         if node.name == "__init__":
             if not in_client:
                 raise self._unknown(node, "a constructor of a resource")
             body = self._constructor(node)
+        elif in_client and not isinstance(node, ast.AsyncFunctionDef) and not cached:
+            body = f"return {self._delegation(node)}"
         elif in_client and isinstance(node, ast.AsyncFunctionDef):
-            call = f"self.async_client.{node.name}({_arguments(node)})"
+            call = f"self.async_client.{node.name}({', '.join(_arguments(node))})"
             body = f"{self._concealing(node)}return self.portal.call(lambda: {call})"
         else:
             body = f"return {self._expression(node)}"
@@ -141,6 +150,8 @@ class Source:
         text = "".join(lines[node.lineno - 1 : last])
         for name in ASYNC_ONLY:
             text = re.sub(rf"^ +{name}: .*\n", "", text, flags=re.MULTILINE)
+        for spelled, plain in BLOCKING.items():
+            text = text.replace(spelled, plain)
         return _sync(text.strip().removeprefix("async ")) + "\n"
 
     def _docstring(self, node: ast.ClassDef) -> str:
@@ -158,14 +169,33 @@ class Source:
         text = self._slice(statement.value) if statement.value else ""
         if text.startswith("await self._client.send("):
             return _sync(text.removeprefix("await "))
-        if re.match(r"await \w+\(self\._client\b", text):
+        if re.match(r"await async_\w+\(\s*self\._client\b", text):
+            return text.removeprefix("await async_")
+        if re.match(r"await \w+\(\s*self\._client\b", text):
             call = text.removeprefix("await ").replace("self._client", "self._client.async_client")
-            return f"self._client.portal.call(lambda: {call})"
+            if "\n" not in call:
+                return f"self._client.portal.call(lambda: {call})"
+            call = call.replace("\n", "\n    ")
+            return f"self._client.portal.call(\n            lambda: {call}\n        )"
         if re.match(r"Async\w+\(", text):
             return _sync(text)
         raise self._unknown(
             node, "a return that is neither a send, nor a procedure, nor an Async… made"
         )
+
+    def _delegation(self, node: ast.FunctionDef) -> str:
+        """What a plain method or property of the client answers."""
+        if any(ast.unparse(it) == "property" for it in node.decorator_list):
+            return f"self.async_client.{node.name}"
+        statement = node.body[-1]
+        made = (
+            self._slice(statement.value)
+            if isinstance(statement, ast.Return) and statement.value
+            else ""
+        )
+        if not re.match(r"Async\w+\(\s*self\b", made):
+            raise self._unknown(node, "a plain method of the client that makes no Async…")
+        return _sync(made)
 
     def _constructor(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
         names = [arg.arg for arg in node.args.kwonlyargs if arg.arg not in ASYNC_ONLY]
@@ -192,11 +222,11 @@ def _sync(text: str) -> str:
     return re.sub(r"\bAsync(?=[A-Z])", "", text)
 
 
-def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     positional = [arg.arg for arg in node.args.args[1:]]
     keywords = [f"{arg.arg}={arg.arg}" for arg in node.args.kwonlyargs]
     options = [f"**{node.args.kwarg.arg}"] if node.args.kwarg else []
-    return ", ".join(positional + keywords + options)
+    return positional + keywords + options
 
 
 def _import_lines(body: str, modules: dict[str, str]) -> str:

@@ -51,6 +51,11 @@ def check_timeout(name: str, value: Any) -> None:
             if part:
                 check_timeout(name, part)
         return
+    check_seconds(name, value)
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """A positive number of seconds, or `None`."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -89,9 +94,7 @@ def _seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
 
 
 def _total_seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
-    if isinstance(value, ClientTimeout):
-        raise TypeError(f"`{attribute.name}` must be a number of seconds, not ClientTimeout")
-    check_timeout(attribute.name, value)
+    check_seconds(attribute.name, value)
 
 
 def _number_of_seconds(_: object, attribute: Attribute[Any], value: Any) -> None:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import logging
-from math import inf
+from collections.abc import Mapping
+from math import inf, isfinite
 from typing import Any, TypeVar
+
+from attrs import define
 
 from ._clock import Clock
 from ._config import Config, RequestOptions, Timeout
-from ._http import HTTPRequest
+from ._http import HTTPRequest, HTTPResponse
+from ._limiter import Limiter, RateLimitedError
 from ._operations import Operation, Safety
+from ._ratelimit import LONGEST_PARK, RateLimit
 from ._request import RequestBuilder, operation_of
 from ._response import APIResponse
 from ._retry import Failure, Verdict, decide, retry_after, wait_before_repeat
 from ._transport import Transport, TransportError
-from .errors import APIConnectionError, APITimeoutError, TopupOutcomeUnknownError
+from .errors import (
+    APIConnectionError,
+    APITimeoutError,
+    RateLimitError,
+    TopupOutcomeUnknownError,
+)
 from .types import Params
 
 T = TypeVar("T")
@@ -26,6 +36,31 @@ Outcome = APIResponse[Any] | APIConnectionError
 """What an attempt ends in: an answer, or the error to raise where none came."""
 
 
+@define(kw_only=True, eq=False)
+class Call:
+    """One call on its way: what is sent, and on what terms."""
+
+    operation: Operation[Any]
+    params: Any
+    request: HTTPRequest
+    timeout: Timeout
+    """For one attempt."""
+    deadline: float
+    """When the call must have ended, by the monotonic clock."""
+    reserve: float | None
+    """For a call of a sweep, the part of the rate limit to leave to others; else `None`."""
+
+    @property
+    def charges(self) -> bool:
+        """Whether it charges a card."""
+        return self.operation.safety is Safety.CHARGES
+
+    @property
+    def in_sweep(self) -> bool:
+        """Whether it waits for the rate limit, outside its own time, rather than failing."""
+        return self.reserve is not None
+
+
 class Executor:
     """Runs calls for one client."""
 
@@ -35,51 +70,75 @@ class Executor:
         self._requests = RequestBuilder(config)
         self.clock = Clock()
         """Where the time comes from."""
+        self.limiter = Limiter()
+        """Where calls wait for the rate limit."""
+        self.accepted = False
+        """Whether the service has accepted the credentials."""
 
-    async def execute(self, params: Params[T], options: RequestOptions) -> APIResponse[T]:
+    async def execute(
+        self,
+        params: Params[T],
+        options: RequestOptions,
+        *,
+        reserve: float | None = None,
+    ) -> APIResponse[T]:
         """Run one call and return its answer, which may be a refusal.
+
+        Args:
+            params: Which call it is, and with what.
+            options: What every method takes.
+            reserve: For a call of a sweep, which waits for the rate limit as long as it takes: the
+                part of it to leave to others, from 0 to 1.
 
         Raises:
             ValueError: An argument is wrong; nothing has been sent.
             TypeError: An argument is of the wrong type; nothing has been sent.
             APIConnectionError: No answer came.
             APITimeoutError: No answer came in time.
+            RateLimitError: The call would have to wait too long, and was not sent.
             TopupOutcomeUnknownError: A charge was sent and no understandable answer came.
         """
         operation = operation_of(params)
-        request = self._requests.build(operation, params, options)
+        call = Call(
+            operation=operation,
+            params=params,
+            request=self._requests.build(operation, params, options),
+            timeout=options.get("timeout", self._config.timeout),
+            deadline=self.clock.monotonic() + (self._config.total_timeout or inf),
+            reserve=reserve,
+        )
         self._transport.check_open()
-        timeout = options.get("timeout", self._config.timeout)
-        if operation.safety is Safety.CHARGES:
-            outcome = await self._charge(operation, request, params, timeout)
-        else:
-            outcome, _ = await self._send(operation, request, timeout)
+        outcome = await self._charge(call) if call.charges else (await self._send(call))[0]
         if isinstance(outcome, APIConnectionError):
             raise outcome
+        self.accepted |= outcome.http_response.status_code < 300
         return outcome
 
-    async def _charge(
-        self, operation: Operation[Any], request: HTTPRequest, params: Any, timeout: Timeout
-    ) -> Outcome:
+    @property
+    def rate_limit(self) -> RateLimit:
+        """Where the service's rate limit stands."""
+        return self.limiter.state(self.clock.monotonic())
+
+    async def _charge(self, call: Call) -> Outcome:
         """Send what charges a card, and say so where nobody knows whether it did."""
 
         def unknown(reason: str) -> TopupOutcomeUnknownError:
             return TopupOutcomeUnknownError(
                 reason,
-                request=request,
-                account_id=self._requests.account_id(params),
-                amount=params.amount,
-                sent_at=request.sent_at or self.clock.now(),
+                request=call.request,
+                account_id=self._requests.account_id(call.params),
+                amount=call.params.amount,
+                sent_at=call.request.sent_at or self.clock.now(),
             )
 
         try:
-            outcome, verdict = await self._send(operation, request, timeout)
+            outcome, verdict = await self._send(call)
         except Exception as fault:
-            if request.may_have_arrived:
+            if call.request.may_have_arrived:
                 raise unknown(f"{type(fault).__name__}: {fault}") from _without_frames(fault)
             raise
         except BaseException as interrupt:  # a cancellation, which must go on being one
-            if request.may_have_arrived:
+            if call.request.may_have_arrived:
                 error = unknown(f"interrupted by {type(interrupt).__name__}")
                 interrupt.add_note(str(error))
                 interrupt.__cause__ = error
@@ -94,53 +153,81 @@ class Executor:
             error.cf_ray, error.errors = cause.cf_ray, cause.errors
         return error
 
-    async def _send(
-        self, operation: Operation[Any], request: HTTPRequest, timeout: Timeout
-    ) -> tuple[Outcome, Verdict | None]:
+    async def _send(self, call: Call) -> tuple[Outcome, Verdict | None]:
         """Send until there is an answer or no point in trying; what came of it, and why it ended.
 
         No verdict: nothing is wrong with the answer.
         """
-        deadline = self.clock.monotonic() + (self._config.total_timeout or inf)
         while True:
-            remaining = deadline - self.clock.monotonic()
-            outcome = await self._attempt(operation, request, timeout, remaining)
-            failure = _failure(request, outcome)
+            outcome = await self._attempt(call)
+            failure = _failure(call.request, outcome)
             if failure is None:
                 return outcome, None
-            verdict = decide(operation.safety, failure)
-            wait = self._wait(request, outcome, deadline) if verdict is Verdict.AGAIN else None
+            verdict = decide(call.operation.safety, failure)
+            wait = self._wait(call, outcome, failure) if verdict is Verdict.AGAIN else None
             if wait is None:
                 return outcome, verdict
-            request.may_have_arrived = False
-            await self.clock.sleep(wait)
+            call.request.may_have_arrived = False
+            if wait:
+                await self.clock.sleep(wait)
 
-    async def _attempt(
-        self, operation: Operation[Any], request: HTTPRequest, timeout: Timeout, remaining: float
-    ) -> Outcome:
-        charges = operation.safety is Safety.CHARGES
-        if charges:
-            request.sent_at = self.clock.now()
+    async def _attempt(self, call: Call) -> Outcome:
+        """Wait for a place within the rate limit, and send once."""
+        sent_at = await self._enter(call)
+        headers: Mapping[str, str] | None = None
+        parked: float | None = None
         try:
+            if call.charges:
+                call.request.sent_at = self.clock.now()
             response = await self._transport.send(
-                request, timeout, remaining=remaining, fresh=charges
+                call.request, call.timeout, remaining=self._remaining(call), fresh=call.charges
             )
+            headers = response.headers
+            if response.status_code == 429:
+                parked = retry_after(headers, self.clock.now())
         except TransportError as error:
-            return _connection_error(request, error)
-        return APIResponse(operation, request, response, request.attempts - 1)
+            return _connection_error(call.request, error)
+        finally:
+            self.limiter.leave(self.clock.monotonic(), sent_at, headers, parked)
+        return APIResponse(call.operation, call.request, response, call.request.attempts - 1)
 
-    def _wait(self, request: HTTPRequest, outcome: Outcome, deadline: float) -> float | None:
-        asked = None
+    async def _enter(self, call: Call) -> float:
+        clock, longest = self.clock, self._config.max_retry_wait
+        began = clock.monotonic()
+        try:
+            sent_at = await self.limiter.enter(
+                clock,
+                reserve=call.reserve,
+                patience=LONGEST_PARK if call.in_sweep else longest,
+                deadline=inf if call.in_sweep else min(began + longest, call.deadline),
+            )
+        except RateLimitedError as error:
+            raise _rate_limit_error(call.request, error) from None
+        if call.in_sweep:
+            call.deadline += sent_at - began
+        return sent_at
+
+    def _wait(self, call: Call, outcome: Outcome, failure: Failure) -> float | None:
+        """Seconds to wait before the next attempt, or `None` to give up."""
+        longest, remaining, asked = self._config.max_retry_wait, self._remaining(call), None
         if isinstance(outcome, APIResponse):
             asked = retry_after(outcome.http_response.headers, self.clock.now())
-        return wait_before_repeat(
-            request.attempts - 1,
+        parks = failure is Failure.RATE_LIMITED and asked is not None
+        if parks and call.in_sweep:
+            longest, remaining = LONGEST_PARK, inf
+        wait = wait_before_repeat(
+            call.request.attempts - 1,
             max_retries=self._config.max_retries,
-            max_retry_wait=self._config.max_retry_wait,
-            remaining=deadline - self.clock.monotonic(),
+            max_retry_wait=longest,
+            remaining=remaining,
             retry_after=asked,
             jitter=self.clock.jitter(),
         )
+        # The limiter has parked every call until then, this one too, and wakes them one by one.
+        return 0.0 if parks and wait == asked else wait
+
+    def _remaining(self, call: Call) -> float:
+        return call.deadline - self.clock.monotonic()
 
 
 def _failure(request: HTTPRequest, outcome: Outcome) -> Failure | None:
@@ -157,6 +244,18 @@ def _connection_error(request: HTTPRequest, error: TransportError) -> APIConnect
         retries_taken=max(request.attempts - 1, 0),
     )
     result.__cause__ = _without_frames(error.__cause__)
+    return result
+
+
+def _rate_limit_error(request: HTTPRequest, error: RateLimitedError) -> RateLimitError:
+    result = RateLimitError(
+        f"{request.method} {request.path}: not sent: {error}",
+        request=request,
+        response=HTTPResponse(status_code=429, headers={}, body=b""),
+        body=None,
+        retries_taken=max(request.attempts - 1, 0),
+    )
+    result.retry_after = error.wait if isfinite(error.wait) else None
     return result
 
 

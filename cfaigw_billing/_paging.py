@@ -2,8 +2,9 @@
 
 A list has ended where the service says so (`has_more`, `total_pages`, no further cursor), where a
 page is empty, where one is shorter than asked for (unless the service says that more follow), and
-where a page repeats one that came before: the service has been seen to ignore `page` and to answer
-the first one for ever.
+where a page has no row that had not come before: the service has been seen to ignore `page` and to
+answer the first one for ever. Rows that come again, because one that was added meanwhile moved them
+to the next page, are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from ._config import RequestOptions
 from .types import (
@@ -21,6 +22,7 @@ from .types import (
     AccountListResponse,
     BillingInvoiceHistoryParams,
     BillingInvoiceHistoryResponse,
+    Invoice,
     Params,
     ResultInfo,
 )
@@ -30,9 +32,91 @@ if TYPE_CHECKING:
     from ._sync import Cloudflare
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 
-class AsyncAccountPaginator:
+@frozen
+class Layout(Generic[P, T]):
+    """Where the pages of a list have what matters here."""
+
+    items: Callable[[P], Sequence[T]]
+    """The rows of a page."""
+    info: Callable[[P], ResultInfo]
+    """What a page says of its place in the list."""
+
+
+ACCOUNTS: Layout[AccountListResponse, Account] = Layout(
+    items=lambda page: page.result,
+    info=lambda page: page.result_info or ResultInfo(),
+)
+INVOICES: Layout[BillingInvoiceHistoryResponse, Invoice] = Layout(
+    items=lambda page: page.invoices,
+    info=lambda page: ResultInfo(
+        has_more=page.pagination.has_more, per_page=page.pagination.per_page
+    ),
+)
+
+
+class AsyncPaginator(Generic[P, T]):
+    """A list: `async for` yields all of it, from as many pages as it takes."""
+
+    def __init__(
+        self,
+        client: AsyncCloudflare,
+        layout: Layout[P, T],
+        params: Params[P],
+        options: RequestOptions,
+    ) -> None:
+        self._client = client
+        self._layout = layout
+        self._params = params
+        self._options = options
+
+    async def __aiter__(self) -> AsyncGenerator[T]:
+        turner = PageTurner(self._params, self._layout)
+        while turner.params is not None:
+            for item in turner.new(await self._client.send(turner.params, **self._options)):
+                yield item
+
+    async def pages(self) -> AsyncGenerator[P]:
+        """The pages, one request each, but for those in which no row is new."""
+        turner = PageTurner(self._params, self._layout)
+        while turner.params is not None:
+            page = await self._client.send(turner.params, **self._options)
+            if turner.new(page):
+                yield page
+
+
+class Paginator(Generic[P, T]):
+    """A list: `for` yields all of it, from as many pages as it takes."""
+
+    def __init__(
+        self,
+        client: Cloudflare,
+        layout: Layout[P, T],
+        params: Params[P],
+        options: RequestOptions,
+    ) -> None:
+        self._client = client
+        self._layout = layout
+        self._params = params
+        self._options = options
+
+    def __iter__(self) -> Generator[T]:
+        turner = PageTurner(self._params, self._layout)
+        while turner.params is not None:
+            yield from turner.new(self._client.send(turner.params, **self._options))
+
+    def pages(self) -> Generator[P]:
+        """The pages, one request each, but for those in which no row is new."""
+        turner = PageTurner(self._params, self._layout)
+        while turner.params is not None:
+            page = self._client.send(turner.params, **self._options)
+            if turner.new(page):
+                yield page
+
+
+class AsyncAccountPaginator(AsyncPaginator[AccountListResponse, Account]):
     """The accounts: `async for` yields all of them, from as many pages as it takes.
 
     `await` answers the first page alone, as in the official SDK.
@@ -41,24 +125,13 @@ class AsyncAccountPaginator:
     def __init__(
         self, client: AsyncCloudflare, params: AccountListParams, options: RequestOptions
     ) -> None:
-        self._client = client
-        self._params = params
-        self._options = options
+        super().__init__(client, ACCOUNTS, params, options)
 
     def __await__(self) -> Generator[object, None, AccountListResponse]:
         return self._client.send(self._params, **self._options).__await__()
 
-    async def __aiter__(self) -> AsyncGenerator[Account]:
-        async for page in self.pages():
-            for account in page.result:
-                yield account
 
-    def pages(self) -> AsyncGenerator[AccountListResponse]:
-        """The pages, one request each."""
-        return _pages(self._client, _account_turner(self._params), self._options)
-
-
-class AccountPaginator:
+class AccountPaginator(Paginator[AccountListResponse, Account]):
     """The accounts: `for` yields all of them, from as many pages as it takes.
 
     `result` and `result_info` are those of the first page, as in the official SDK.
@@ -67,21 +140,7 @@ class AccountPaginator:
     def __init__(
         self, client: Cloudflare, params: AccountListParams, options: RequestOptions
     ) -> None:
-        self._client = client
-        self._params = params
-        self._options = options
-
-    def __iter__(self) -> Generator[Account]:
-        for page in self.pages():
-            yield from page.result
-
-    def pages(self) -> Generator[AccountListResponse]:
-        """The pages, one request each."""
-        turner = _account_turner(self._params)
-        while turner.params is not None:
-            page = self._client.send(turner.params, **self._options)
-            if turner.turns(page):
-                yield page
+        super().__init__(client, ACCOUNTS, params, options)
 
     @property
     def result(self) -> tuple[Account, ...]:
@@ -98,70 +157,46 @@ class AccountPaginator:
         return self._client.send(self._params, **self._options)
 
 
-def invoice_pages(
-    client: AsyncCloudflare, params: BillingInvoiceHistoryParams
-) -> AsyncGenerator[BillingInvoiceHistoryResponse]:
-    """The pages of an invoice history, one request each."""
-    turner = PageTurner(
-        params,
-        items=lambda page: page.invoices,
-        info=lambda page: ResultInfo(
-            has_more=page.pagination.has_more, per_page=page.pagination.per_page
-        ),
-    )
-    return _pages(client, turner, {})
-
-
-def _account_turner(params: AccountListParams) -> PageTurner[AccountListResponse]:
-    return PageTurner(
-        params,
-        items=lambda page: page.result,
-        info=lambda page: page.result_info or ResultInfo(),
-    )
-
-
-async def _pages(
-    client: AsyncCloudflare, turner: PageTurner[P], options: RequestOptions
-) -> AsyncGenerator[P]:
-    while turner.params is not None:
-        page = await client.send(turner.params, **options)
-        if turner.turns(page):
-            yield page
-
-
-class PageTurner(Generic[P]):
-    """One pass over a list: which page to ask for next. It sends nothing itself.
-
-    Args:
-        params: Those of the first page.
-        items: The rows of a page.
-        info: What a page says of its place in the list.
-    """
+class AsyncInvoicePaginator(AsyncPaginator[BillingInvoiceHistoryResponse, Invoice]):
+    """The past invoices: `async for` yields all of them, from as many pages as it takes."""
 
     def __init__(
-        self,
-        params: Params[P],
-        *,
-        items: Callable[[P], Sequence[object]],
-        info: Callable[[P], ResultInfo],
+        self, client: AsyncCloudflare, params: BillingInvoiceHistoryParams, options: RequestOptions
     ) -> None:
+        super().__init__(client, INVOICES, params, options)
+
+
+class InvoicePaginator(Paginator[BillingInvoiceHistoryResponse, Invoice]):
+    """The past invoices: `for` yields all of them, from as many pages as it takes."""
+
+    def __init__(
+        self, client: Cloudflare, params: BillingInvoiceHistoryParams, options: RequestOptions
+    ) -> None:
+        super().__init__(client, INVOICES, params, options)
+
+
+class PageTurner(Generic[P, T]):
+    """One pass over a list: which page to ask for next. It sends nothing itself."""
+
+    def __init__(self, params: Params[P], layout: Layout[P, T]) -> None:
         self.params: Params[P] | None = params
         """Those of the page to ask for, or `None` at the end."""
-        self._items = items
-        self._info = info
-        self._seen: set[object] = set()
+        self._layout = layout
+        self._seen: set[int] = set()
 
-    def turns(self, page: P) -> bool:
-        """Take the page that was asked for; false if it is one that came before."""
-        rows = self._items(page)
-        if rows:
-            # By the id of the first row, where it has one: the others may have moved on a little.
-            mark = getattr(rows[0], "id", None) or hash(tuple(rows))
-            if mark in self._seen:
-                self.params = None
-                return False
-            self._seen.add(mark)
-        self.params = _following(self.params, len(rows), self._info(page))
+    def new(self, page: P) -> list[T]:
+        """Take the page that was asked for; its rows that did not come before."""
+        rows = self._layout.items(page)
+        new = [row for row in rows if self._is_new(row)]
+        following = _following(self.params, len(rows), self._layout.info(page))
+        self.params = following if new else None
+        return new
+
+    def _is_new(self, row: T) -> bool:
+        mark = hash(getattr(row, "id", None) or row)
+        if mark in self._seen:
+            return False
+        self._seen.add(mark)
         return True
 
 
@@ -171,10 +206,10 @@ def _following(params: Any, rows: int, info: ResultInfo) -> Any:
     if not rows or info.has_more is False:
         return None
     if info.cursor:
-        return evolve(params, cursor=info.cursor, page=None)
+        return None if info.cursor == cursor else evolve(params, cursor=info.cursor, page=None)
     if cursor or (info.total_pages is not None and number >= info.total_pages):
         return None
-    more_follow = info.has_more or info.total_pages is not None
-    if not more_follow and rows < (info.per_page or params.per_page or 1):
+    asked = min(filter(None, (info.per_page, params.per_page)), default=1)
+    if not (info.has_more or info.total_pages is not None) and rows < asked:
         return None
     return evolve(params, page=number + 1)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from ._compat import deprecated
 from ._config import RequestOptions
-from ._paging import AsyncAccountPaginator
-from ._topups import TopupReconciliation, reconcile
+from ._paging import AsyncAccountPaginator, AsyncInvoicePaginator
+from ._sweep import CreditBalances, Progress, async_credit_balances
+from ._topups import TopupReconciliation, create_and_wait, reconcile, wait
 from .types import (
     AccountListParams,
     BillingCreditBalanceParams,
@@ -201,6 +202,57 @@ class AsyncTopupResource(AsyncResource):
         return await self._client.send(
             TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
             **options,
+        )
+
+    async def wait(
+        self,
+        *,
+        account_id: str | None = None,
+        payment_intent_id: str,
+        timeout: float | None = 300.0,
+    ) -> TopupStatusResponse:
+        """Ask `status` again and again, less and less often, until the credit has arrived.
+
+        Args:
+            payment_intent_id: What `create` answered, `in_…`.
+            timeout: Seconds to wait at most; `None`: no limit.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `TopupPendingError`, with the `payment_intent_id`, when the time is over; errors of
+            `status`, with a note of the `payment_intent_id`.
+        """
+        return await wait(
+            self._client,
+            account_id=account_id,
+            payment_intent_id=payment_intent_id,
+            timeout=timeout,
+        )
+
+    async def create_and_wait(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        payment_method_id: str | None = None,
+        timeout: float | None = 300.0,
+    ) -> TopupStatusResponse:
+        """Charge a card for credit, as `create`, and wait until the credit has arrived.
+
+        Args:
+            amount: What to charge, in whole cents; at least 1000 ($10.00).
+            payment_method_id: The card, `pm_…`; `None`: the account's default card.
+            timeout: Seconds to wait at most, once it is charged; `None`: no limit.
+
+        Permission: AI Gateway Write. A repeat charges the card again.
+        Raises: what `create` and `wait` raise; `TopupConfirmationError`, with the answer of
+            `create`, where the payer must confirm the payment (3-D Secure) before it can complete.
+        """
+        return await create_and_wait(
+            self._client,
+            account_id=account_id,
+            amount=amount,
+            payment_method_id=payment_method_id,
+            timeout=timeout,
         )
 
     async def reconcile(self, error: BaseException) -> TopupReconciliation:
@@ -408,6 +460,64 @@ class AsyncBillingResource(AsyncResource):
                 account_id=account_id, type=type, page=page, per_page=per_page
             ),
             **options,
+        )
+
+    def iter_invoices(
+        self,
+        *,
+        account_id: str | None = None,
+        type: Literal["auto", "manual", "all"] | None = None,
+        per_page: int = 50,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncInvoicePaginator:
+        """Every past invoice, fetched a page at a time; amounts in cents, times in Unix seconds.
+
+        Args:
+            type: Of automatic top-ups, of manual ones, or all (what `None` means too).
+            per_page: Invoices a page.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
+        """
+        return AsyncInvoicePaginator(
+            self._client,
+            BillingInvoiceHistoryParams(
+                account_id=account_id, type=type, page=1, per_page=per_page
+            ),
+            options,
+        )
+
+    async def credit_balances(
+        self,
+        account_ids: Iterable[str] | None = None,
+        *,
+        concurrency: int = 50,
+        reserve: float = 0.1,
+        progress: Progress = False,
+    ) -> CreditBalances:
+        """The balances of many accounts at once, each with its answer or its own error.
+
+        Args:
+            account_ids: The accounts, each asked once; `None`: all that the credentials can see.
+            concurrency: How many calls are in flight at a time.
+            reserve: The part of the rate limit to leave to others who use the same credentials,
+                from 0 to below 1. When it is reached, the sweep waits for the next window.
+            progress: `True` for a bar (needs the extra `notebook`), or what to call with the
+                number of calls done and, where it is known, of all.
+
+        Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
+        Raises: `AuthenticationError` at once, or what else says that the credentials are wrong; for
+            `None`, errors of the list of accounts. Any other error stays with its account, in
+            `.failed`.
+        """
+        return await async_credit_balances(
+            self._client,
+            account_ids,
+            concurrency=concurrency,
+            reserve=reserve,
+            progress=progress,
         )
 
     async def invoice_preview(

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
+from ._bulk import Outcomes
 from ._client import AsyncCloudflare, T
 from ._compat import deprecated
 from ._config import (
@@ -19,10 +20,12 @@ from ._config import (
     RequestOptions,
     Timeout,
 )
-from ._paging import AccountPaginator
+from ._paging import AccountPaginator, InvoicePaginator
+from ._ratelimit import RateLimit
 from ._secret import conceal, conceal_headers, conceal_options
+from ._sweep import CreditBalances, Progress, credit_balances
 from ._sync_base import SyncClient, SyncResource
-from ._topups import TopupReconciliation, reconcile
+from ._topups import TopupReconciliation, create_and_wait, reconcile, wait
 from .types import (
     AccountListParams,
     BillingCreditBalanceParams,
@@ -200,6 +203,61 @@ class TopupResource(SyncResource):
         return self._client.send(
             TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
             **options,
+        )
+
+    def wait(
+        self,
+        *,
+        account_id: str | None = None,
+        payment_intent_id: str,
+        timeout: float | None = 300.0,
+    ) -> TopupStatusResponse:
+        """Ask `status` again and again, less and less often, until the credit has arrived.
+
+        Args:
+            payment_intent_id: What `create` answered, `in_…`.
+            timeout: Seconds to wait at most; `None`: no limit.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `TopupPendingError`, with the `payment_intent_id`, when the time is over; errors of
+            `status`, with a note of the `payment_intent_id`.
+        """
+        return self._client.portal.call(
+            lambda: wait(
+                self._client.async_client,
+                account_id=account_id,
+                payment_intent_id=payment_intent_id,
+                timeout=timeout,
+            )
+        )
+
+    def create_and_wait(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        payment_method_id: str | None = None,
+        timeout: float | None = 300.0,
+    ) -> TopupStatusResponse:
+        """Charge a card for credit, as `create`, and wait until the credit has arrived.
+
+        Args:
+            amount: What to charge, in whole cents; at least 1000 ($10.00).
+            payment_method_id: The card, `pm_…`; `None`: the account's default card.
+            timeout: Seconds to wait at most, once it is charged; `None`: no limit.
+
+        Permission: AI Gateway Write. A repeat charges the card again.
+        Raises: what `create` and `wait` raise; `TopupConfirmationError`, with the answer of
+            `create`, where the payer must confirm the payment (3-D Secure) before it can complete.
+        """
+        return self._client.portal.call(
+            lambda: create_and_wait(
+                self._client.async_client,
+                account_id=account_id,
+                amount=amount,
+                payment_method_id=payment_method_id,
+                timeout=timeout,
+            )
         )
 
     def reconcile(self, error: BaseException) -> TopupReconciliation:
@@ -409,6 +467,64 @@ class BillingResource(SyncResource):
             **options,
         )
 
+    def iter_invoices(
+        self,
+        *,
+        account_id: str | None = None,
+        type: Literal["auto", "manual", "all"] | None = None,
+        per_page: int = 50,
+        **options: Unpack[RequestOptions],
+    ) -> InvoicePaginator:
+        """Every past invoice, fetched a page at a time; amounts in cents, times in Unix seconds.
+
+        Args:
+            type: Of automatic top-ups, of manual ones, or all (what `None` means too).
+            per_page: Invoices a page.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
+        """
+        return InvoicePaginator(
+            self._client,
+            BillingInvoiceHistoryParams(
+                account_id=account_id, type=type, page=1, per_page=per_page
+            ),
+            options,
+        )
+
+    def credit_balances(
+        self,
+        account_ids: Iterable[str] | None = None,
+        *,
+        concurrency: int = 50,
+        reserve: float = 0.1,
+        progress: Progress = False,
+    ) -> CreditBalances:
+        """The balances of many accounts at once, each with its answer or its own error.
+
+        Args:
+            account_ids: The accounts, each asked once; `None`: all that the credentials can see.
+            concurrency: How many calls are in flight at a time.
+            reserve: The part of the rate limit to leave to others who use the same credentials,
+                from 0 to below 1. When it is reached, the sweep waits for the next window.
+            progress: `True` for a bar (needs the extra `notebook`), or what to call with the
+                number of calls done and, where it is known, of all.
+
+        Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
+        Raises: `AuthenticationError` at once, or what else says that the credentials are wrong; for
+            `None`, errors of the list of accounts. Any other error stays with its account, in
+            `.failed`.
+        """
+        return credit_balances(
+            self._client,
+            account_ids,
+            concurrency=concurrency,
+            reserve=reserve,
+            progress=progress,
+        )
+
     def invoice_preview(
         self,
         *,
@@ -523,3 +639,50 @@ class Cloudflare(SyncClient):
         """
         options = conceal_options(options)
         return self.portal.call(lambda: self.async_client.send(params, **options))
+
+    def send_many(
+        self,
+        requests: Iterable[Params[T]],
+        *,
+        concurrency: int = 50,
+        reserve: float = 0.1,
+        allow_charges: bool = False,
+    ) -> Outcomes[T]:
+        """Run many calls at once; how each of them ended, in the order in which they end.
+
+            with client.send_many(requests) as outcomes:
+                for outcome in outcomes:
+                    print(outcome.request, outcome.error or outcome.response)
+
+        A call that fails does so by itself, in its outcome. Wrong credentials, or a fault of
+        `requests`, end all of them and are raised by the loop.
+
+        Leaving the block, by `break` or by an error, ends what is still in flight. A top-up that
+        is cut off so may have been charged: its `TopupOutcomeUnknownError` is raised by the block,
+        or noted on the error that leaves it. `outcomes.unread` has what ended without being read.
+
+        Args:
+            requests: The parameters of the calls, of whatever kinds; read as they are needed, so
+                that there may be any number of them.
+            concurrency: How many are in flight at a time (of more than 100, some wait for one of
+                the client's 100 connections).
+            reserve: The part of the rate limit to leave to others who use the same credentials,
+                from 0 to below 1. When it is reached, the calls wait for the next window, up to 10
+                minutes: `max_retry_wait` and `total_timeout` do not count that wait.
+            allow_charges: Whether there may be top-ups among them.
+
+        Raises: `ValueError` or `TypeError` for arguments; from the loop `AuthenticationError`, and
+            whatever `requests` raises.
+        """
+        return Outcomes(
+            self,
+            requests,
+            concurrency=concurrency,
+            reserve=reserve,
+            allow_charges=allow_charges,
+        )
+
+    @property
+    def rate_limit(self) -> RateLimit:
+        """Where the service's rate limit stands, as far as the answers so far have told."""
+        return self.async_client.rate_limit

@@ -1,28 +1,44 @@
-"""What takes several calls: finding out whether a top-up was charged."""
+"""What takes several calls: waiting for a top-up, and finding out whether one was charged."""
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+import anyio
 from attrs import frozen
 
-from ._paging import invoice_pages
-from .errors import TopupOutcomeUnknownError
+from ._config import check_seconds
+from ._paging import AsyncInvoicePaginator
+from .errors import (
+    TopupConfirmationError,
+    TopupOutcomeUnknownError,
+    TopupPendingError,
+)
 from .types import (
     BillingCreditBalanceParams,
     BillingCreditBalanceResponse,
     BillingInvoiceHistoryParams,
     Invoice,
+    TopupCreateParams,
+    TopupStatusParams,
+    TopupStatusResponse,
 )
 
 if TYPE_CHECKING:
     from ._client import AsyncCloudflare
 
+_log = logging.getLogger("cfaigw_billing")
+
 CLOCK_SKEW = timedelta(minutes=10)
 """How far this machine's clock may be from the service's."""
 PROMPT = timedelta(minutes=15)
 """How long after a charge its invoice is still taken for its own without a question."""
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 15.0
+"""Seconds between two looks at a top-up; each pause is half as long again as the one before."""
 
 
 @frozen(kw_only=True)
@@ -58,9 +74,9 @@ async def reconcile(client: AsyncCloudflare, error: BaseException) -> TopupRecon
         account_id=lost.account_id, type="manual", page=1, per_page=50
     )
     invoices: dict[object, Invoice] = {}  # by id: one may move to the next page meanwhile
-    async for page in invoice_pages(client, params):
-        fitting = [invoice for invoice in page.invoices if _may_be(invoice, lost)]
-        invoices |= {invoice.id or invoice: invoice for invoice in fitting}
+    async for invoice in AsyncInvoicePaginator(client, params, {}):
+        if _may_be(invoice, lost):
+            invoices[invoice.id or invoice] = invoice
     balance = await client.send(BillingCreditBalanceParams(account_id=lost.account_id))
     found = tuple(invoices.values())
     return TopupReconciliation(outcome=_outcome(found, lost), invoices=found, balance=balance)
@@ -111,3 +127,55 @@ def _created(invoice: Invoice) -> datetime | None:
         return invoice.created_datetime
     except OverflowError:  # a number that is no time
         return None
+
+
+async def wait(
+    client: AsyncCloudflare,
+    *,
+    account_id: str | None,
+    payment_intent_id: str,
+    timeout: float | None,
+) -> TopupStatusResponse:
+    """Ask for the status of a top-up until it is no longer pending."""
+    check_seconds("timeout", timeout)
+    params = TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id)
+    clock = client._executor.clock  # pyright: ignore[reportPrivateUsage]
+    pause = FIRST_PAUSE
+    try:
+        with anyio.fail_after(timeout):
+            while (status := await client.send(params)).status == "pending":
+                await clock.sleep(pause)
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+    except TimeoutError:
+        raise TopupPendingError(payment_intent_id) from None
+    except BaseException as error:
+        error.add_note(f"payment_intent_id: {payment_intent_id}")
+        if not isinstance(error, Exception):  # a cancellation may never be seen by anyone
+            _log.warning("the wait for top-up %s was ended by %r", payment_intent_id, error)
+        raise
+    return status
+
+
+async def create_and_wait(
+    client: AsyncCloudflare,
+    *,
+    account_id: str | None,
+    amount: int,
+    payment_method_id: str | None,
+    timeout: float | None,
+) -> TopupStatusResponse:
+    """Charge a card and wait for the credit."""
+    check_seconds("timeout", timeout)  # before there is a charge
+    params = TopupCreateParams(
+        account_id=account_id, amount=amount, payment_method_id=payment_method_id
+    )
+    created = await client.send(params)
+    payment_intent_id = created.payment_intent_id
+    if created.client_secret is not None:
+        raise TopupConfirmationError(payment_intent_id, created.client_secret)
+    try:
+        return await wait(
+            client, account_id=account_id, payment_intent_id=payment_intent_id, timeout=timeout
+        )
+    except ValueError as error:  # which says that nothing was sent; but the charge was
+        raise TopupPendingError(payment_intent_id) from error

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from decimal import DecimalException
 from enum import IntEnum
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import anyio
 import typer
-from attrs import frozen
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from . import AsyncCloudflare
-from .errors import APIError, AuthenticationError, CloudflareError
+from . import AsyncCloudflare, CreditBalances
+from .errors import APIError, CloudflareError
 from .types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 
 if TYPE_CHECKING:
@@ -56,65 +54,17 @@ EXIT_CODES = (
 # Fetching.
 
 
-@frozen
-class Balances:
-    """What a round over many accounts brought: an answer or an error of each, by account."""
-
-    found: dict[str, BillingCreditBalanceResponse]
-    failed: dict[str, APIError]
-    seconds: float
-    """How long the round took."""
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """What a command ends with after this round."""
-        if not self.failed:
-            return ExitCode.OK
-        return ExitCode.PARTLY_FAILED if self.found else ExitCode.FAILED
-
-
-async def fetch_balances(
-    client: AsyncCloudflare,
-    account_ids: Iterable[str],
-    concurrency: int,
-    on_answer: Callable[[], object],
-) -> Balances:
-    """Ask for the balances of accounts, so many at a time; one that fails stops no other.
-
-    Raises: `CloudflareError` where the credentials are missing or wrong: every call would fail.
-    """
-    found: dict[str, BillingCreditBalanceResponse] = {}
-    failed: dict[str, APIError] = {}
-    limiter = anyio.CapacityLimiter(concurrency)
-
-    async def fetch(account_id: str) -> None:
-        async with limiter:
-            try:
-                answer = await client.ai_gateway.billing.credit_balance(account_id=account_id)
-                found[account_id] = answer
-            except AuthenticationError:
-                raise
-            except APIError as error:
-                failed[account_id] = error
-        on_answer()
-
-    started = time.perf_counter()
-    try:
-        async with anyio.create_task_group() as tasks:
-            for account_id in account_ids:
-                tasks.start_soon(fetch, account_id)
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from None  # it ended the other calls; the group adds nothing
-    return Balances(found, failed, time.perf_counter() - started)
-
-
 async def check_accounts(
     client: AsyncCloudflare, account_ids: list[str], concurrency: int
-) -> Balances:
-    """Fetch balances behind a progress bar, and close the client."""
+) -> tuple[CreditBalances, float]:
+    """Fetch balances behind a progress bar, and close the client; also the seconds it took."""
+    started = time.perf_counter()
     async with client:
-        with progress_bar("Balances", len(account_ids)) as advance:
-            return await fetch_balances(client, account_ids, concurrency, advance)
+        with progress_bar("Balances", len(account_ids)) as report:
+            balances = await client.ai_gateway.billing.credit_balances(
+                account_ids, concurrency=concurrency, progress=report
+            )
+    return balances, time.perf_counter() - started
 
 
 def new_client(base_url: str | None = None, api_token: str | None = None) -> AsyncCloudflare:
@@ -148,26 +98,30 @@ def new_emulator(accounts: int, port: int = 0) -> Emulator:
 
 
 @contextmanager
-def progress_bar(label: str, total: int) -> Generator[Callable[[], object]]:
-    """A progress bar on stderr, if that is a terminal; yields what moves it on by one."""
+def progress_bar(label: str, total: int) -> Generator[Callable[[int, int | None], object]]:
+    """A progress bar on stderr, if that is a terminal; yields what a sweep reports to."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda: None
+        yield lambda done, total: None  # noqa: ARG005  # as a sweep calls it
         return
     with Progress(console=console, transient=True) as progress:
-        yield partial(progress.advance, progress.add_task(label, total=total))
+        task = progress.add_task(label, total=total)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def show_balances(balances: Balances, threshold: Money, rows: int | None = None) -> None:
+def show_balances(
+    balances: CreditBalances, seconds: float, threshold: Money, rows: int | None = None
+) -> None:
     """Print so many of the lowest balances (`None`: all), a summary, and the errors."""
-    if balances.found:
+    if balances:
         console = Console(highlight=False)
-        console.print(balance_table(balances, threshold, rows), "", summary(balances, threshold))
+        table = balance_table(balances, threshold, rows)
+        console.print(table, "", summary(balances, seconds, threshold))
     for error in list(balances.failed.values())[:rows]:
         show_error(error)
 
 
-def balance_table(balances: Balances, threshold: Money, rows: int | None) -> Table:
+def balance_table(balances: CreditBalances, threshold: Money, rows: int | None) -> Table:
     """The lowest balances, and in the caption how many were left out."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
     table.add_column("Account", no_wrap=True)
@@ -175,7 +129,7 @@ def balance_table(balances: Balances, threshold: Money, rows: int | None) -> Tab
     table.add_column(no_wrap=True)
     table.add_column("Card")  # the only one to wrap in a narrow terminal
     table.add_column("Automatic top-up", no_wrap=True)
-    lowest_first = sorted(balances.found.items(), key=lambda item: item[1].balance_money)
+    lowest_first = sorted(balances.items(), key=lambda item: item[1].balance_money)
     for account_id, answer in lowest_first[:rows]:
         low = answer.balance_money < threshold
         table.add_row(
@@ -207,18 +161,16 @@ def topup_text(answer: BillingCreditBalanceResponse) -> str:
     return f"{config.amount_money} at {config.threshold_money}"
 
 
-def summary(balances: Balances, threshold: Money) -> Table:
+def summary(balances: CreditBalances, seconds: float, threshold: Money) -> Table:
     """How many accounts there are, are low and failed, their total, and the time it took."""
-    amounts = [answer.balance_money for answer in balances.found.values()]
-    low = sum(amount < threshold for amount in amounts)
-    failed = len(balances.failed)
-    count = len(amounts) + failed
+    low, failed = len(balances.below(threshold)), len(balances.failed)
+    count = len(balances) + failed
     grid = Table.grid(padding=(0, 2))
     grid.add_row(
         "Accounts", f"{count:,}, of which {low:,} low (below {threshold}), {failed:,} failed"
     )
-    grid.add_row("Total", str(sum(amounts, Money(0))))
-    grid.add_row("Time", f"{balances.seconds:.2f} s, {count / balances.seconds:,.0f} accounts/s")
+    grid.add_row("Total", str(balances.total))
+    grid.add_row("Time", f"{seconds:.2f} s, {count / seconds:,.0f} accounts/s")
     return grid
 
 
@@ -285,6 +237,13 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to serve on;
 TEN_DOLLARS = Money.from_major(10)
 
 
+def exit_code(balances: CreditBalances) -> ExitCode:
+    """What a command ends with after a round over accounts."""
+    if not balances.failed:
+        return ExitCode.OK
+    return ExitCode.PARTLY_FAILED if balances else ExitCode.FAILED
+
+
 def run(work: Coroutine[object, object, T]) -> T:
     """Run a command's coroutine; an error that it raises ends the command in one line."""
     try:
@@ -305,9 +264,9 @@ def balance(
     CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY. CLOUDFLARE_BASE_URL leads to
     another service, such as the emulator.
     """
-    balances = run(check_accounts(new_client(), accounts, concurrency))
-    show_balances(balances, threshold)
-    raise typer.Exit(balances.exit_code)
+    balances, seconds = run(check_accounts(new_client(), accounts, concurrency))
+    show_balances(balances, seconds, threshold)
+    raise typer.Exit(exit_code(balances))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -326,14 +285,14 @@ def demo(
     with new_emulator(accounts) as emulator:
         emulator.inject(Fault(delay=latency_ms / 1000), times=None)
         client = new_client(base_url=emulator.base_url, api_token=emulator.api_token)
-        balances = run(check_accounts(client, list(emulator.accounts), concurrency))
-    show_balances(balances, threshold, DEMO_ROWS)
+        balances, seconds = run(check_accounts(client, list(emulator.accounts), concurrency))
+    show_balances(balances, seconds, threshold, DEMO_ROWS)
     show_commands(
         "Next, a real account:",
         "export CLOUDFLARE_API_TOKEN=…",
         "python -m cfaigw_billing balance ACCOUNT",
     )
-    raise typer.Exit(balances.exit_code)
+    raise typer.Exit(exit_code(balances))
 
 
 @app.command("emulator")

@@ -1,6 +1,8 @@
 """The errors of this package.
 
     CloudflareError
+    ├── TopupConfirmationError
+    ├── TopupPendingError
     └── APIError
         ├── APIConnectionError
         │   ├── APITimeoutError
@@ -33,6 +35,7 @@ from typing import Any
 from attrs import frozen
 
 from ._http import HTTPRequest, HTTPResponse
+from ._secret import Secret
 
 
 @frozen(kw_only=True)
@@ -65,6 +68,37 @@ def _restore(cls: type[CloudflareError], args: tuple[Any, ...], state: Any) -> C
     error = cls.__new__(cls, *args)
     error.__dict__.update(state)
     return error
+
+
+class TopupPendingError(CloudflareError):
+    """A top-up has not completed in the time that `topup.wait` had. It may still complete."""
+
+    payment_intent_id: str
+    """What to ask `topup.status` about, or `topup.wait` again."""
+
+    def __init__(self, payment_intent_id: str) -> None:
+        super().__init__(
+            f"the top-up {payment_intent_id} is still pending; it has been charged and may still "
+            f"complete: wait for it again instead of making another"
+        )
+        self.payment_intent_id = payment_intent_id
+
+
+class TopupConfirmationError(CloudflareError):
+    """A top-up waits for its payer to confirm the payment (3-D Secure)."""
+
+    payment_intent_id: str
+    """What to ask `topup.status` about, or `topup.wait`, once the payer has confirmed."""
+    client_secret: Secret
+    """What the page in which the payer confirms gets; masked in reprs, not kept in pickles."""
+
+    def __init__(self, payment_intent_id: str, client_secret: Secret) -> None:
+        super().__init__(
+            f"the top-up {payment_intent_id} waits for the payer to confirm the payment, in a page "
+            f"that gets the `client_secret` of this error"
+        )
+        self.payment_intent_id = payment_intent_id
+        self.client_secret = client_secret
 
 
 class APIError(CloudflareError):
@@ -198,10 +232,14 @@ class UnprocessableEntityError(APIStatusError):
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests; every call with these credentials is blocked for a while."""
+    """429: too many requests; every call with these credentials is blocked for a while.
+
+    Or the call would have had to wait longer than it may for the rate limit, and was not sent:
+    `request.attempts` is then 0, or that of the attempts before.
+    """
 
     retry_after: float | None = None
-    """Seconds until the service accepts requests again, where it said so."""
+    """Seconds until the service accepts requests again, where that is known."""
 
 
 class InternalServerError(APIStatusError):

@@ -11,14 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-import anyio
 import pytest
 from typer.testing import CliRunner, Result
 
-from cfaigw_billing import AsyncCloudflare, cli
+from cfaigw_billing import cli
 from cfaigw_billing.testing import Emulator, Fault
 
 MODULE = ("-m", "cfaigw_billing")
@@ -204,30 +202,6 @@ def test_ctrl_c_during_a_request_leaves_no_traceback(service: Emulator) -> None:
         output = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
     assert output == ("", "")
-
-
-# Fetching
-
-
-async def test_as_many_requests_as_allowed_are_under_way() -> None:
-    under_way, seen = 0, list[int]()
-
-    async def credit_balance(*, account_id: str) -> str:
-        nonlocal under_way
-        under_way += 1
-        seen.append(under_way)
-        await anyio.sleep(0.001)
-        under_way -= 1
-        return account_id
-
-    billing = SimpleNamespace(credit_balance=credit_balance)
-    client = SimpleNamespace(ai_gateway=SimpleNamespace(billing=billing))
-    answers = list[None]()
-    balances = await cli.fetch_balances(
-        cast("AsyncCloudflare", client), map(str, range(20)), 3, lambda: answers.append(None)
-    )
-    assert max(seen) == 3
-    assert len(balances.found) == len(answers) == 20
 
 
 # demo

@@ -36,6 +36,7 @@ from cfaigw_billing import (
     PaymentRequiredError,
     PermissionDeniedError,
     RateLimitError,
+    TopupConfirmationError,
     TopupOutcomeUnknownError,
     UnprocessableEntityError,
     errors,
@@ -437,6 +438,8 @@ def sample(cls: type[CloudflareError]) -> CloudflareError:
         return cls("lost", request=request, account_id="acc", amount=1000, sent_at=sent_at)
     if issubclass(cls, APIError):
         return cls("one line", request=request, retries_taken=2)
+    if issubclass(cls, TopupConfirmationError):
+        return cls("in_1", Secret(REDACTED))  # a pickle holds no other
     return cls("one line")
 
 

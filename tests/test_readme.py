@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from cfaigw_billing.testing import Emulator, Fault
 
 README = Path(__file__).parent.parent / "README.md"
-WEB_APP, NOTEBOOK, SWEEP, LOST_ANSWER, OWN_TEST = re.findall(
+WEB_APP, NOTEBOOK, SWEEP, MANY, LOST_ANSWER, OWN_TEST = re.findall(
     r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
 
@@ -57,8 +57,19 @@ def test_the_sweep_keeps_every_answer(
 ) -> None:
     service.inject(Fault(status=404), path="/accounts/b/ai-gateway/billing/credit-balance")
     run(SWEEP)
+    summary, low, failed = capsys.readouterr().out.splitlines()
+    assert summary == "<CreditBalances: 2 accounts, 1 failed, $1,240.96>"
+    assert low == "a $6.40 is low"
+    assert failed.startswith("b 404 GET ")
+
+
+def test_many_calls_give_their_outcomes_as_they_come(
+    service: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.inject(Fault(status=404), path="/accounts/b/ai-gateway/billing/usage-history")
+    run(MANY)
     a, b, c = sorted(capsys.readouterr().out.splitlines())
-    assert (a, c) == ("a $6.40", "c $1,234.56")
+    assert (a, c) == ("a 3", "c 3")
     assert b.startswith("b 404 GET ")
 
 

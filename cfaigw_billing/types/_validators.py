@@ -82,23 +82,26 @@ def each_of_type(expected: type, *, at_most: int) -> Validator:
 def whole(minimum: int, maximum: int | None = None, unit: str = "") -> Validator:
     """An `int` (not a `bool`) within the bounds; `None` passes where the field allows it."""
 
-    def limit(number: int) -> str:
-        return f"{number} {unit}".strip()
-
     def check(_: object, attribute: Attribute[Any], value: Any) -> None:
-        if value is None and attribute.default is None:
-            return
-        if type(value) is not int:
-            raise TypeError(
-                f"`{attribute.name}` must be a whole number{f' of {unit}' if unit else ''} "
-                f"(an int), not {type(value).__name__} {value!r}"
-            )
-        if value < minimum:
-            raise ValueError(f"`{attribute.name}` must be at least {limit(minimum)}, got {value}")
-        if maximum is not None and value > maximum:
-            raise ValueError(f"`{attribute.name}` must be at most {limit(maximum)}, got {value}")
+        if value is not None or attribute.default is not None:
+            check_whole(attribute.name, value, minimum, maximum, unit)
 
     return check
+
+
+def check_whole(
+    name: str, value: Any, minimum: int, maximum: int | None = None, unit: str = ""
+) -> None:
+    """An `int` (not a `bool`) within the bounds."""
+    if type(value) is not int:
+        raise TypeError(
+            f"`{name}` must be a whole number{f' of {unit}' if unit else ''} (an int), "
+            f"not {type(value).__name__} {value!r}"
+        )
+    if value < minimum:
+        raise ValueError(f"`{name}` must be at least {f'{minimum} {unit}'.strip()}, got {value}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"`{name}` must be at most {f'{maximum} {unit}'.strip()}, got {value}")
 
 
 def cents(minimum: int) -> Validator:

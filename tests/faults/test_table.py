@@ -334,6 +334,14 @@ CHARGES_BY_STATUS = [
         charges=1,
     ),
 ]
+
+
+def parked(seconds: float) -> float:
+    """How long a 429 parks a call: those that were refused together are woken apart."""
+    is_back_off, is_the_longest = seconds == 0.25, seconds == 60
+    return seconds if is_back_off or is_the_longest else seconds + 0.5 * 0.04 * seconds
+
+
 CHARGES_SENT_AGAIN = [
     charge(
         "limited once", limited(), topped_up(), value=TOPUP, at=(0.0, 0.25), requests=2, charges=1
@@ -343,7 +351,7 @@ CHARGES_SENT_AGAIN = [
         limited("Retry-After: 7"),
         topped_up(),
         value=TOPUP,
-        at=(0.0, 7.0),
+        at=(0.0, parked(7.0)),
         charges=1,
     ),
     charge(
@@ -555,6 +563,8 @@ REPEATS_BY_STATUS = [
         at=(0.0, 0.25, 0.75, 1.75, 3.75, 7.75, 11.75, 15.75, 19.75),
     ),
 ]
+
+
 RETRY_AFTER: Mapping[str, tuple[str, float]] = {
     "no header": ("X-Retry-After: 9", 0.25),
     "seconds": ("Retry-After: 7", 7.0),
@@ -573,7 +583,12 @@ RETRY_AFTER: Mapping[str, tuple[str, float]] = {
 }
 REPEATS_WHEN_THE_SERVICE_WANTS = [
     *(
-        repeated(f"{status}, Retry-After: {name}", busy(status, header), good(), at=(0.0, wait))
+        repeated(
+            f"{status}, Retry-After: {name}",
+            busy(status, header),
+            good(),
+            at=(0.0, parked(wait) if status == 429 else wait),
+        )
         for status in (429, 503)
         for name, (header, wait) in RETRY_AFTER.items()
     ),
@@ -607,7 +622,7 @@ REPEATS_WHEN_THE_SERVICE_WANTS = [
         limited("Retry-After: 2"),
         busy(503),
         good(),
-        at=(0.0, 2.0, 2.5),
+        at=(0.0, parked(2.0), parked(2.0) + 0.5),
     ),
 ]
 REPEATS_IN_TIME = [

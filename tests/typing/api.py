@@ -4,14 +4,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, assert_type
 
 import aiohttp
 
-from cfaigw_billing import APIStatusError, AsyncCloudflare, Cloudflare, Money, RateLimitError
+from cfaigw_billing import (
+    APIStatusError,
+    AsyncCloudflare,
+    Cloudflare,
+    Money,
+    RateLimit,
+    RateLimitError,
+)
 from cfaigw_billing.errors import ErrorData
 from cfaigw_billing.types import (
     Account,
@@ -100,6 +107,21 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     async for page in accounts.pages():
         assert_type(page, AccountListResponse)
 
+    invoices = billing.iter_invoices(type="auto", per_page=5)
+    async for invoice in invoices:
+        assert_type(invoice, Invoice)
+    async for invoice_page in invoices.pages():
+        assert_type(invoice_page, BillingInvoiceHistoryResponse)
+
+    assert_type(await topup.wait(payment_intent_id="in_1", timeout=5), TopupStatusResponse)
+    assert_type(await topup.create_and_wait(amount=1000, timeout=None), TopupStatusResponse)
+
+    balances = await billing.credit_balances(["a"], progress=lambda done, total: None)
+    assert_type(balances["a"], BillingCreditBalanceResponse)
+    assert_type(balances.failed["a"], Exception)
+    assert_type(balances.total, Money)
+    assert_type(client.rate_limit, RateLimit)
+
 
 def blocking_methods(client: Cloudflare) -> None:
     billing = client.ai_gateway.billing
@@ -146,6 +168,21 @@ def blocking_methods(client: Cloudflare) -> None:
         assert_type(account, Account)
     for page in accounts.pages():
         assert_type(page, AccountListResponse)
+
+    invoices = billing.iter_invoices(type="auto", per_page=5)
+    for invoice in invoices:
+        assert_type(invoice, Invoice)
+    for invoice_page in invoices.pages():
+        assert_type(invoice_page, BillingInvoiceHistoryResponse)
+
+    assert_type(topup.wait(payment_intent_id="in_1", timeout=5), TopupStatusResponse)
+    assert_type(topup.create_and_wait(amount=1000, timeout=None), TopupStatusResponse)
+
+    balances = billing.credit_balances(progress=True, concurrency=5, reserve=0.5)
+    assert_type(balances["a"], BillingCreditBalanceResponse)
+    assert_type(balances.failed["a"], Exception)
+    assert_type(balances.below(Money(5)), dict[str, BillingCreditBalanceResponse])
+    assert_type(client.rate_limit, RateLimit)
 
 
 BALANCE = BillingCreditBalanceParams(account_id="a")
@@ -199,6 +236,24 @@ def blocking_send(client: Cloudflare) -> None:
     assert_type(client.send(LIMIT_CREATE), object)
     assert_type(client.send(LIMIT_DELETE), object)
     assert_type(client.send(ACCOUNTS), AccountListResponse)
+
+
+async def asynchronous_many(
+    client: AsyncCloudflare, some: AsyncIterator[TopupLimitsParams]
+) -> None:
+    async with client.send_many([BALANCE, BALANCE], concurrency=5, reserve=0) as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome.response, BillingCreditBalanceResponse | None)
+            assert_type(outcome.error, Exception | None)
+            assert_type(outcome.unwrap(), BillingCreditBalanceResponse)
+    async with client.send_many(some) as limits:
+        assert_type((await anext(limits)).unwrap(), TopupLimitsResponse)
+
+
+def blocking_many(client: Cloudflare) -> None:
+    with client.send_many((STATUS for _ in range(3)), allow_charges=True) as outcomes:
+        for outcome in outcomes:
+            assert_type(outcome.unwrap(), TopupStatusResponse)
 
 
 async def clients(session: aiohttp.ClientSession) -> None:

@@ -1,0 +1,445 @@
+"""Many calls at once: each ends in a value or in an error of its own.
+
+One task reads the requests and starts the calls, as many as there is room for; a task for each call
+makes it. All of them belong to a task of the `with` block: leaving the block, however, ends it and
+waits for it. That task, and not the caller's, holds the task group, so that a block inside an async
+generator, which may be left in another task than it was entered in, does no harm.
+
+An outcome stays in the queue until a reader takes it, in one step that cannot be interrupted, so
+that none is lost where a reader is. The blocking twin reads the requests in the caller's thread:
+they may come from a database cursor, or from the client itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable
+from contextlib import aclosing, closing
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+
+import anyio
+from attrs import frozen
+
+from ._operations import Safety
+from ._request import operation_of
+from .errors import APIError, AuthenticationError, TopupOutcomeUnknownError
+from .types import AccountParams, Params
+from .types._validators import check_whole
+
+if TYPE_CHECKING:
+    from ._client import AsyncCloudflare
+    from ._sync import Cloudflare
+
+T = TypeVar("T")
+
+_log = logging.getLogger("cfaigw_billing")
+
+BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
+"""Error codes that say, with whatever status, that no call with these credentials can succeed."""
+HEAD_START = 2.0
+"""How long the first call of a client goes ahead of the others, in seconds."""
+
+
+@frozen
+class Outcome(Generic[T]):
+    """How one of many calls ended: with a response or with an error."""
+
+    request: Params[T]
+    """What was asked."""
+    response: T | None = None
+    """What was answered; `None` where there is an error."""
+    error: Exception | None = None
+    """Why there is no answer: an `APIError`, or a `ValueError` or `TypeError` if nothing was sent;
+    `None` where there is one."""
+
+    @property
+    def account_id(self) -> str | None:
+        """The account that was asked about; `None` stands for the client's `account_id`."""
+        return self.request.account_id if isinstance(self.request, AccountParams) else None
+
+    def unwrap(self) -> T:
+        """The response, or the error raised."""
+        if self.error is not None:
+            raise self.error
+        return self.response  # type: ignore[return-value]  # there is one where there is no error
+
+
+class AsyncOutcomes(Generic[T]):
+    """The outcomes of many calls, in the order in which they end.
+
+    A context manager, which ends what is still in flight when it is left, and inside an async
+    iterator. Calls begin as their outcomes are read: no more than `concurrency` of them are in
+    flight or waiting to be read.
+    """
+
+    unread: tuple[Outcome[T], ...] = ()
+    """After the block: what had ended without being read, and the charges that were cut off."""
+
+    def __init__(
+        self,
+        client: AsyncCloudflare,
+        requests: Iterable[Params[T]] | AsyncIterable[Params[T]],
+        *,
+        concurrency: int,
+        reserve: float,
+        allow_charges: bool,
+    ) -> None:
+        check_whole("concurrency", concurrency, 1)
+        check_reserve(reserve)
+        self._executor = client._executor  # pyright: ignore[reportPrivateUsage]
+        self._requests = _reading(requests)
+        self._concurrency = concurrency
+        self._reserve = reserve
+        self._allow_charges = allow_charges
+        self._task: asyncio.Task[None] | None = None
+        self._left = False
+        self._over = False
+        self._fault: Exception | None = None
+        self._ended: deque[Outcome[T]] = deque()
+        self._cut_off: list[Outcome[T]] = []
+
+    async def __aenter__(self) -> Self:
+        if self._task is not None:
+            raise RuntimeError("a `send_many` can be entered once; call it again")
+        self._news = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._room = asyncio.Semaphore(self._concurrency)
+        self._calls = anyio.create_task_group()
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self,
+        cls: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._left = True
+        interrupt = await self._end()
+        lost = self.lost(interrupt or error)
+        if interrupt is not None:
+            raise interrupt
+        if lost is not None:
+            raise lost
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome[T]:
+        while not self.readable:
+            await self.news()
+        return self.take()
+
+    @property
+    def readable(self) -> bool:
+        """Whether there is an outcome, or the end."""
+        if self._task is None or self._left:
+            raise RuntimeError(
+                "read the outcomes inside the block: `with client.send_many(…) as outcomes` "
+                "(`async with` on the async client)"
+            )
+        return bool(self._ended) or self._over
+
+    def take(self) -> Outcome[T]:
+        """The next outcome, where there is one; else the end, or what ended them all, raised."""
+        if self._ended:
+            self._room.release()
+            return self._ended.popleft()
+        if self._fault is not None:
+            raise self._fault from None
+        raise StopAsyncIteration
+
+    def put_back(self, outcome: Outcome[T]) -> None:
+        """Undo the taking of an outcome that did not reach its reader."""
+        self._ended.appendleft(outcome)
+
+    async def news(self) -> None:
+        """Wait until something may have changed."""
+        self._news.clear()
+        await self._news.wait()
+
+    def tell(self) -> None:
+        """Wake those who wait for news."""
+        self._news.set()
+
+    def lost(self, error: BaseException | None) -> Exception | None:
+        """See to it that no charge goes untold; what to raise, where no error leaves the block."""
+        self.unread = (*self._ended, *self._cut_off)
+        raised = None
+        if error is None and self._cut_off:
+            raised = error = self._cut_off[0].error
+        for outcome in self.unread:
+            if not _charges(outcome.request) or outcome.error is error is not None:
+                continue
+            text = f"a charge of which no outcome was read: {outcome}"
+            if error is not None:
+                error.add_note(text)
+            if not isinstance(error, Exception):  # a cancellation may never be seen by anyone
+                _log.warning("%s", text)
+        return raised
+
+    async def _end(self) -> BaseException | None:
+        """End the task, and wait for it through all interrupts; the last of them."""
+        interrupt: BaseException | None = None
+        assert self._task is not None  # noqa: S101
+        self._task.cancel()
+        while not self._task.done():
+            try:
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait([self._task])
+            except asyncio.CancelledError as error:
+                interrupt = error
+        return interrupt
+
+    async def _run(self) -> None:
+        """Start the calls, as there is room for them, and wait for their ends."""
+        complete = False
+        try:
+            async with self._calls:
+                await self._start()
+            complete = True
+        finally:
+            if not complete:  # and not because it failed: that ends the group in good order
+                self._fault = self._fault or RuntimeError("the calls were ended from outside")
+            self._over = True
+            self.tell()
+
+    async def _start(self) -> None:
+        try:
+            async with aclosing(self._requests) as requests:
+                await self._room.acquire()
+                async for request in requests:
+                    self._calls.start_soon(self._call, request)
+                    if not (self._executor.accepted or self._answered.is_set()):
+                        await self._head_start()
+                    await self._room.acquire()
+        except Exception as fault:
+            self._fail(fault)
+        except asyncio.CancelledError as stray:
+            if self._ending:
+                raise
+            self._fail(_cancelled(stray))
+
+    async def _head_start(self) -> None:
+        """Wait for the first answer of a client that has had none.
+
+        Wrong credentials are then refused once, and not as often as calls go out at a time.
+        """
+        with anyio.move_on_after(HEAD_START):
+            await self._answered.wait()
+        self._answered.set()
+
+    async def _call(self, request: Params[T]) -> None:
+        try:
+            outcome = await self._outcome(request)
+        except Exception as fault:
+            self._fail(fault)
+        except BaseException as interrupt:
+            if isinstance(interrupt.__cause__, TopupOutcomeUnknownError):
+                self._cut_off.append(Outcome(request, error=interrupt.__cause__))
+            if self._ending or not isinstance(interrupt, asyncio.CancelledError):
+                raise
+            self._fail(_cancelled(interrupt))
+        else:
+            self._ended.append(outcome)
+        finally:
+            self._answered.set()
+            self.tell()
+
+    async def _outcome(self, request: Params[T]) -> Outcome[T]:
+        if _charges(request) and not self._allow_charges:
+            raise ValueError("`requests` holds a charge; pass `allow_charges=True` if it is meant")
+        try:
+            answer = await self._executor.execute(request, {}, reserve=self._reserve)
+            return Outcome(request, answer.parse())
+        except (APIError, ValueError, TypeError) as error:
+            if _ends_all(error):
+                raise
+            return Outcome(request, error=error)
+
+    @property
+    def _ending(self) -> bool:
+        """Whether a cancellation is ours, and not one that came from a request or from aiohttp."""
+        return self._left or self._calls.cancel_scope.cancel_called
+
+    def _fail(self, fault: Exception) -> None:
+        self._fault = self._fault or fault
+        self._calls.cancel_scope.cancel()
+
+
+class Outcomes(Generic[T]):
+    """The outcomes of many calls, in the order in which they end.
+
+    A context manager, which ends what is still in flight when it is left, and inside an iterator.
+    The requests are read in the thread that reads the outcomes, and while it does so.
+    """
+
+    def __init__(
+        self,
+        client: Cloudflare,
+        requests: Iterable[Params[T]],
+        *,
+        concurrency: int,
+        reserve: float,
+        allow_charges: bool,
+    ) -> None:
+        self._requests = _reading_here(requests)
+        self._portal = client.portal
+        self._lock = threading.Lock()
+        self._place: _Place[T] | None = None
+        self._held: tuple[_Place[T], Params[T]] | None = None
+        self._handed: Outcome[T] | None = None
+        self._received: Outcome[T] | None = None
+        self._outcomes = AsyncOutcomes(
+            client.async_client,
+            self._brought(),
+            concurrency=concurrency,
+            reserve=reserve,
+            allow_charges=allow_charges,
+        )
+
+    @property
+    def unread(self) -> tuple[Outcome[T], ...]:
+        """After the block: what had ended without being read, and the charges that were cut off."""
+        return self._outcomes.unread
+
+    def __enter__(self) -> Self:
+        self._portal.call(self._outcomes.__aenter__)
+        return self
+
+    def __exit__(
+        self,
+        cls: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with closing(self._requests):
+            if not self._portal.closed:
+                self._portal.call(partial(self._leave, cls, error, traceback))
+            elif lost := self._outcomes.lost(error):  # with the loop, all that ran on it has ended
+                raise lost
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Outcome[T]:
+        with self._lock:
+            while True:
+                try:
+                    turn = self._portal.call(partial(self._turn, self._held, self._received))
+                except StopAsyncIteration:
+                    raise StopIteration from None
+                if isinstance(turn, Outcome):
+                    self._received = turn
+                    return turn
+                if self._held is None or self._held[0] is not turn:
+                    self._held = turn, next(self._requests, _END)
+
+    async def _turn(
+        self, held: tuple[_Place[T], Params[T]] | None, received: Outcome[T] | None
+    ) -> Outcome[T] | _Place[T]:
+        """The next outcome, or else the place of a request that is wanted.
+
+        Ctrl-C may strike at any time. So a request is brought, and an outcome is handed over, in a
+        way that can be done twice: what was `held` may have been brought before, and what was not
+        `received` is handed over again.
+        """
+        if held is not None and not held[0].done():
+            held[0].set_result(held[1])
+        self._take_back(received)
+        while not self._outcomes.readable:
+            if self._place is not None and not self._place.done():
+                return self._place
+            await self._outcomes.news()
+        self._handed = self._outcomes.take()
+        return self._handed
+
+    async def _leave(self, *exc_info: Any) -> None:
+        self._take_back(self._received)
+        await self._outcomes.__aexit__(*exc_info)
+
+    def _take_back(self, received: Outcome[T] | None) -> None:
+        if self._handed is not None and self._handed is not received:
+            self._outcomes.put_back(self._handed)
+        self._handed = None
+
+    async def _brought(self) -> AsyncGenerator[Params[T]]:
+        """The requests, each asked for and then brought by `_turn`."""
+        while True:
+            self._place = asyncio.get_running_loop().create_future()
+            self._outcomes.tell()
+            request = await self._place
+            if request is _END:
+                return
+            yield request
+
+
+_Place = asyncio.Future[Params[T]]
+"""Where a request is put that is wanted."""
+_END: Any = object()
+"""What is brought when there are no more requests."""
+
+
+def check_reserve(reserve: object) -> None:
+    """A part of the rate limit, from 0 to below 1."""
+    if isinstance(reserve, bool) or not isinstance(reserve, (int, float)):
+        raise TypeError(f"`reserve` must be a number, not {type(reserve).__name__}")
+    if not 0 <= reserve < 1:
+        raise ValueError(f"`reserve` must be at least 0 and below 1, got {reserve!r}")
+
+
+def _charges(request: Params[Any]) -> bool:
+    return operation_of(request).safety is Safety.CHARGES
+
+
+def _ends_all(error: Exception) -> bool:
+    """Whether every other call would fail alike."""
+    if isinstance(error, TopupOutcomeUnknownError):
+        return False  # whatever it came from, it must be read
+    if isinstance(error, AuthenticationError):
+        return True
+    return isinstance(error, APIError) and any(it.code in BAD_CREDENTIALS for it in error.errors)
+
+
+def _cancelled(stray: asyncio.CancelledError) -> RuntimeError:
+    error = RuntimeError("a call, or the input, was cancelled from outside")
+    error.__cause__ = stray
+    return error
+
+
+def _reading(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:
+    """A generator of the items, which is theirs if they are one: it is closed at the end."""
+    if not isinstance(items, AsyncIterable):
+        return _one_by_one(_reading_here(items))
+    iterator = aiter(items)
+    if isinstance(iterator, AsyncGenerator):
+        return cast("AsyncGenerator[T]", iterator)
+    return _each(iterator)
+
+
+def _reading_here(items: Iterable[T]) -> Generator[T]:
+    if not isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            f"`requests` must be an iterable of parameters, such as "
+            f"[BillingCreditBalanceParams(…)], not {type(items).__name__}"
+        )
+    iterator = iter(items)
+    if isinstance(iterator, Generator):
+        return cast("Generator[T]", iterator)
+    return (item for item in iterator)
+
+
+async def _one_by_one(items: Generator[T]) -> AsyncGenerator[T]:
+    with closing(items):
+        for item in items:
+            yield item
+
+
+async def _each(items: AsyncIterator[T]) -> AsyncGenerator[T]:
+    async for item in items:
+        yield item

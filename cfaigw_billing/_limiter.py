@@ -1,0 +1,132 @@
+"""Where calls wait for the rate limit: the budget of `_ratelimit.py`, with a clock and a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Mapping
+from math import inf
+
+import anyio
+
+from ._clock import Clock
+from ._fork import forget_in_child
+from ._ratelimit import Budget, RateLimit
+
+_LOOK_AGAIN = 1.0
+"""Seconds."""
+_ROUNDING = 0.001
+"""Seconds: sums of times are not exact, and a wait of just `max_retry_wait` is a wait."""
+
+
+class RateLimitedError(Exception):
+    """A call would have to wait longer than it may; nothing was sent."""
+
+    def __init__(self, wait: float) -> None:
+        when = "while others wait for answers" if wait == inf else f"for another {wait:.1f} s"
+        super().__init__(
+            f"the rate limit has no room for it {when}, longer than it may wait "
+            f"(`max_retry_wait`, `total_timeout`)"
+        )
+        self.wait = wait
+
+
+class Limiter:
+    """Lets the calls of a client and of its copies through, from whatever event loop or thread."""
+
+    def __init__(self) -> None:
+        self.budget = Budget()
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._lock = threading.Lock()
+        forget_in_child(self)
+
+    def forget(self) -> None:
+        """Drop the calls of another process, which never leave here."""
+        self.budget.in_flight = 0
+        self._queue.clear()
+        self._lock = threading.Lock()
+
+    def state(self, now: float) -> RateLimit:
+        """Where the limit stands."""
+        with self._lock:
+            return self.budget.state(now)
+
+    async def enter(
+        self, clock: Clock, *, reserve: float | None, patience: float, deadline: float
+    ) -> float:
+        """Wait for a place; the time at which it was given. Whoever has entered must `leave`.
+
+        Args:
+            clock: Where the time comes from.
+            reserve: For a call of a sweep, the part of the quota to leave to others, from 0 to 1;
+                `None` for a single call.
+            patience: The longest wait for a reset, in seconds.
+            deadline: The end of all waiting, by the clock.
+
+        Raises:
+            RateLimitedError: At once where the wait is known to be too long.
+        """
+        while True:
+            now = clock.monotonic()
+            with self._lock:
+                wait = self.budget.wait(now, reserve)
+                if wait == 0:
+                    self.budget.sent()
+                    return now
+            if wait == inf and now < deadline:
+                await self._until_an_answer_comes(deadline - now)
+            elif wait > patience + _ROUNDING or now + wait > deadline + _ROUNDING:
+                self._wake_one()  # the next in the queue has to learn it too
+                raise RateLimitedError(wait)
+            else:
+                late = clock.jitter() * self.budget.spread(wait)
+                await clock.sleep(min(wait + late, max(wait, deadline - now)))
+
+    def leave(
+        self, now: float, sent_at: float, headers: Mapping[str, str] | None, parked: float | None
+    ) -> None:
+        """Give the place back.
+
+        Args:
+            now: The time.
+            sent_at: What `enter` answered.
+            headers: Those of the answer, or `None` where none came.
+            parked: For how long a 429 refuses every call, in seconds, if it says so.
+        """
+        with self._lock:
+            self.budget.answered(now, sent_at, headers)
+            if parked is not None:
+                self.budget.blocked(now, parked)
+        # One for the place that is free, one for what the answer may have told of more room.
+        for _ in range(2):
+            self._wake_one()
+
+    async def _until_an_answer_comes(self, seconds: float) -> None:
+        place = asyncio.get_running_loop().create_future()
+        self._queue.append(place)
+        try:
+            # Looked at again for clients that are used from several threads, where an answer may
+            # come between the look at the budget and this line.
+            with anyio.move_on_after(min(seconds, _LOOK_AGAIN)):
+                await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self._wake_one()  # it was this one's turn, and now it is another's
+            raise
+
+    def _wake_one(self) -> None:
+        while self._queue:
+            try:
+                place = self._queue.popleft()
+            except IndexError:  # another thread was faster
+                return
+            loop = place.get_loop()
+            if not place.done() and not loop.is_closed():
+                loop.call_soon_threadsafe(_set, place)
+                return
+
+
+def _set(place: asyncio.Future[None]) -> None:
+    if not place.done():
+        place.set_result(None)

@@ -1,0 +1,715 @@
+"""`send_many`: lazy, bounded, and leaving it leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import nullcontext
+from math import inf
+from typing import Any
+
+import pytest
+from transports import faked
+
+from cfaigw_billing import (
+    AsyncCloudflare,
+    Cloudflare,
+    CloudflareError,
+    NotFoundError,
+    TopupOutcomeUnknownError,
+    _bulk,
+)
+from cfaigw_billing.testing import Emulator, Fault
+from cfaigw_billing.types import (
+    BillingCreditBalanceParams,
+    BillingCreditBalanceResponse,
+    ConfigDeleteParams,
+    Params,
+    TopupCreateParams,
+    TopupCreateResponse,
+    TopupLimitsParams,
+    TopupLimitsResponse,
+)
+
+TOPUP = TopupCreateParams(account_id="a", amount=1000)
+
+
+def client_of(emulator: Emulator, **options: Any) -> AsyncCloudflare:
+    return AsyncCloudflare(base_url=emulator.base_url, api_token=emulator.api_token, **options)
+
+
+def sync_client_of(emulator: Emulator) -> Cloudflare:
+    return Cloudflare(base_url=emulator.base_url, api_token=emulator.api_token)
+
+
+def asks(number: int | None = None) -> Iterator[BillingCreditBalanceParams]:
+    """Requests, one for each account; `None`: without end."""
+    for index in itertools.count() if number is None else range(number):
+        yield BillingCreditBalanceParams(account_id=f"{index}")
+
+
+def none_is_left() -> bool:
+    """Whether the running task is the only one."""
+    return asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# What goes in.
+
+
+class Counting:
+    """Endless requests that count how many were read, as an iterable of either kind."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __iter__(self) -> Iterator[BillingCreditBalanceParams]:
+        for params in asks():
+            self.read += 1
+            yield params
+
+
+class CountingAsync:
+    def __init__(self) -> None:
+        self.read = 0
+
+    async def __aiter__(self) -> AsyncIterator[BillingCreditBalanceParams]:
+        for params in asks():
+            await asyncio.sleep(0)
+            self.read += 1
+            yield params
+
+
+@pytest.mark.parametrize("kind", [Counting, CountingAsync])
+@pytest.mark.parametrize("concurrency", [1, 3, 10])
+async def test_endless_input_is_read_as_its_outcomes_are(
+    kind: type[Counting], concurrency: int
+) -> None:
+    """However slow the reader: never more than the concurrency ahead of it."""
+    client, transport = faked()
+    requests = kind()
+    async with client.send_many(requests, concurrency=concurrency) as outcomes:
+        for taken in range(1, 30):
+            await anext(outcomes)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert requests.read <= taken + concurrency
+    assert transport.sent <= 29 + concurrency
+    assert none_is_left()
+
+
+@pytest.mark.parametrize("concurrency", [1, 7])
+async def test_concurrency_is_used_and_kept(concurrency: int) -> None:
+    client, transport = faked(0.002)
+    async with client.send_many(asks(60), concurrency=concurrency) as outcomes:
+        assert len([outcome async for outcome in outcomes]) == 60
+    assert transport.most_in_flight == concurrency
+
+
+@pytest.mark.parametrize("requests", [[], (), iter(())])
+async def test_no_requests_have_no_outcomes(requests: Iterable[Params[object]]) -> None:
+    client, _ = faked()
+    async with client.send_many(requests) as outcomes:
+        assert [outcome async for outcome in outcomes] == []
+
+
+REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "no concurrency": ({"concurrency": 0}, ValueError, "concurrency"),
+    "half a concurrency": ({"concurrency": 1.5}, TypeError, "concurrency"),
+    "a concurrency of True": ({"concurrency": True}, TypeError, "concurrency"),
+    "all in reserve": ({"reserve": 1.0}, ValueError, "reserve"),
+    "less than no reserve": ({"reserve": -0.01}, ValueError, "reserve"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_wrong_arguments_are_refused_by_name(case: str) -> None:
+    options, kind, name = REFUSED[case]
+    for client in (AsyncCloudflare(api_token="t"), Cloudflare(api_token="t")):
+        with pytest.raises(kind, match=name):
+            client.send_many([], **options)
+
+
+@pytest.mark.parametrize("wrong", [None, 5])
+def test_what_is_no_iterable_is_refused_by_name(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="requests"):
+        AsyncCloudflare(api_token="t").send_many(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["0123", {"account_id": "a"}])
+async def test_items_that_are_no_requests_are_a_type_error(wrong: Any) -> None:
+    client, transport = faked()
+    with pytest.raises(TypeError):
+        async with client.send_many(wrong) as outcomes:
+            await anext(outcomes)
+    assert transport.sent == 0
+
+
+# What comes out.
+
+
+def mix() -> list[Params[Any]]:
+    return [
+        BillingCreditBalanceParams(account_id="a"),
+        TopupLimitsParams(account_id="a"),
+        ConfigDeleteParams(account_id="a"),
+        BillingCreditBalanceParams(account_id="missing"),
+    ]
+
+
+async def test_each_request_has_its_outcome(billing_emulator: Emulator) -> None:
+    billing_emulator.add_account("a")
+    async with (
+        client_of(billing_emulator) as client,
+        client.send_many(mix(), concurrency=2) as outcomes,
+    ):
+        found = {outcome.request: outcome async for outcome in outcomes}
+    balance, limits, deleted, missing = (found[request] for request in mix())
+    assert isinstance(balance.unwrap(), BillingCreditBalanceResponse)
+    assert isinstance(limits.response, TopupLimitsResponse)
+    assert (deleted.unwrap(), deleted.error) == ({}, None)
+    assert (missing.response, type(missing.error)) == (None, NotFoundError)
+    with pytest.raises(NotFoundError):
+        missing.unwrap()
+
+
+async def test_outcomes_come_in_the_order_in_which_the_calls_end(
+    billing_emulator: Emulator,
+) -> None:
+    for name, delay in {"0": 0.3, "1": 0.0, "2": 0.15}.items():
+        billing_emulator.add_account(name)
+        path = f"/{name}/ai-gateway/billing/credit-balance"
+        billing_emulator.inject(Fault(delay=delay), path=path)
+    async with client_of(billing_emulator) as client:
+        await client.accounts.list()
+        async with client.send_many(asks(3)) as outcomes:
+            order = [outcome.request async for outcome in outcomes]
+    assert [getattr(request, "account_id", None) for request in order] == ["1", "2", "0"]
+
+
+async def test_several_may_read_the_outcomes() -> None:
+    client, _ = faked(0.001)
+
+    async def read() -> int:
+        return len([outcome async for outcome in outcomes])
+
+    async with client.send_many(asks(100), concurrency=5) as outcomes:
+        shares = await asyncio.gather(read(), read(), read())
+    assert sum(shares) == 100
+
+
+# Leaving early, at whatever point.
+
+
+class OwnError(Exception):
+    """The caller's."""
+
+
+async def broken_input(number: int) -> AsyncIterator[BillingCreditBalanceParams]:
+    for params in asks(number):
+        yield params
+        await asyncio.sleep(0)
+    raise OwnError
+
+
+Leave = Callable[[AsyncCloudflare, random.Random], Any]
+
+
+async def by_break(client: AsyncCloudflare, chance: random.Random) -> None:
+    async with client.send_many(asks(), concurrency=chance.randint(1, 9)) as outcomes:
+        for _ in range(chance.randint(0, 20)):
+            await anext(outcomes)
+
+
+async def by_error(client: AsyncCloudflare, chance: random.Random) -> None:
+    last = chance.randint(1, 20)
+    with pytest.raises(OwnError):
+        await read(client, asks(), chance, last)
+
+
+async def by_fault_of_the_input(client: AsyncCloudflare, chance: random.Random) -> None:
+    requests = broken_input(chance.randint(0, 20))
+    with pytest.raises(OwnError):
+        await read(client, requests, chance)
+
+
+async def read(
+    client: AsyncCloudflare, requests: Any, chance: random.Random, last: float = inf
+) -> None:
+    """Read the outcomes, and fail at the last."""
+    async with client.send_many(requests, concurrency=chance.randint(1, 9)) as outcomes:
+        async for _ in outcomes:
+            await asyncio.sleep(chance.random() * 0.001)
+            last -= 1
+            if last <= 0:
+                raise OwnError
+
+
+async def endlessly(client: AsyncCloudflare, chance: random.Random) -> None:
+    await read(client, asks() if chance.random() < 0.5 else CountingAsync(), chance)
+
+
+async def by_cancellation(client: AsyncCloudflare, chance: random.Random) -> None:
+    task = asyncio.create_task(endlessly(client, chance))
+    for _ in range(chance.randint(0, 30)):
+        await asyncio.sleep(0)
+    await asyncio.sleep(chance.choice([0, 0.002, 0.01]))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def by_time_out(client: AsyncCloudflare, chance: random.Random) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(chance.random() * 0.01):
+            await endlessly(client, chance)
+
+
+WAYS: list[Leave] = [by_break, by_error, by_fault_of_the_input, by_cancellation, by_time_out]
+
+
+@pytest.mark.parametrize("leave", WAYS)
+async def test_leaving_leaves_nothing_and_the_client_goes_on(leave: Leave) -> None:
+    """The caller's own exception arrives as it is; no task and no call is left."""
+    client, transport = faked(0.002)
+    for seed in range(25):
+        client._executor.accepted = seed % 2 == 0
+        await leave(client, random.Random(seed))
+        assert none_is_left(), seed
+        assert transport.in_flight == 0, seed
+        assert client._executor.limiter.budget.in_flight == 0, seed
+    assert (await client.send(BillingCreditBalanceParams(account_id="a"))).balance == 640.19
+
+
+@pytest.mark.parametrize("leave", WAYS)
+async def test_leaving_leaves_no_connection(leave: Leave, billing_emulator: Emulator) -> None:
+    async with client_of(billing_emulator) as client:
+        for seed in range(5):
+            await leave(client, random.Random(seed))
+            [session] = client._transport._sessions.values() or [None]
+            if session is not None:
+                assert session.connector is not None
+                assert not session.connector._acquired, seed
+        assert none_is_left()
+        with pytest.raises(NotFoundError):
+            await client.send(BillingCreditBalanceParams(account_id="a"))
+
+
+class Held:
+    """Requests that hold something, such as a cursor, while they are iterated over."""
+
+    def __init__(self) -> None:
+        self.let_go = False
+
+
+class HeldPlain(Held):
+    def __iter__(self) -> Iterator[BillingCreditBalanceParams]:
+        try:
+            yield from asks()
+        finally:
+            self.let_go = True
+
+
+class HeldAsync(Held):
+    async def __aiter__(self) -> AsyncIterator[BillingCreditBalanceParams]:
+        try:
+            for params in asks():
+                yield params
+        finally:
+            self.let_go = True
+
+
+@pytest.mark.parametrize("kind", [HeldPlain, HeldAsync])
+async def test_the_input_lets_go_when_the_block_is_left(kind: type[Held]) -> None:
+    """Then, and not when it is collected."""
+    client, _ = faked()
+    requests: Any = kind()
+    async with client.send_many(requests, concurrency=2) as outcomes:
+        await anext(outcomes)
+        assert not requests.let_go
+    assert requests.let_go
+
+
+async def test_what_ended_unread_can_be_looked_at_afterwards() -> None:
+    client, _ = faked()
+    async with client.send_many(asks(10), concurrency=4) as outcomes:
+        first = await anext(outcomes)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert outcomes.unread == ()
+    names = {outcome.account_id for outcome in (first, *outcomes.unread)}
+    assert len(names) == 1 + len(outcomes.unread) > 3
+
+
+@pytest.mark.parametrize("how", ["outside", "twice"])
+async def test_a_sweep_lives_in_one_block(how: str) -> None:
+    client, _ = faked()
+    outcomes = client.send_many(asks(3))
+    if how == "outside":
+        with pytest.raises(RuntimeError, match="async with"):
+            await anext(outcomes)
+        return
+    async with outcomes:
+        with pytest.raises(RuntimeError, match="once"):
+            await outcomes.__aenter__()
+
+
+async def test_a_request_that_cannot_be_sent_fails_by_itself(billing_emulator: Emulator) -> None:
+    """Nothing of it is sent, and the charges beside it are made and told of."""
+    billing_emulator.add_account("a")
+    requests = [
+        TOPUP,
+        TopupCreateParams(account_id="a", amount=9000),
+        TopupCreateParams(amount=1000),
+    ]
+    async with (
+        client_of(billing_emulator, max_charge=5000) as client,
+        client.send_many(requests, allow_charges=True) as outcomes,
+    ):
+        found = {outcome.request: outcome.error async for outcome in outcomes}
+    assert [type(found[request]) for request in requests] == [type(None), ValueError, ValueError]
+    assert [charge.amount for charge in billing_emulator.charges] == [1000]
+
+
+async def test_missing_credentials_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLOUDFLARE_API_TOKEN", raising=False)
+    async with AsyncCloudflare() as client, client.send_many(asks()) as outcomes:
+        with pytest.raises(CloudflareError, match="CLOUDFLARE_API_TOKEN"):
+            await anext(outcomes)
+
+
+async def test_a_first_call_that_hangs_holds_the_others_up_for_a_moment_only(
+    billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_bulk, "HEAD_START", 0.1)
+    billing_emulator.inject(
+        Fault(silence="hang"), path="/accounts/0/ai-gateway/billing/credit-balance"
+    )
+    async with (
+        client_of(billing_emulator) as client,
+        client.send_many(asks(5), concurrency=2) as outcomes,
+    ):
+        async with asyncio.timeout(3):
+            names = [(await anext(outcomes)).account_id for _ in range(4)]
+    assert sorted(filter(None, names)) == ["1", "2", "3", "4"]
+
+
+async def test_a_block_that_was_left_has_no_more_outcomes() -> None:
+    client, _ = faked()
+    async with client.send_many(asks()) as outcomes:
+        await anext(outcomes)
+    [ended] = await asyncio.gather(
+        asyncio.wait_for(anext(outcomes, None), 1), return_exceptions=True
+    )
+    assert not isinstance(ended, TimeoutError)
+    assert ended is None or isinstance(ended, Exception)
+
+
+# Charges.
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_charge_is_refused_unless_it_is_meant(
+    first: bool, billing_emulator: Emulator
+) -> None:
+    billing_emulator.add_account("a")
+    requests: list[Params[Any]] = [BillingCreditBalanceParams(account_id="a"), TOPUP]
+    async with client_of(billing_emulator) as client:
+        with pytest.raises(ValueError, match="allow_charges"):
+            await read(client, requests[::-1] if first else requests, random.Random(0))
+    assert billing_emulator.charges == []
+
+
+async def test_charges_that_are_meant_are_made_once_each(billing_emulator: Emulator) -> None:
+    names = [f"{index}" for index in range(20)]
+    for name in names:
+        billing_emulator.add_account(name)
+    charges = [TopupCreateParams(account_id=name, amount=1000) for name in names]
+    async with (
+        client_of(billing_emulator) as client,
+        client.send_many(charges, concurrency=5, allow_charges=True) as outcomes,
+    ):
+        answers = [outcome.unwrap() async for outcome in outcomes]
+    assert all(isinstance(answer, TopupCreateResponse) for answer in answers)
+    assert sorted(charge.account_id for charge in billing_emulator.charges) == sorted(names)
+
+
+async def until(emulator: Emulator, requests: int) -> None:
+    for _ in range(300):
+        if len(emulator.requests) >= requests:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"{len(emulator.requests)} of {requests} requests have come")
+
+
+def hanging_charges(emulator: Emulator, number: int) -> list[Params[Any]]:
+    """A call that is answered, then charges that are made and never answered."""
+    emulator.inject(Fault(after=True, silence="hang"), times=None, path="/topup")
+    requests: list[Params[Any]] = [BillingCreditBalanceParams(account_id="0")]
+    for index in range(number):
+        emulator.add_account(f"{index}")
+        requests.append(TopupCreateParams(account_id=f"{index}", amount=1000 + index))
+    return requests
+
+
+@pytest.mark.parametrize("number", [1, 3])
+async def test_leaving_while_charges_are_in_flight_says_that_they_may_have_been_made(
+    number: int, billing_emulator: Emulator
+) -> None:
+    """Each of them: with the error or in its notes."""
+    requests = hanging_charges(billing_emulator, number)
+
+    async def leave(client: AsyncCloudflare) -> None:
+        async with client.send_many(requests, allow_charges=True) as outcomes:
+            await anext(outcomes)
+            await until(billing_emulator, number + 1)
+
+    async with client_of(billing_emulator) as client:
+        with pytest.raises(TopupOutcomeUnknownError) as caught:
+            await leave(client)
+    told = "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+    assert all(f"top-up of {1000 + index} cents" in told for index in range(number))
+
+
+@pytest.mark.parametrize("how", ["error", "cancellation"])
+async def test_an_exception_on_the_way_out_carries_a_note_of_every_charge(
+    how: str, billing_emulator: Emulator
+) -> None:
+    requests = hanging_charges(billing_emulator, 3)
+    seen: list[BaseException] = []
+
+    async def leave(client: AsyncCloudflare) -> None:
+        try:
+            async with client.send_many(requests, allow_charges=True) as outcomes:
+                await anext(outcomes)
+                await until(billing_emulator, 4)
+                if how == "error":
+                    raise OwnError  # noqa: TRY301
+                await anext(outcomes)
+        except BaseException as error:
+            seen.append(error)
+            raise
+
+    async with client_of(billing_emulator) as client:
+        task = asyncio.create_task(leave(client))
+        await until(billing_emulator, 4)
+        if how == "cancellation":
+            await asyncio.sleep(0.05)
+            task.cancel()
+        with pytest.raises((OwnError, asyncio.CancelledError)):
+            await task
+    told = "\n".join(seen[0].__notes__)
+    assert all(f"top-up of {1000 + index} cents" in told for index in range(3))
+    assert len(billing_emulator.charges) == 3
+
+
+async def test_charges_that_were_made_and_not_read_are_told_of(
+    billing_emulator: Emulator,
+) -> None:
+    """The answers have come, and the reader leaves before it sees them: money has moved."""
+    for index in range(4):
+        billing_emulator.add_account(f"{index}")
+    charges = [TopupCreateParams(account_id=f"{index}", amount=1000) for index in range(4)]
+    read: list[Any] = []
+
+    async def leave(client: AsyncCloudflare) -> None:
+        async with client.send_many(charges, concurrency=2, allow_charges=True) as outcomes:
+            read.append(await anext(outcomes))
+            await asyncio.sleep(0.3)
+            raise OwnError
+
+    async with client_of(billing_emulator) as client:
+        with pytest.raises(OwnError) as caught:
+            await leave(client)
+    told = "\n".join([str(read), *getattr(caught.value, "__notes__", [])])
+    made = [charge.payment_intent_id for charge in billing_emulator.charges]
+    assert len(made) > 1
+    assert all(payment_intent_id in told for payment_intent_id in made)
+
+
+async def test_a_charge_whose_answer_is_lost_is_an_outcome(billing_emulator: Emulator) -> None:
+    billing_emulator.add_account("a")
+    billing_emulator.inject(Fault(after=True, silence="close"), path="/topup")
+    async with (
+        client_of(billing_emulator) as client,
+        client.send_many([TOPUP], allow_charges=True) as outcomes,
+    ):
+        [outcome] = [outcome async for outcome in outcomes]
+    assert isinstance(outcome.error, TopupOutcomeUnknownError)
+    assert len(billing_emulator.charges) == 1
+
+
+# The sync facade.
+
+
+def test_the_sync_facade_has_the_same_with_plain_with_and_for(
+    billing_emulator: Emulator,
+) -> None:
+    billing_emulator.add_account("a")
+    with sync_client_of(billing_emulator) as client, client.send_many(mix()) as outcomes:
+        found = {outcome.request: outcome for outcome in outcomes}
+    assert [found[request].error is None for request in mix()] == [True, True, True, False]
+
+
+async def test_the_sync_facade_works_under_a_running_loop(billing_emulator: Emulator) -> None:
+    with sync_client_of(billing_emulator) as client, client.send_many(asks(3)) as outcomes:
+        assert isinstance(next(outcomes).error, NotFoundError)
+
+
+def test_the_sync_facade_takes_no_async_input(billing_emulator: Emulator) -> None:
+    requests: Any = CountingAsync()
+    with sync_client_of(billing_emulator) as client, pytest.raises(TypeError, match="requests"):
+        client.send_many(requests)
+
+
+@pytest.mark.parametrize("way", ["break", "error", "input", "charge"])
+def test_leaving_the_sync_facade_early_leaves_nothing(way: str, billing_emulator: Emulator) -> None:
+    def requests() -> Iterator[Params[Any]]:
+        yield from asks(30)
+        if way == "input":
+            raise OwnError
+        if way == "charge":
+            yield TOPUP
+        yield from asks()
+
+    def leave(client: Cloudflare) -> None:
+        with client.send_many(requests(), concurrency=4) as outcomes:
+            for index, _ in enumerate(outcomes):
+                if index == 10 and way == "break":
+                    break
+                if index == 10 and way == "error":
+                    raise OwnError
+
+    expected = {"break": None, "charge": ValueError}.get(way, OwnError)
+    with sync_client_of(billing_emulator) as client:
+        with nullcontext() if expected is None else pytest.raises(expected):
+            leave(client)
+        executor = client.async_client._executor
+        assert executor.limiter.budget.in_flight == 0
+
+        async def left() -> int:
+            return len(asyncio.all_tasks()) - 1
+
+        before = client.portal.call(left)
+        with pytest.raises(NotFoundError):
+            client.send(BillingCreditBalanceParams(account_id="a"))
+        assert client.portal.call(left) == before <= 2, "the portal's own"
+
+
+def test_the_sync_facade_tells_of_a_charge_in_flight(billing_emulator: Emulator) -> None:
+    first, charge = hanging_charges(billing_emulator, 1)
+    requests = [charge, first]
+
+    def leave(client: Cloudflare) -> None:
+        client.send(first)
+        billing_emulator.requests.clear()
+        with client.send_many(requests, allow_charges=True) as outcomes:
+            next(outcomes)
+            asyncio.run(until(billing_emulator, 2))
+
+    with sync_client_of(billing_emulator) as client, pytest.raises(TopupOutcomeUnknownError):
+        leave(client)
+
+
+def test_the_input_of_the_sync_facade_may_use_the_client(billing_emulator: Emulator) -> None:
+    """What a person writes: a request for each account of `client.accounts.list()`."""
+    for params in asks(3):
+        billing_emulator.add_account(str(params.account_id))
+    with sync_client_of(billing_emulator) as client:
+        requests = (
+            BillingCreditBalanceParams(account_id=account.id) for account in client.accounts.list()
+        )
+        with client.send_many(requests) as outcomes:
+            assert len([outcome.unwrap() for outcome in outcomes]) == 3
+
+
+def test_the_sync_facade_reads_its_input_in_the_callers_thread(
+    billing_emulator: Emulator,
+) -> None:
+    """A database cursor, for one, must not be used from another."""
+    with sqlite3.connect(":memory:") as database, sync_client_of(billing_emulator) as client:
+        database.execute("create table accounts (id)")
+        database.executemany("insert into accounts values (?)", [(f"{i}",) for i in range(70)])
+        rows = database.execute("select id from accounts")
+        requests = (BillingCreditBalanceParams(account_id=name) for (name,) in rows)
+        with client.send_many(requests, concurrency=7) as outcomes:
+            found = {outcome.account_id for outcome in outcomes}
+        assert len(found) == 70
+    database.close()
+
+
+def test_the_sync_facade_is_lazy_too(billing_emulator: Emulator) -> None:
+    requests = Counting()
+    with (
+        sync_client_of(billing_emulator) as client,
+        client.send_many(requests, concurrency=3) as outcomes,
+    ):
+        for taken in range(1, 20):
+            next(outcomes)
+            assert requests.read <= taken + 3
+
+
+def test_an_error_of_the_input_can_be_caught_inside_the_block(billing_emulator: Emulator) -> None:
+    """What was in flight is still answered, and then there is no more."""
+
+    def requests() -> Iterator[BillingCreditBalanceParams]:
+        yield from asks(5)
+        raise OwnError
+
+    found: list[Any] = []
+    with sync_client_of(billing_emulator) as client, client.send_many(requests()) as outcomes:
+        while True:
+            try:
+                found.extend(outcomes)
+            except OwnError:
+                continue
+            break
+    assert len(found) == 5
+
+
+def test_input_that_takes_its_time_does_not_hold_up_other_threads(
+    billing_emulator: Emulator,
+) -> None:
+    billing_emulator.add_account("a")
+
+    def slow() -> Iterator[BillingCreditBalanceParams]:
+        for params in asks(3):
+            time.sleep(0.4)
+            yield params
+
+    with sync_client_of(billing_emulator) as client:
+        client.ai_gateway.billing.credit_balance(account_id="a")
+
+        def read() -> None:
+            with client.send_many(slow()) as outcomes:
+                list(outcomes)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        time.sleep(0.1)
+        started = time.monotonic()
+        client.ai_gateway.billing.credit_balance(account_id="a")
+        took = time.monotonic() - started
+        thread.join()
+    assert took < 0.2
+
+
+def test_a_sweep_and_other_calls_run_at_once_on_several_threads(
+    billing_emulator: Emulator,
+) -> None:
+    billing_emulator.add_account("a")
+    billing_emulator.inject(Fault(delay=0.2), path="/topup/limits")
+    with sync_client_of(billing_emulator) as client:
+        limits: list[TopupLimitsResponse] = []
+        thread = threading.Thread(
+            target=lambda: limits.append(client.ai_gateway.billing.topup.limits(account_id="a"))
+        )
+        thread.start()
+        with client.send_many(asks(100)) as outcomes:
+            assert len(list(outcomes)) == 100
+        thread.join()
+    assert len(limits) == 1

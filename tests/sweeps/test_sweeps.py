@@ -1,0 +1,577 @@
+"""`credit_balances` and the rate limit, over HTTP: every account answered, the limit kept."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from cfaigw_billing import (
+    APIConnectionError,
+    APIResponseValidationError,
+    APITimeoutError,
+    AsyncCloudflare,
+    AuthenticationError,
+    BadRequestError,
+    Cloudflare,
+    CreditBalances,
+    Money,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+)
+from cfaigw_billing._bulk import BAD_CREDENTIALS
+from cfaigw_billing._ratelimit import RateLimit
+from cfaigw_billing.testing import Emulator, Fault, RequestLimit
+
+Run = Callable[..., Any]
+
+
+BALANCE = "/ai-gateway/billing/credit-balance"
+SUCCESS = b'{"success": true, "result": {"balance": 1, "has_default_payment_method": false}}'
+
+
+def at(emulator: Emulator) -> dict[str, Any]:
+    return {"base_url": emulator.base_url, "api_token": emulator.api_token}
+
+
+def client_of(emulator: Emulator, **options: Any) -> AsyncCloudflare:
+    return AsyncCloudflare(**{**at(emulator), **options})
+
+
+def add_accounts(emulator: Emulator, number: int) -> list[str]:
+    """Accounts whose balance is their number, in cents."""
+    names = [f"{index:04}" for index in range(number)]
+    for index, name in enumerate(names):
+        emulator.add_account(name, balance=float(index))
+    return names
+
+
+def asked(emulator: Emulator) -> Counter[str]:
+    """How often each account was asked for its balance."""
+    paths = (request.path for request in emulator.requests if request.path.endswith(BALANCE))
+    return Counter(path.split("/")[2] for path in paths)
+
+
+def balances(client: Any, account_ids: Any = None, **options: Any) -> Any:
+    return client.ai_gateway.billing.credit_balances(account_ids, **options)
+
+
+@pytest.fixture
+def sweep(run: Run, billing_emulator: Emulator) -> Run:
+    """`credit_balances` of either client."""
+
+    def sweep(account_ids: Any, *, token: str | None = None, **options: Any) -> Any:
+        where = at(billing_emulator) | ({"api_token": token} if token else {})
+        return run(lambda client: balances(client, account_ids, **options), **where)
+
+    return sweep
+
+
+# Inside the rate limit.
+
+
+async def test_a_sweep_larger_than_the_quota_stays_inside_it() -> None:
+    """Three windows of half a second, and a part of a fourth, each used but for a tenth."""
+    quota, window = 120, 0.5
+    calls = 3 * 108 + 60
+    limit = RequestLimit(quota=quota, window=window)
+    async with Emulator(limit=limit) as emulator, client_of(emulator) as client:
+        names = add_accounts(emulator, calls)
+        started = time.time()
+        result = await balances(client, names)
+        took = time.time() - started
+        assert list(result) == names
+        assert limit.refused <= 1
+        assert len(emulator.requests) == calls + limit.refused
+        ideal = 3 * window - started % window + 60 / 1000
+        assert took < ideal * 1.25 + 0.15, "the last for the machine"
+
+
+async def test_one_429_parks_all_callers_once() -> None:
+    """Whoever waits, waits for the same moment; nobody finds out for himself."""
+    async with Emulator() as emulator, client_of(emulator, max_retries=1) as client:
+        names = add_accounts(emulator, 200)
+        await balances(client, names[:20])
+        block = {"Retry-After": "0.4"}
+        emulator.inject(Fault(status=429, headers=block))
+        started = time.monotonic()
+        emulator.requests.clear()
+        result = await balances(client, names, concurrency=4)
+        assert time.monotonic() - started > 0.4
+        assert list(result) == names
+        assert len(emulator.requests) == 201
+
+
+@pytest.mark.parametrize("why", ["headers", "429"])
+async def test_a_single_call_that_would_wait_too_long_fails_at_once_and_sends_nothing(
+    why: str,
+) -> None:
+    async with Emulator(limit=RequestLimit(quota=3, window=1e6)) as emulator:
+        emulator.add_account("a")
+        if why == "429":
+            emulator.limit = None
+            emulator.inject(Fault(status=429, headers={"Retry-After": "5000"}))
+        async with client_of(emulator) as client:
+            ask = client.ai_gateway.billing.credit_balance
+            if why == "429":
+                with pytest.raises(RateLimitError):
+                    await ask(account_id="a")
+            else:
+                for _ in range(3):
+                    await ask(account_id="a")
+            emulator.requests.clear()
+            started = time.monotonic()
+            with pytest.raises(RateLimitError, match="not sent") as caught:
+                await ask(account_id="a")
+            assert time.monotonic() - started < 0.2
+        assert emulator.requests == []
+        assert caught.value.retry_after is not None
+        assert 60 < caught.value.retry_after <= 1e6
+
+
+async def test_a_sweep_waits_where_a_single_call_does_not() -> None:
+    limit = RequestLimit(quota=10, window=0.6)
+    async with Emulator(limit=limit) as emulator, client_of(emulator, max_retry_wait=0) as client:
+        names = add_accounts(emulator, 15)
+        assert list(await balances(client, names)) == names
+        calls = (client.ai_gateway.billing.credit_balance(account_id="0000") for _ in range(11))
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert any(isinstance(answer, RateLimitError) for answer in answers)
+    assert limit.refused == 0
+
+
+async def test_a_sweep_waits_outside_the_time_of_its_calls() -> None:
+    """`total_timeout` is for a call once it is its turn: a window is longer than any."""
+    limit = RequestLimit(quota=6, window=0.6)
+    async with Emulator(limit=limit) as emulator, client_of(emulator, total_timeout=0.3) as client:
+        names = add_accounts(emulator, 14)
+        result = await balances(client, names)
+        assert list(result) == names, result.failed
+    assert limit.refused == 0
+
+
+async def test_a_sweep_waits_for_a_429_outside_that_time_too() -> None:
+    async with Emulator() as emulator, client_of(emulator, total_timeout=0.3) as client:
+        names = add_accounts(emulator, 5)
+        emulator.inject(Fault(status=429, headers={"Retry-After": "0.5"}))
+        assert list(await balances(client, names)) == names
+    assert len(emulator.requests) == 6
+
+
+@pytest.mark.parametrize("header", ["Retry-After: 86400", 'Ratelimit: "default";r=0;t=86400'])
+async def test_a_sweep_does_not_wait_for_days(header: str) -> None:
+    """Every account that is not asked has an error that says why."""
+    name, _, value = header.partition(": ")
+    status = 429 if name == "Retry-After" else 200
+    body = None if status == 429 else SUCCESS
+    async with Emulator() as emulator, client_of(emulator) as client:
+        names = add_accounts(emulator, 20)
+        emulator.inject(Fault(status=status, body=body, headers={name: value}), times=None)
+        async with asyncio.timeout(5):
+            result = await balances(client, names)
+        assert len(emulator.requests) < 10
+    assert len(result) + len(result.failed) == 20
+    assert len(result.failed) > 10
+    assert {type(error) for error in result.failed.values()} == {RateLimitError}
+
+
+async def test_calls_that_a_429_parked_do_not_come_back_together() -> None:
+    async with Emulator() as emulator, client_of(emulator, max_retry_wait=2) as client:
+        emulator.add_account("a")
+        ask = client.ai_gateway.billing.credit_balance
+        await asyncio.gather(*(ask(account_id="a") for _ in range(30)))
+        emulator.inject(Fault(status=429, headers={"Retry-After": "1.5"}), times=30)
+        started = time.monotonic()
+        back: list[float] = []
+
+        async def one() -> None:
+            await ask(account_id="a")
+            back.append(time.monotonic() - started)
+
+        await asyncio.gather(*(one() for _ in range(30)))
+    assert min(back) > 1.5
+    assert max(back) - min(back) > 0.03, "4 % of the wait is 60 ms"
+
+
+async def test_a_call_behind_others_ends_with_its_total_timeout() -> None:
+    """Also where it waits for an answer of theirs, of which nobody knows when it comes."""
+    async with Emulator() as emulator, client_of(emulator, total_timeout=0.3) as client:
+        emulator.add_account("a")
+        emulator.inject(Fault(headers={"Ratelimit": '"default";r=1;t=1000'}))
+        await client.ai_gateway.billing.credit_balance(account_id="a")
+        executor = client._executor
+        await executor.limiter.enter(
+            executor.clock, reserve=None, patience=math.inf, deadline=math.inf
+        )
+        with pytest.raises(RateLimitError, match="total_timeout"):
+            async with asyncio.timeout(1):
+                await client.ai_gateway.billing.credit_balance(account_id="a")
+        assert len(emulator.requests) == 1
+
+
+async def test_calls_that_end_together_at_their_total_timeout_do_not_outlive_it() -> None:
+    """Those that waited for the first ones get their places when no time is left."""
+    async with Emulator() as emulator, client_of(emulator, total_timeout=0.3) as client:
+        emulator.add_account("a")
+        emulator.inject(Fault(silence="hang"), times=None)
+        async with asyncio.timeout(1.5):
+            results = await asyncio.gather(
+                *(client.ai_gateway.billing.credit_balance(account_id="a") for _ in range(60)),
+                return_exceptions=True,
+            )
+        assert all(isinstance(each, APITimeoutError | RateLimitError) for each in results)
+
+
+async def test_the_client_shows_where_the_limit_stands() -> None:
+    limit = RequestLimit(quota=30, window=1e4)
+    async with Emulator(limit=limit) as emulator, client_of(emulator) as client:
+        assert client.rate_limit == RateLimit(
+            remaining=None, quota=None, window=None, resets_in=0, blocked=False
+        )
+        await balances(client, add_accounts(emulator, 7))
+        state = client.rate_limit
+        assert (state.remaining, state.quota, state.window) == (23, 30, 1e4)
+        assert 0 < state.resets_in <= 1e4
+        assert not state.blocked
+
+
+def test_the_sync_client_shows_it_too(billing_emulator: Emulator) -> None:
+    billing_emulator.add_account("a")
+    billing_emulator.inject(Fault(status=429, headers={"Retry-After": "500"}))
+    with Cloudflare(**at(billing_emulator)) as client:
+        with pytest.raises(RateLimitError):
+            client.ai_gateway.billing.credit_balance(account_id="a")
+        assert client.rate_limit.blocked
+        assert 400 < client.rate_limit.resets_in <= 500
+
+
+FORKED = """
+import asyncio, os, sys
+from cfaigw_billing import AsyncCloudflare
+client = AsyncCloudflare(api_token="t")
+limiter = client._executor.limiter
+asyncio.run(limiter.enter(client._executor.clock, reserve=None, patience=1, deadline=1e18))
+assert limiter.budget.in_flight == 1
+child = os.fork()
+if not child:
+    os._exit(limiter.budget.in_flight)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_does_not_wait_for_its_parents_calls() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=20)  # noqa: S603
+
+
+SHARER = """
+import asyncio, sys
+from cfaigw_billing import AsyncCloudflare
+
+async def main(base_url, token, name, number):
+    async with AsyncCloudflare(base_url=base_url, api_token=token) as client:
+        client.ai_gateway.billing
+        print("ready", flush=True)
+        sys.stdin.readline()
+        ids = [f"{name}{index:04}" for index in range(number)]
+        answers = await client.ai_gateway.billing.credit_balances(ids)
+        assert list(answers) == ids, answers.failed
+
+asyncio.run(main(*sys.argv[1:4], int(sys.argv[4])))
+"""
+
+
+def test_processes_that_share_nothing_but_the_token_stay_inside_the_limit() -> None:
+    """What the others take is seen in the server's count, so nobody has to be told of them."""
+    each, limit = 120, RequestLimit(quota=120, window=1.0)
+    with Emulator(limit=limit) as emulator, ExitStack() as stack:
+        processes = []
+        for name in "abc":
+            for index in range(each):
+                emulator.add_account(f"{name}{index:04}")
+            process = subprocess.Popen(  # noqa: S603  # our own
+                [sys.executable, "-c", SHARER, *at(emulator).values(), name, str(each)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            processes.append(process)
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        started = time.monotonic()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert [process.wait(30) for process in processes] == [0, 0, 0]
+        took = time.monotonic() - started
+        assert len(emulator.requests) - limit.refused == 3 * each
+        assert limit.refused < 0.02 * len(emulator.requests)
+        windows = math.ceil(3 * each / 108)
+        assert took < 1.25 * windows + 0.5, "the last for processes that end"
+
+
+# Every answer is kept.
+
+FAILURES: tuple[tuple[Fault, type[Exception]], ...] = (
+    (Fault(status=404), NotFoundError),
+    (Fault(status=403), PermissionDeniedError),
+    (Fault(silence="close"), APIConnectionError),
+    (Fault(body=b'{"success": true, "result": {}}'), APIResponseValidationError),
+    (Fault(status=429, headers={"Retry-After": "0"}), RateLimitError),
+)
+
+
+async def test_each_account_has_its_value_or_its_error() -> None:
+    async with Emulator() as emulator, client_of(emulator, max_retries=0) as client:
+        order = add_accounts(emulator, 500)[::-1]
+        expected = {}
+        for index, name in enumerate(order[7::20]):
+            fault, kind = FAILURES[index % len(FAILURES)]
+            emulator.inject(fault, times=None, path=f"/{name}{BALANCE}")
+            expected[name] = kind
+        result = await balances(client, order)
+        assert list(result) == [name for name in order if name not in expected]
+        assert list(result.failed) == list(expected)
+        assert (len(result), len(result.failed)) == (475, 25)
+        for name, kind in expected.items():
+            assert isinstance(result.failed[name], kind)
+            assert f"/{name}/" in str(result.failed[name])
+        assert all(answer.balance == float(name) for name, answer in result.items())
+
+
+def test_duplicates_are_asked_once(sweep: Run, billing_emulator: Emulator) -> None:
+    names = add_accounts(billing_emulator, 3)
+    given = [*names[::-1], *names, names[1]]
+    assert list(sweep(given)) == names[::-1]
+    assert asked(billing_emulator) == dict.fromkeys(names, 1)
+
+
+def test_none_means_every_account(sweep: Run, billing_emulator: Emulator) -> None:
+    names = add_accounts(billing_emulator, 120)
+    assert list(sweep(None)) == names
+    assert len(billing_emulator.requests) == 120 + 3
+
+
+def test_an_account_that_the_list_names_twice_is_asked_once(
+    sweep: Run, billing_emulator: Emulator
+) -> None:
+    """Which happens where accounts are added while the pages are read."""
+    names = add_accounts(billing_emulator, 3)
+    for rows, more in ((names[:2], "true"), (names[1:], "false")):
+        page = ",".join(f'{{"id": "{name}", "name": "a"}}' for name in rows)
+        body = f'{{"success": true, "result": [{page}], "result_info": {{"has_more": {more}}}}}'
+        billing_emulator.inject(Fault(body=body.encode()), path="/accounts")
+    done: list[int] = []
+    assert list(sweep(None, progress=lambda count, _: done.append(count))) == names
+    assert asked(billing_emulator)[names[1]] == 1
+    assert done == [1, 2, 3]
+
+
+@pytest.mark.parametrize("account_ids", [None, []])
+def test_no_accounts_are_no_error(account_ids: list[str] | None, sweep: Run) -> None:
+    result = sweep(account_ids)
+    assert (dict(result), result.failed, result.total) == ({}, {}, Money(0))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_wrong_credentials_are_found_out_once(
+    listed: bool, sweep: Run, billing_emulator: Emulator
+) -> None:
+    names = add_accounts(billing_emulator, 300)
+    billing_emulator.api_token = "another"
+    with pytest.raises(AuthenticationError):
+        sweep(names if listed else None, token="wrong")
+    assert 1 <= len(billing_emulator.requests) <= 2
+
+
+@pytest.mark.parametrize("code", sorted(BAD_CREDENTIALS))
+def test_wrong_credentials_may_have_another_status(
+    code: int, sweep: Run, billing_emulator: Emulator
+) -> None:
+    body = f'{{"success": false, "errors": [{{"code": {code}, "message": "bad"}}]}}'.encode()
+    billing_emulator.inject(Fault(status=400, body=body), times=None)
+    with pytest.raises(BadRequestError, match=str(code)):
+        sweep(add_accounts(billing_emulator, 300))
+    assert len(billing_emulator.requests) == 1
+
+
+async def test_credentials_that_are_revoked_meanwhile_end_the_sweep() -> None:
+    async with Emulator() as emulator, client_of(emulator) as client:
+        names = add_accounts(emulator, 300)
+
+        def revoke(done: int, _: int | None) -> None:
+            emulator.api_token = "another"
+
+        with pytest.raises(AuthenticationError):
+            await balances(client, names, concurrency=10, progress=revoke)
+        assert len(emulator.requests) < 60
+
+
+def test_a_generator_over_the_sync_client_can_name_the_accounts(
+    billing_emulator: Emulator,
+) -> None:
+    """What a person writes: `credit_balances(a.id for a in client.accounts.list() if …)`."""
+    names = add_accounts(billing_emulator, 4)
+    with Cloudflare(**at(billing_emulator)) as client:
+        account_ids = (account.id for account in client.accounts.list())
+        assert list(balances(client, account_ids)) == names
+
+
+# Arguments.
+
+REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
+    "a str": ("0000", {}, TypeError, "account_ids"),
+    "an id that is none": (["0000", "a/b"], {}, ValueError, "account_id"),
+    "an empty id": (["0000", ""], {}, ValueError, "account_id"),
+    "a number": (["0000", 7], {}, TypeError, "account_id"),
+    "no concurrency": (["0000"], {"concurrency": 0}, ValueError, "concurrency"),
+    "a concurrency of text": (["0000"], {"concurrency": "2"}, TypeError, "concurrency"),
+    "all in reserve": (["0000"], {"reserve": 1}, ValueError, "reserve"),
+    "a negative reserve": (["0000"], {"reserve": -0.1}, ValueError, "reserve"),
+    "a reserve that is no number": (["0000"], {"reserve": "1"}, TypeError, "`reserve`"),
+    "a reserve of nan": (["0000"], {"reserve": math.nan}, ValueError, "reserve"),
+    "a bar without tqdm": (["0000"], {"progress": True}, ImportError, "notebook"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_wrong_argument_is_refused_before_anything_is_sent(
+    case: str, sweep: Run, billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    add_accounts(billing_emulator, 1)
+    account_ids, options, kind, name = REFUSED[case]
+    with pytest.raises(kind, match=name):
+        sweep(account_ids, **options)
+    assert billing_emulator.requests == []
+
+
+# Progress.
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_progress_is_called_with_what_is_done_and_all(
+    listed: bool, sweep: Run, billing_emulator: Emulator
+) -> None:
+    names = add_accounts(billing_emulator, 6)
+    billing_emulator.inject(Fault(status=404), path=f"/0003{BALANCE}")
+    seen: list[tuple[int, int | None]] = []
+    sweep(names if listed else None, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 6 if listed else None) for done in range(1, 7)]
+
+
+def test_an_error_of_progress_arrives_as_it_is(sweep: Run, billing_emulator: Emulator) -> None:
+    names = add_accounts(billing_emulator, 300)
+
+    def fail(*_: object) -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        sweep(names, progress=fail)
+    assert len(billing_emulator.requests) < 200
+
+
+class Bar:
+    """What tqdm's does, as far as it is used."""
+
+    made: list[Bar]
+
+    def __init__(self, *, total: int | None, **_: object) -> None:
+        self.total, self.n, self.closed = total, 0, False
+        self.made.append(self)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
+
+    def update(self, n: int) -> None:
+        self.n += n
+
+
+def test_progress_true_shows_the_bar_of_tqdm(
+    sweep: Run, billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tqdm = ModuleType("tqdm.auto")
+    tqdm.tqdm = Bar  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tqdm", ModuleType("tqdm"))
+    monkeypatch.setitem(sys.modules, "tqdm.auto", tqdm)
+    monkeypatch.setattr(Bar, "made", [], raising=False)
+    sweep(add_accounts(billing_emulator, 6), progress=True)
+    [bar] = Bar.made
+    assert (bar.total, bar.n, bar.closed) == (6, 6, True)
+
+
+# What comes of it.
+
+
+@pytest.fixture
+def result(sweep: Run, billing_emulator: Emulator) -> CreditBalances:
+    """-$1.00, $0.00, $6.40 and $10.00, and an account that fails."""
+    for name, balance in {"c": 640.19, "a": -100, "d": 1000, "b": 0}.items():
+        billing_emulator.add_account(name, balance=balance)
+    found = sweep(["c", "x", "a", "d", "b"])
+    assert isinstance(found, CreditBalances)
+    return found
+
+
+def test_the_total_is_that_of_what_was_answered(result: CreditBalances) -> None:
+    assert result.total == Money("1540.19")
+    assert CreditBalances({}, {}).total == Money(0)
+
+
+@pytest.mark.parametrize(
+    ("cents", "names"), [(-100, ""), (0, "a"), (1, "ab"), (641, "cab"), (1001, "cadb")]
+)
+def test_below_is_less_than_and_in_order(cents: int, names: str, result: CreditBalances) -> None:
+    assert list(result.below(Money(cents))) == list(names)
+
+
+def test_below_takes_money_alone(result: CreditBalances) -> None:
+    with pytest.raises(TypeError):
+        result.below(5)  # type: ignore[arg-type]
+
+
+def test_it_is_a_mapping_of_the_accounts_that_answered(result: CreditBalances) -> None:
+    assert list(result) == ["c", "a", "d", "b"]
+    assert result["c"].balance == 640.19
+    assert "x" not in result
+    with pytest.raises(KeyError):
+        result["x"]
+    assert isinstance(result.failed["x"], NotFoundError)
+
+
+def test_records_are_flat_and_hold_every_account(result: CreditBalances) -> None:
+    records = result.to_records()
+    balances = {record["account_id"]: record["balance"] for record in records}
+    assert balances == {"c": 640.19, "a": -100, "d": 1000, "b": 0, "x": None}
+    assert len({frozenset(record) for record in records}) == 1, "all have the same fields"
+    errors = {record["account_id"]: record["error"] for record in records}
+    assert errors == dict.fromkeys("cadb") | {"x": str(result.failed["x"])}
+
+
+def test_the_repr_says_what_matters_in_one_line(result: CreditBalances) -> None:
+    assert repr(result) == "<CreditBalances: 4 accounts, 1 failed, $15.40>"
+
+
+def test_the_result_pickles(result: CreditBalances) -> None:
+    copied = pickle.loads(pickle.dumps(result))  # noqa: S301  # our own
+    assert dict(copied) == dict(result)
+    assert str(copied.failed["x"]) == str(result.failed["x"])

@@ -1,0 +1,55 @@
+"""A transport without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import attrs
+from multidict import CIMultiDict
+
+from cfaigw_billing import AsyncCloudflare
+from cfaigw_billing._http import HTTPRequest, HTTPResponse
+
+BALANCE = (
+    b'{"success": true, "errors": [], "messages": [], "result": {"balance": 640.19, '
+    b'"has_default_payment_method": false, "payment_method": null, "topup_config": null, '
+    b'"first_topup_success": false}}'
+)
+
+
+@attrs.define(eq=False)
+class FakeTransport:
+    """Answers every request with a balance, after up to `latency` seconds."""
+
+    latency: float = 0.0
+    sent: int = 0
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    async def send(self, request: HTTPRequest, *_: object, **__: object) -> HTTPResponse:
+        request.attempts += 1
+        request.may_have_arrived = True
+        self.sent += 1
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(random.random() * self.latency)
+        finally:
+            self.in_flight -= 1
+        headers = CIMultiDict({"Content-Type": "application/json"})
+        return HTTPResponse(status_code=200, headers=headers, body=BALANCE)
+
+    def check_open(self) -> None:
+        """It always is."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def faked(latency: float = 0.0) -> tuple[AsyncCloudflare, FakeTransport]:
+    """A client, and the transport that it has."""
+    client: Any = AsyncCloudflare(api_token="t")
+    client._executor._transport = transport = FakeTransport(latency)
+    return client, transport
