@@ -2,17 +2,16 @@
 
 Left to itself, cattrs turns `"12"` into 12.0, `"false"` into True and None into "None". The hooks
 below take a value only if it has the JSON type that the field declares. Two converters share them:
-a fast one that stops at the first fault, and one that is used only after the fast one has failed,
-to say where the fault is.
+a fast one that stops at the first fault and takes apart what it is given, and one that is used only
+after the fast one has failed, to say where the fault is.
 """
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from math import isfinite
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import attrs
 from cattrs import (
@@ -25,11 +24,11 @@ from cattrs import (
 from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.gen import make_dict_structure_fn, override
 
+from ._compiled import Hook, member_of, structure_function
 from ._secret import Secret
 from .types._base import Params, Response
 
 T = TypeVar("T")
-Hook = Callable[[Any, Any], Any]
 
 WIRE_NAMES = {"disabled_reason": "disabledReason", "last_failed_at": "lastFailedAt"}
 """The fields whose name on the wire is not the one in Python."""
@@ -49,13 +48,19 @@ class DecodeError(ValueError):
     """What was answered is not what the type says; the message begins with the path."""
 
 
-def decode(value: object, cls: type[T], path: str) -> T:
-    """Make a `cls` of decoded JSON, or raise `DecodeError` with the path to every fault."""
+def decode(value: object, cls: type[T], path: str, again: Callable[[], object]) -> T:
+    """Make a `cls` of decoded JSON, or raise `DecodeError` with the path to every fault.
+
+    Args:
+        value: Is taken apart.
+        path: Where it stands in the answer.
+        again: Gives it anew, to look for the faults.
+    """
     try:
         return _fast.structure(value, cls)
     except Exception:  # cattrs and the hooks raise what they like; the second pass explains it
         try:
-            return _thorough.structure(value, cls)
+            return _thorough.structure(again(), cls)
         except Exception as error:
             raise DecodeError("; ".join(_faults(error, path))) from None
 
@@ -107,15 +112,13 @@ def _mismatch(expected: str, value: object) -> TypeError:
 
 
 def _is_union(cls: Any) -> bool:
-    return get_origin(cls) in (Union, types.UnionType)
+    return member_of(cls)[0] is not cls
 
 
 def _union(cls: Any, converter: BaseConverter) -> Hook:
-    """`X | None`, and open enumerations: `Literal[…] | str` takes whatever string comes next."""
-    members = [member for member in get_args(cls) if member is not type(None)]
-    member = str if str in members else members[0]
+    member, optional = member_of(cls)
     structure = converter.get_structure_hook(member)
-    if len(members) == len(get_args(cls)):
+    if not optional:
         return structure
     return lambda value, _: None if value is None else structure(value, member)
 
@@ -125,6 +128,8 @@ def _is_array(cls: Any) -> bool:
 
 
 def _array(cls: Any, converter: BaseConverter) -> Hook:
+    if not converter.detailed_validation:
+        return _fast_array(cls, converter)
     structure = homogenous_tuple_structure_factory(cls, converter)
 
     def hook(value: Any, _: object) -> Any:
@@ -135,12 +140,34 @@ def _array(cls: Any, converter: BaseConverter) -> Hook:
     return hook
 
 
+def _fast_array(cls: Any, converter: BaseConverter) -> Hook:
+    """Each element is given up once it is structured, so that its memory serves for the next one.
+
+    Otherwise a long array makes the garbage collector go through all objects of the program.
+    """
+    member = get_args(cls)[0]
+    structure = converter.get_structure_hook(member)
+
+    def hook(value: Any, _: object) -> Any:
+        if type(value) is not list:
+            raise _mismatch("an array", value)
+        elements = cast("list[object]", value)
+        elements.reverse()
+        return tuple([structure(elements.pop(), member) for _ in range(len(elements))])
+
+    return hook
+
+
 def _is_response(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, Response)
 
 
 def _response(cls: Any, converter: BaseConverter) -> Hook:
     """cattrs' generated code for the fields, and whatever else came kept in `extra`."""
+    if not converter.detailed_validation:
+        fast = structure_function(cls, converter.get_structure_hook, WIRE_NAMES)
+        if fast is not None:
+            return fast
     fields = [field for field in attrs.fields(cls) if field.name != "extra"]
     names = {WIRE_NAMES.get(field.name, field.name) for field in fields}
     required = sum(field.default is attrs.NOTHING for field in fields)

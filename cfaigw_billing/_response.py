@@ -113,11 +113,13 @@ class APIResponse(Generic[T]):
 
     def _value(self, envelope: dict[str, object]) -> T | APIResponseError:
         operation = self.operation
+        part, path = (_listed, "") if operation.envelope else (_result, "result")
+
+        def again() -> object:
+            return part(cast("dict[str, object]", _json.loads(self.http_response.body)))
+
         try:
-            if operation.envelope:
-                listed = {key: envelope[key] for key in envelope if key not in _VERDICT}
-                return decode(listed, operation.result, "")
-            return decode(envelope.get("result"), operation.result, "result")
+            return decode(part(envelope), operation.result, path, again)
         except DecodeError as error:
             return self._error(APIResponseValidationError, str(error))
 
@@ -157,6 +159,14 @@ class APIResponse(Generic[T]):
         if isinstance(error, RateLimitError):
             error.retry_after = wait
         return error
+
+
+def _result(envelope: dict[str, object]) -> object:
+    return envelope.get("result")
+
+
+def _listed(envelope: dict[str, object]) -> object:
+    return {key: envelope[key] for key in envelope if key not in _VERDICT}
 
 
 def _is_refusal(error: APIResponseError) -> bool:

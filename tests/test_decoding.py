@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+import operator
+import pickle
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -499,3 +501,43 @@ def test_a_failure_that_is_badly_told_is_still_that_failure(decode: Decode, erro
 @pytest.mark.parametrize("result", [{}, None, {"deleted": [1]}, "ok"])
 def test_a_bare_result_is_given_as_it_is(decode: Decode, case: Case, result: object) -> None:
     assert decode(case, {"success": True, "result": result}) == result
+
+
+# What is decoded is like what a program makes.
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.expected != {}], ids=lambda c: c.id)
+def test_a_decoded_value_is_like_one_that_is_made(decode: Decode, case: Case) -> None:
+    value = decode(case, case.answer)
+    fields = {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
+    made = type(value)(**fields)
+    assert value == made
+    assert hash(value) == hash(made)
+    assert repr(value) == repr(made)
+    assert attrs.asdict(value) == attrs.asdict(made)
+    assert pickle.dumps(copy.deepcopy(value)) == pickle.dumps(copy.deepcopy(made))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        value.extra = {}
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        del value.extra
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda extra: extra.update(a=1),
+        lambda extra: extra.setdefault("a", 1),
+        lambda extra: operator.setitem(extra, "a", 1),
+        lambda extra: extra.__ior__({"a": 1}),
+    ],
+)
+def test_nobody_can_fill_the_empty_extra_that_values_share(
+    decode: Decode, change: Callable[[Any], None]
+) -> None:
+    value = decode(BALANCE, BALANCE.answer)
+    with pytest.raises(TypeError, match="what the service sent"):
+        change(value.extra)
+    assert value.extra == {}
+    for own in (copy.deepcopy(value), pickle.loads(pickle.dumps(value))):  # noqa: S301
+        change(own.extra)
+        assert own.extra == {"a": 1}

@@ -234,7 +234,7 @@ SIBLINGS: list[tuple[type[Response], dict[str, Any], dict[str, Money | None]]] =
 def test_the_money_beside_an_amount(
     cls: type[Response], answered: dict[str, Any], expected: dict[str, Money | None]
 ) -> None:
-    value = decode(answered, cls, "result")
+    value = decode(answered, cls, "result", lambda: answered)
     assert {name: getattr(value, name) for name in expected} == expected
 
 

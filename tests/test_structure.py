@@ -46,6 +46,7 @@ LAYERS = (
     "types.topup",
     "types.usage",
     "types",
+    "_compiled",
     "_codec",
     "_config",
     "_operations",

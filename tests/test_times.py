@@ -63,7 +63,7 @@ SIBLINGS: list[tuple[type[Response], dict[str, Any], dict[str, datetime | None]]
 def test_the_datetime_beside_an_epoch_number(
     cls: type[Response], answered: dict[str, Any], expected: dict[str, datetime | None]
 ) -> None:
-    value = decode(answered, cls, "result")
+    value = decode(answered, cls, "result", lambda: answered)
     found = {name: getattr(value, name) for name in expected}
     assert found == expected
     assert [moment.tzinfo for moment in found.values() if moment is not None] == [
