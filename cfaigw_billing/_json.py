@@ -1,8 +1,15 @@
-"""JSON as RFC 8259 has it: no NaN, no infinity, and one kind of error."""
+"""JSON as RFC 8259 has it: no NaN, no infinity, and one kind of error.
+
+orjson decodes in a third of the time and is used where it is installed (the extra `speedups`). It
+changes nothing in what comes out: Python's own decoder has the word on whatever orjson refuses, and
+on numbers of more than 18 digits, which orjson may round.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from importlib import import_module
 from typing import NoReturn
 
 
@@ -18,8 +25,30 @@ _decoder = json.JSONDecoder(parse_constant=_refuse)
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
+def _orjson() -> Callable[[bytes], object] | None:
+    try:
+        found: Callable[[bytes], object] = import_module("orjson").loads
+    except ImportError:
+        return None
+    return found
+
+
+_quick = _orjson()
+_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG = b"0" * 19
+
+
 def loads(data: bytes) -> object:
     """Decode UTF-8 JSON; whatever is wrong with it is a `ValueError`."""
+    if _quick is not None and _LONG not in data.translate(_ZEROS):
+        try:
+            return _quick(data)
+        except ValueError:
+            pass
+    return _loads(data)
+
+
+def _loads(data: bytes) -> object:
     try:
         return _decoder.decode(data.decode())
     except json.JSONDecodeError as error:
