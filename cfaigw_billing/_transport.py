@@ -9,6 +9,7 @@ import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from http.cookies import SimpleCookie
 from math import inf
 from types import SimpleNamespace
 from typing import Any
@@ -81,9 +82,12 @@ class Transport:
             async with _fresh_session(self._base_url) as session:
                 return await _exchange(session, request, limits)
         request.may_have_arrived = True
+        if self._http_client is None:
+            return await _exchange(self._session(), request, limits)
+        # It may let aiohttp send what is idempotent twice: the tracker counts.
         more = {"middlewares": ()} if fresh else {}  # they may repeat requests
-        session = self._http_client or await self._session()
-        return await _exchange(session, request, limits, **more)
+        tracker = aiohttp.UploadTracker()
+        return await _exchange(self._http_client, request, limits, tracker=tracker, **more)
 
     async def close(self) -> None:
         """Close the sessions; the caller's own is left open. A second close does nothing."""
@@ -105,7 +109,7 @@ class Transport:
         # Not `__del__`: a client is part of a cycle, in which aiohttp's own might come first.
         weakref.finalize(self, _drop_all, self._sessions, os.getpid())
 
-    async def _session(self) -> aiohttp.ClientSession:
+    def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
         if session is not None:
@@ -132,12 +136,12 @@ async def _exchange(
     session: aiohttp.ClientSession,
     request: HTTPRequest,
     timeout: aiohttp.ClientTimeout,
+    *,
+    tracker: aiohttp.UploadTracker | None = None,
     **more: Any,
 ) -> HTTPResponse:
-    # A session of the caller's may let aiohttp send what is idempotent twice: the tracker counts.
-    tracker = aiohttp.UploadTracker()
     try:
-        async with session.request(
+        response = await session.request(
             request.method,
             URL(request.url, encoded=True),
             headers=request.headers,
@@ -148,11 +152,15 @@ async def _exchange(
             upload_tracker=tracker,
             trace_request_ctx=request,
             **more,
-        ) as response:
+        )
+        try:
             body, flaw = await _read(response)
-            return HTTPResponse(
-                status_code=response.status, headers=response.headers, body=body, flaw=flaw
-            )
+        finally:
+            if response.connection is not None:  # a body that is read to its end lets go of it
+                response.release()
+        return HTTPResponse(
+            status_code=response.status, headers=response.headers, body=body, flaw=flaw
+        )
     except _NOT_SENT as error:
         request.may_have_arrived = False
         timed_out = isinstance(error, TimeoutError)
@@ -162,7 +170,7 @@ async def _exchange(
     except (aiohttp.ClientError, OSError) as error:
         raise TransportError(_no_answer(error)) from error
     finally:
-        request.attempts += max(tracker.attempts, 1)
+        request.attempts += max(tracker.attempts, 1) if tracker is not None else 1
 
 
 _NOT_SENT = (
@@ -175,10 +183,12 @@ _NOT_SENT = (
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
     """The body, and why it is not the whole one, if it is not."""
+    content = response.content
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in response.content.iter_any():
+        while not content.at_eof():
+            chunk = await content.readany()
             size += len(chunk)
             if size > MAX_BODY:
                 response.close()  # the rest of it is not worth keeping the connection for
@@ -221,7 +231,8 @@ async def _once(
     """Keep aiohttp from sending a GET or a DELETE again on its own account.
 
     It does so once when the connection breaks, which may be one that was idle and had died.
-    Repeats are the executor's to decide and to count.
+    Repeats are the executor's to decide and to count. It costs every request two coroutines, so the
+    switch for the same is used where there is one.
     """
     try:
         return await handler(request)
@@ -231,15 +242,31 @@ async def _once(
         raise _UnrepeatedError from error
 
 
+class _NoCookies(aiohttp.DummyCookieJar):
+    """As the one of aiohttp, without a new empty cookie for each request."""
+
+    _NONE = SimpleCookie()
+
+    def filter_cookies(self, request_url: URL) -> SimpleCookie:  # noqa: ARG002
+        return self._NONE
+
+
+_HAS_SWITCH = "_retry_connection" in aiohttp.ClientSession.ATTRS
+"""Whether aiohttp can be told not to repeat requests, as its test client does (not in public)."""
+
+
 def _open_session(base_url: str, **more: Any) -> aiohttp.ClientSession:
     # Not `trust_env`: it looks the proxy up in a thread for every request, and lets a .netrc
     # entry stand in for the credentials.
-    return aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(_once,),
+    session = aiohttp.ClientSession(
+        cookie_jar=_NoCookies(),
+        middlewares=() if _HAS_SWITCH else (_once,),
         proxy=_environment_proxy(base_url),
         **more,
     )
+    if _HAS_SWITCH:
+        session._retry_connection = False  # pyright: ignore[reportPrivateUsage]
+    return session
 
 
 @asynccontextmanager

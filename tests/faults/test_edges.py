@@ -11,7 +11,7 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
-from cfaigw_billing import AsyncCloudflare
+from cfaigw_billing import AsyncCloudflare, _transport
 from cfaigw_billing.errors import (
     APIConnectionError,
     APIResponseValidationError,
@@ -76,8 +76,12 @@ async def test_the_timeout_of_a_call_goes_before_that_of_the_client() -> None:
 
 
 @pytest.mark.parametrize("max_retries", [0, 1, 2])
-async def test_a_get_comes_no_more_often_than_max_retries_allows(max_retries: int) -> None:
-    """Whoever repeats it, the SDK or aiohttp on its own account."""
+@pytest.mark.parametrize("switch", [True, False], ids=["with the switch", "without the switch"])
+async def test_a_get_comes_no_more_often_than_max_retries_allows(
+    max_retries: int, switch: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever repeats it, the SDK or aiohttp on its own account, which has a switch for that."""
+    monkeypatch.setattr(_transport, "_HAS_SWITCH", switch)
     with Server(GONE) as server:
         async with client_of(server, VirtualClock(), max_retries=max_retries) as client:
             with pytest.raises(APIConnectionError) as caught:
