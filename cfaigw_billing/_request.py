@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlencode
 
@@ -38,6 +39,12 @@ class RequestBuilder:
         """The request of a call; a `ValueError` or `TypeError` if an argument is wrong."""
         if options:
             _check(options)
+        elif operation.method == "GET" and not operation.payload:
+            return HTTPRequest(
+                method="GET",
+                url=self._url(operation, params, {}),
+                headers=self._request_headers(None, has_body=False),
+            )
         payload = encode(params) if operation.payload else {}
         payload = {name: payload[name] for name in operation.payload if name in payload}
         if operation.safety is Safety.CHARGES or operation.charges_later:
@@ -78,11 +85,11 @@ class RequestBuilder:
     ) -> str:
         path = operation.path
         if "{account_id}" in path:
-            path = path.replace("{account_id}", quote(self.account_id(params), safe=""))
+            path = path.replace("{account_id}", _quoted(self.account_id(params)))
         url = self._config.base_url + path
-        query = {**self._config.default_query, **query}
-        if not query:
+        if not query and not self._config.default_query:
             return url
+        query = {**self._config.default_query, **query}
         return f"{url}?{_encoded('extra_query', urlencode, _query_items(query))}"
 
     def _request_headers(
@@ -99,6 +106,11 @@ class RequestBuilder:
         return _merged(
             self._headers, {"Content-Type": "application/json"} if has_body else {}, extra or {}
         )
+
+
+@lru_cache(maxsize=1024)
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def operation_of(params: Params[T]) -> Operation[T]:
