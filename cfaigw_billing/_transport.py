@@ -21,6 +21,7 @@ from attrs import evolve
 from yarl import URL
 
 from ._config import Timeout
+from ._deadlines import SHORTEST, Deadlines
 from ._fork import forget_in_child
 from ._http import TOO_LARGE, HTTPRequest, HTTPResponse
 
@@ -28,6 +29,8 @@ MAX_BODY = 32 * 1024 * 1024
 """Bytes after decompression. A year of hourly usage is one; a small gzip can unpack to any size."""
 
 Sessions = dict[asyncio.AbstractEventLoop, aiohttp.ClientSession]
+
+_NO_LIMIT = aiohttp.ClientTimeout()
 
 
 class TransportError(Exception):
@@ -77,17 +80,24 @@ class Transport:
         self.check_open()
         if remaining <= 0:
             raise TransportError("no time left to send it", timed_out=True)
-        limits = _client_timeout(timeout, remaining)
         if fresh and self._http_client is None:
             async with _fresh_session(self._base_url) as session:
-                return await _exchange(session, request, limits)
+                return await _exchange(session, request, _client_timeout(timeout, remaining))
         request.may_have_arrived = True
-        if self._http_client is None:
-            return await _exchange(self._session(), request, limits)
-        # It may let aiohttp send what is idempotent twice: the tracker counts.
-        more = {"middlewares": ()} if fresh else {}  # they may repeat requests
-        tracker = aiohttp.UploadTracker()
-        return await _exchange(self._http_client, request, limits, tracker=tracker, **more)
+        if self._http_client is not None:
+            # It may let aiohttp send what is idempotent twice: the tracker counts.
+            more = {"middlewares": ()} if fresh else {}  # they may repeat requests
+            tracker, limits = aiohttp.UploadTracker(), _client_timeout(timeout, remaining)
+            return await _exchange(self._http_client, request, limits, tracker=tracker, **more)
+        session = self._session()
+        total = _total(timeout, remaining)
+        if total is None:
+            return await _exchange(session, request, _client_timeout(timeout, remaining))
+        try:
+            with self._deadlines.within(total):
+                return await _exchange(session, request, _NO_LIMIT)
+        except TimeoutError as error:
+            raise _no_answer_in_time() from error
 
     async def close(self) -> None:
         """Close the sessions; the caller's own is left open. A second close does nothing."""
@@ -106,6 +116,7 @@ class Transport:
 
     def _begin(self) -> None:
         self._sessions: Sessions = {}
+        self._deadlines = Deadlines()
         # Not `__del__`: a client is part of a cycle, in which aiohttp's own might come first.
         weakref.finalize(self, _drop_all, self._sessions, os.getpid())
 
@@ -166,7 +177,7 @@ async def _exchange(
         timed_out = isinstance(error, TimeoutError)
         raise TransportError(_no_connection(error), timed_out=timed_out) from error
     except TimeoutError as error:
-        raise TransportError("no answer in time", timed_out=True) from error
+        raise _no_answer_in_time() from error
     except (aiohttp.ClientError, OSError) as error:
         raise TransportError(_no_answer(error)) from error
     finally:
@@ -197,6 +208,10 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
     except aiohttp.ClientPayloadError as error:
         return b"".join(chunks), _broken_off(error, response)
     return b"".join(chunks), None
+
+
+def _no_answer_in_time() -> TransportError:
+    return TransportError("no answer in time", timed_out=True)
 
 
 def _no_connection(error: Exception) -> str:
@@ -314,6 +329,14 @@ def _environment_proxy(base_url: str) -> str | None:
         return None
     proxy = getproxies().get("https")
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def _total(timeout: Timeout, remaining: float) -> float | None:
+    """The seconds of an attempt that has no other limit, if they are enough to be rounded."""
+    if isinstance(timeout, aiohttp.ClientTimeout):
+        return None
+    total = remaining if timeout is None else min(timeout, remaining)
+    return total if SHORTEST <= total < inf else None
 
 
 @lru_cache(maxsize=64)

@@ -31,6 +31,7 @@ LAYERS = (
     "_clock",
     "_ratelimit",
     "_limiter",
+    "_deadlines",
     "_json",
     "_secret",
     "_http",

@@ -75,6 +75,19 @@ async def test_the_timeout_of_a_call_goes_before_that_of_the_client() -> None:
                 await asyncio.wait_for(client.send(BALANCE, timeout=0.1), PROMPT)
 
 
+async def test_a_limit_that_shares_its_timer_is_a_timeout_like_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_transport, "SHORTEST", 0.0)
+    with Server(HANGS) as server:
+        async with client_of(server, timeout=0.01, max_retries=0) as client:
+            with pytest.raises(APITimeoutError, match="no answer in time") as caught:
+                await asyncio.wait_for(client.send(BALANCE), 3)
+            assert not client._transport._deadlines._due
+    assert caught.value.retries_taken == 0
+    assert caught.value.request.may_have_arrived
+
+
 @pytest.mark.parametrize("max_retries", [0, 1, 2])
 @pytest.mark.parametrize("switch", [True, False], ids=["with the switch", "without the switch"])
 async def test_a_get_comes_no_more_often_than_max_retries_allows(

@@ -1,0 +1,94 @@
+"""Time limits that many tasks have at once, for less than a timer each.
+
+A client of a busy program waits for fifty answers at a time, each for at most a minute. A timer for
+each of them costs more than all else that the client does for an answer. Limits that end within
+the same second, which is how aiohttp rounds them too, share one here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import ceil
+from types import TracebackType
+from typing import Any
+
+SHORTEST = 5.0
+"""Seconds. What is shorter should not be rounded."""
+
+
+_End = tuple[asyncio.AbstractEventLoop, int]
+"""A second of the clock of an event loop."""
+
+
+class Deadlines:
+    """The time limits of one client."""
+
+    def __init__(self) -> None:
+        self._due: dict[_End, tuple[set[_Limit], asyncio.TimerHandle]] = {}
+
+    def within(self, seconds: float) -> _Limit:
+        """A context that ends with a `TimeoutError` if it takes longer, to the next full second."""
+        loop = asyncio.get_running_loop()
+        return _Limit(self, (loop, ceil(loop.time() + seconds)))
+
+    def add(self, limit: _Limit) -> None:
+        """Watch a limit from now on."""
+        due = self._due.get(limit.end)
+        if due is None:
+            loop, moment = limit.end
+            limits: set[_Limit] = set()
+            due = limits, loop.call_at(moment, self._expire, limit.end)
+            self._due[limit.end] = due
+        due[0].add(limit)
+
+    def remove(self, limit: _Limit) -> None:
+        """Watch it no longer."""
+        due = self._due.get(limit.end)
+        if due is None:  # it has come
+            return
+        limits, timer = due
+        limits.discard(limit)
+        if not limits:
+            timer.cancel()
+            del self._due[limit.end]
+
+    def _expire(self, end: _End) -> None:
+        for limit in self._due.pop(end)[0]:
+            limit.expire()
+
+
+class _Limit:
+    """As `asyncio.timeout`, whose way it takes to tell its own cancellation from another's."""
+
+    __slots__ = ("_cancelling", "_deadlines", "_expired", "_task", "end")
+
+    def __init__(self, deadlines: Deadlines, end: _End) -> None:
+        self._deadlines = deadlines
+        self.end = end
+
+    def __enter__(self) -> None:
+        task: asyncio.Task[Any] | None = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a time limit needs a task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._expired = False
+        self._deadlines.add(self)
+
+    def expire(self) -> None:
+        """Stop the task."""
+        self._expired = True
+        self._task.cancel()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        _: TracebackType | None,
+    ) -> None:
+        self._deadlines.remove(self)
+        if not self._expired:
+            return
+        others = self._task.uncancel() - self._cancelling
+        if others <= 0 and exc_type is asyncio.CancelledError:
+            raise TimeoutError from error
