@@ -29,28 +29,18 @@ class Deadlines:
     def within(self, seconds: float) -> _Limit:
         """A context that ends with a `TimeoutError` if it takes longer, to the next full second."""
         loop = asyncio.get_running_loop()
-        return _Limit(self, (loop, ceil(loop.time() + seconds)))
-
-    def add(self, limit: _Limit) -> None:
-        """Watch a limit from now on."""
-        due = self._due.get(limit.end)
+        end = loop, ceil(loop.time() + seconds)
+        due = self._due.get(end)
         if due is None:
-            loop, moment = limit.end
             limits: set[_Limit] = set()
-            due = limits, loop.call_at(moment, self._expire, limit.end)
-            self._due[limit.end] = due
-        due[0].add(limit)
+            due = self._due[end] = limits, loop.call_at(end[1], self._expire, end)
+        return _Limit(self, end, due[0])
 
-    def remove(self, limit: _Limit) -> None:
-        """Watch it no longer."""
-        due = self._due.get(limit.end)
-        if due is None:  # it has come
-            return
-        limits, timer = due
-        limits.discard(limit)
-        if not limits:
-            timer.cancel()
-            del self._due[limit.end]
+    def forget(self, end: _End) -> None:
+        """Stop the timer of a second that nobody waits for any more."""
+        due = self._due.pop(end, None)
+        if due is not None:
+            due[1].cancel()
 
     def _expire(self, end: _End) -> None:
         for limit in self._due.pop(end)[0]:
@@ -60,11 +50,13 @@ class Deadlines:
 class _Limit:
     """As `asyncio.timeout`, whose way it takes to tell its own cancellation from another's."""
 
-    __slots__ = ("_cancelling", "_deadlines", "_expired", "_task", "end")
+    __slots__ = ("_cancelling", "_deadlines", "_end", "_expired", "_limits", "_task")
 
-    def __init__(self, deadlines: Deadlines, end: _End) -> None:
+    def __init__(self, deadlines: Deadlines, end: _End, limits: set[_Limit]) -> None:
         self._deadlines = deadlines
-        self.end = end
+        self._end = end
+        self._limits = limits
+        self._expired = False
 
     def __enter__(self) -> None:
         task: asyncio.Task[Any] | None = asyncio.current_task()
@@ -72,8 +64,7 @@ class _Limit:
             raise RuntimeError("a time limit needs a task")
         self._task = task
         self._cancelling = task.cancelling()
-        self._expired = False
-        self._deadlines.add(self)
+        self._limits.add(self)
 
     def expire(self) -> None:
         """Stop the task."""
@@ -86,8 +77,10 @@ class _Limit:
         error: BaseException | None,
         _: TracebackType | None,
     ) -> None:
-        self._deadlines.remove(self)
         if not self._expired:
+            self._limits.discard(self)
+            if not self._limits:
+                self._deadlines.forget(self._end)
             return
         others = self._task.uncancel() - self._cancelling
         if others <= 0 and exc_type is asyncio.CancelledError:

@@ -76,15 +76,15 @@ class APIResponse(Generic[T]):
         What charges is looked at to the end: an answer that cannot be understood leaves open
         whether the card was charged. Elsewhere the status is enough.
         """
-        response = self.http_response
+        response, charges = self.http_response, self.operation.safety is Safety.CHARGES
+        if self._accepted and response.flaw is None and not charges:
+            return None
         if response.status_code == 429:
             return Failure.RATE_LIMITED
         if response.status_code in BUSY_STATUSES:
             return Failure.BUSY
         if response.flaw is not None:
             return Failure.UNCLEAR if response.flaw == TOO_LARGE else Failure.NO_ANSWER
-        if self._accepted and self.operation.safety is not Safety.CHARGES:
-            return None
         error = self.error()
         if error is None:
             return None

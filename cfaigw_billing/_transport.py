@@ -199,7 +199,7 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
     size = 0
     try:
         while not content.at_eof():
-            chunk = await content.readany()
+            chunk = content.read_nowait() if content.is_eof() else await content.readany()
             size += len(chunk)
             if size > MAX_BODY:
                 response.close()  # the rest of it is not worth keeping the connection for
