@@ -14,12 +14,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import types
-    from ._bulk import Outcome
+    from ._bulk import AsyncOutcomes, Outcome, Outcomes
     from ._client import AsyncCloudflare
     from ._config import RequestOptions
     from ._ratelimit import RateLimit
+    from ._raw import AsyncAPIResponse
     from ._sweep import CreditBalances
     from ._sync import Cloudflare
+    from ._sync_response import APIResponse
     from ._topups import TopupReconciliation
     from .errors import (
         APIConnectionError,
@@ -48,11 +50,14 @@ if TYPE_CHECKING:
 __all__ = [
     "APIConnectionError",
     "APIError",
+    "APIResponse",
     "APIResponseError",
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncAPIResponse",
     "AsyncCloudflare",
+    "AsyncOutcomes",
     "AuthenticationError",
     "BadRequestError",
     "Cloudflare",
@@ -64,6 +69,7 @@ __all__ = [
     "Money",
     "NotFoundError",
     "Outcome",
+    "Outcomes",
     "PaymentRequiredError",
     "PermissionDeniedError",
     "RateLimit",
@@ -81,11 +87,15 @@ __all__ = [
 # The public names are imported when they are first used, so that importing the package costs next
 # to nothing: aiohttp alone takes a tenth of a second.
 _MODULES = {
+    "APIResponse": "._sync_response",
+    "AsyncAPIResponse": "._raw",
     "AsyncCloudflare": "._client",
+    "AsyncOutcomes": "._bulk",
     "Cloudflare": "._sync",
     "CreditBalances": "._sweep",
     "Money": ".types",
     "Outcome": "._bulk",
+    "Outcomes": "._bulk",
     "RateLimit": "._ratelimit",
     "RequestOptions": "._config",
     "TopupReconciliation": "._topups",

@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 import anyio
 from attrs import frozen
 
-from ._operations import Safety
-from ._request import operation_of
+from ._operations import Safety, operation_of
 from .errors import APIError, AuthenticationError, TopupOutcomeUnknownError
 from .types import AccountParams, Params
 from .types._validators import check_whole

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-import aiohttp
+from aiohttp import ClientSession, TraceConfig
 
 from ._bulk import AsyncOutcomes
 from ._config import (
+    CONNECTION_OPTIONS,
     DEFAULT_MAX_RETRIES,
     DEFAULT_MAX_RETRY_WAIT,
     DEFAULT_TIMEOUT,
+    AsyncClientOptions,
     Config,
     Credentials,
     RequestOptions,
     Timeout,
+    check_names,
 )
 from ._executor import Executor
+from ._operations import UntypedParams
 from ._ratelimit import RateLimit
 from ._resources import AsyncAccountsResource, AsyncAIGatewayResource
 from ._secret import conceal, conceal_headers, conceal_options
-from ._transport import Transport
+from ._transport import BorrowedTransport, Transport
 from .types import Params
+
+if TYPE_CHECKING:
+    from ._with_response import (
+        AsyncCloudflareWithRawResponse,
+        AsyncCloudflareWithStreamingResponse,
+    )
 
 T = TypeVar("T")
 
@@ -51,6 +61,7 @@ class AsyncCloudflare:
             before anything is sent. 0 makes a client that cannot charge at all.
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
+        trace_configs: What aiohttp tells of the requests (`aiohttp.TraceConfig`), for tracing.
         http_client: Your own `aiohttp.ClientSession`, which the client uses and never closes.
 
     An empty string counts as not given. Credentials given here beat those of the environment.
@@ -72,11 +83,12 @@ class AsyncCloudflare:
         max_charge: int | None = None,
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
-        http_client: aiohttp.ClientSession | None = None,
+        trace_configs: Sequence[TraceConfig] = (),
+        http_client: ClientSession | None = None,
     ) -> None:
         api_token, api_key, user_service_key = conceal(api_token, api_key, user_service_key)
         default_headers = conceal_headers(default_headers)
-        config = Config(
+        self._config = Config(
             credentials=Credentials.resolve(api_token, api_email, api_key, user_service_key),
             account_id=account_id,
             base_url=base_url,
@@ -88,8 +100,41 @@ class AsyncCloudflare:
             default_headers={} if default_headers is None else default_headers,
             default_query={} if default_query is None else default_query,
         )
-        self._transport = Transport(config.base_url, http_client)
-        self._executor = Executor(config, self._transport)
+        transport = Transport(self._config.base_url, http_client, trace_configs)
+        self._transport: Transport | BorrowedTransport = transport
+        self._executor = Executor(self._config, transport)
+
+    def with_options(self, **options: Unpack[AsyncClientOptions]) -> Self:
+        """A client with other options on the same connections and the same rate limit.
+
+            patient = client.with_options(max_retries=5, timeout=120)
+
+        Args:
+            **options: What the constructor takes. `default_headers` and `default_query` are added
+                to those of this client (`None` as a value leaves one out); `set_default_headers`
+                and `set_default_query` replace them. For credentials, `account_id` and `base_url`,
+                `None` keeps this client's.
+
+        Closing the copy leaves this client open; closing this client ends the copy. A copy has
+        connections of its own where it has another `base_url`, `trace_configs` or `http_client`
+        (for the async client), and a rate limit of its own where it has another `base_url` or other
+        credentials.
+
+        Raises: `ValueError` or `TypeError`, as the constructor.
+        """
+        options = conceal_options(options)
+        check_names(options, AsyncClientOptions)
+        copy = object.__new__(type(self))
+        copy._config = self._config.with_options(options)
+        others = {name: value for name, value in options.items() if name in CONNECTION_OPTIONS}
+        copy._transport = self._transport.lend(copy._config.base_url, others)
+        copy._executor = self._executor.copy(copy._config, copy._transport)
+        return copy
+
+    def copy(self, **options: Unpack[AsyncClientOptions]) -> Self:
+        """The same as `with_options`."""
+        options = conceal_options(options)
+        return self.with_options(**options)
 
     @cached_property
     def accounts(self) -> AsyncAccountsResource:
@@ -100,6 +145,28 @@ class AsyncCloudflare:
     def ai_gateway(self) -> AsyncAIGatewayResource:
         """AI Gateway."""
         return AsyncAIGatewayResource(self)
+
+    @cached_property
+    def with_raw_response(self) -> AsyncCloudflareWithRawResponse:
+        """The same calls, each answering with the HTTP response around the answer.
+
+        What the service refuses is raised, as everywhere; an answer that is not what the API
+        describes, only by `parse()` of the response.
+        """
+        from ._with_response import AsyncCloudflareWithRawResponse
+
+        return AsyncCloudflareWithRawResponse(self)
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncCloudflareWithStreamingResponse:
+        """The same calls, each answering with a context manager, whose response is not read yet.
+
+        The answer to a charge is read all the same: it decides what became of it. `timeout` bounds
+        the reading too. What breaks off while it is read is not repeated.
+        """
+        from ._with_response import AsyncCloudflareWithStreamingResponse
+
+        return AsyncCloudflareWithStreamingResponse(self)
 
     async def send(self, params: Params[T], **options: Unpack[RequestOptions]) -> T:
         """Run the call that `params` are the parameters of; what the methods do.
@@ -115,6 +182,106 @@ class AsyncCloudflare:
         options = conceal_options(options)
         response = await self._executor.execute(params, options)
         return response.parse()
+
+    async def get(
+        self,
+        path: str,
+        *,
+        cast_to: type[T],
+        **options: Unpack[RequestOptions],
+    ) -> T:
+        """Call an endpoint that has no method here, with GET.
+
+        Args:
+            path: Below `base_url`, such as "/accounts/…/ai-gateway/gateways".
+            cast_to: What the whole answer, its envelope included, is made into: `dict`, `object`,
+                an attrs class or a dataclass; `str` or `bytes` for the body as it comes.
+            **options: `extra_headers`, `extra_query`, `extra_body`, and `timeout` in seconds.
+
+        Permission: what the endpoint needs. A repeat changes nothing, and the SDK repeats it.
+        Raises: `APIStatusError`, also where the answer says `success: false`;
+            `APIConnectionError`, `APIResponseValidationError`; `ValueError` or `TypeError` before
+            anything is sent.
+        """
+        options = conceal_options(options)
+        return await self.send(
+            UntypedParams(method="GET", path=path, cast_to=cast_to),
+            **options,
+        )
+
+    async def post(
+        self,
+        path: str,
+        *,
+        cast_to: type[T],
+        body: object = None,
+        **options: Unpack[RequestOptions],
+    ) -> T:
+        """Call an endpoint that has no method here, with POST; `body` is sent as JSON.
+
+        Arguments and errors are those of `get`. Nobody knows what a repeat does, so the SDK repeats
+        it only where nothing of it can have arrived. The calls that charge a card are refused:
+        they have methods of their own.
+        """
+        options = conceal_options(options)
+        return await self.send(
+            UntypedParams(method="POST", path=path, cast_to=cast_to, body=body),
+            **options,
+        )
+
+    async def put(
+        self,
+        path: str,
+        *,
+        cast_to: type[T],
+        body: object = None,
+        **options: Unpack[RequestOptions],
+    ) -> T:
+        """Call an endpoint that has no method here, with PUT; `body` is sent as JSON.
+
+        Arguments and errors are those of `get`. The SDK repeats it.
+        """
+        options = conceal_options(options)
+        return await self.send(
+            UntypedParams(method="PUT", path=path, cast_to=cast_to, body=body),
+            **options,
+        )
+
+    async def patch(
+        self,
+        path: str,
+        *,
+        cast_to: type[T],
+        body: object = None,
+        **options: Unpack[RequestOptions],
+    ) -> T:
+        """Call an endpoint that has no method here, with PATCH; `body` is sent as JSON.
+
+        Arguments and errors are those of `get`. It is repeated as `post` is.
+        """
+        options = conceal_options(options)
+        return await self.send(
+            UntypedParams(method="PATCH", path=path, cast_to=cast_to, body=body),
+            **options,
+        )
+
+    async def delete(
+        self,
+        path: str,
+        *,
+        cast_to: type[T],
+        body: object = None,
+        **options: Unpack[RequestOptions],
+    ) -> T:
+        """Call an endpoint that has no method here, with DELETE; `body` is sent as JSON.
+
+        Arguments and errors are those of `get`. The SDK repeats it.
+        """
+        options = conceal_options(options)
+        return await self.send(
+            UntypedParams(method="DELETE", path=path, cast_to=cast_to, body=body),
+            **options,
+        )
 
     def send_many(
         self,

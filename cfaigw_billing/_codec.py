@@ -8,7 +8,8 @@ after the fast one has failed, to say where the fault is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from datetime import datetime
 from math import isfinite
 from typing import Any, TypeVar, cast, get_args, get_origin
@@ -21,7 +22,12 @@ from cattrs import (
     Converter,
     IterableValidationNote,
 )
-from cattrs.cols import homogenous_tuple_structure_factory
+from cattrs.cols import (
+    homogenous_tuple_structure_factory,
+    list_structure_factory,
+    mapping_structure_factory,  # pyright: ignore[reportUnknownVariableType]
+)
+from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, override
 
 from ._compiled import Hook, member_of, structure_function
@@ -63,6 +69,15 @@ def decode(value: object, cls: type[T], path: str, again: Callable[[], object]) 
             return _thorough.structure(again(), cls)
         except Exception as error:
             raise DecodeError("; ".join(_faults(error, path))) from None
+
+
+def can_decode(cls: object) -> bool:
+    """Whether there is a way to make a `cls` of decoded JSON."""
+    try:
+        _fast.get_structure_hook(cls)
+    except (StructureHandlerNotFoundError, TypeError):
+        return False
+    return True
 
 
 def encode(params: Params[Any]) -> dict[str, Any]:
@@ -123,21 +138,38 @@ def _union(cls: Any, converter: BaseConverter) -> Hook:
     return lambda value, _: None if value is None else structure(value, member)
 
 
+def _is_a(*containers: type) -> Callable[[Any], bool]:
+    return lambda cls: (get_origin(cls) or cls) in containers
+
+
 def _is_array(cls: Any) -> bool:
-    return get_origin(cls) is tuple
+    return get_origin(cls) is tuple and get_args(cls)[-1] is Ellipsis
+
+
+def _is_a_record(cls: Any) -> bool:
+    return attrs.has(cls) or is_dataclass(cls)
+
+
+def _only(json_type: type, factory: Callable[..., Hook]) -> Callable[..., Hook]:
+    """What cattrs makes, after a look at the type: it iterates over whatever it is given."""
+
+    def checked(cls: Any, converter: BaseConverter) -> Hook:
+        structure = factory(cls, converter)
+
+        def hook(value: Any, _: object) -> Any:
+            if type(value) is not json_type:
+                raise _mismatch(_JSON_NAMES[json_type], value)
+            return structure(value, cls)
+
+        return hook
+
+    return checked
 
 
 def _array(cls: Any, converter: BaseConverter) -> Hook:
-    if not converter.detailed_validation:
-        return _fast_array(cls, converter)
-    structure = homogenous_tuple_structure_factory(cls, converter)
-
-    def hook(value: Any, _: object) -> Any:
-        if type(value) is not list:
-            raise _mismatch("an array", value)
-        return structure(value, cls)
-
-    return hook
+    if converter.detailed_validation:
+        return homogenous_tuple_structure_factory(cls, converter)
+    return _fast_array(cls, converter)
 
 
 def _fast_array(cls: Any, converter: BaseConverter) -> Hook:
@@ -148,10 +180,7 @@ def _fast_array(cls: Any, converter: BaseConverter) -> Hook:
     member = get_args(cls)[0]
     structure = converter.get_structure_hook(member)
 
-    def hook(value: Any, _: object) -> Any:
-        if type(value) is not list:
-            raise _mismatch("an array", value)
-        elements = cast("list[object]", value)
+    def hook(elements: list[object], _: object) -> Any:
         elements.reverse()
         return tuple([structure(elements.pop(), member) for _ in range(len(elements))])
 
@@ -224,7 +253,13 @@ def _converter(*, detailed_validation: bool) -> Converter:
         converter.register_structure_hook(cls, hook)
     converter.register_structure_hook_func(lambda cls: cls is object, lambda value, _: value)
     converter.register_structure_hook_factory(_is_union, _union)
-    converter.register_structure_hook_factory(_is_array, _array)
+    for predicate, checked in (
+        (_is_array, _only(list, _array)),
+        (_is_a(list), _only(list, list_structure_factory)),
+        (_is_a(dict, Mapping), _only(dict, mapping_structure_factory)),  # pyright: ignore[reportUnknownArgumentType]
+        (_is_a_record, _only(dict, make_dict_structure_fn)),
+    ):
+        converter.register_structure_hook_factory(predicate, checked)
     converter.register_structure_hook_factory(_is_response, _response)
     return converter
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, TypeAlias, TypedDict, cast
 
-from aiohttp import ClientTimeout
-from attrs import Attribute, field, frozen
+from aiohttp import ClientSession, ClientTimeout, TraceConfig
+from attrs import Attribute, evolve, field, fields, frozen
 from attrs.validators import optional
 from yarl import URL
 
@@ -42,6 +42,48 @@ class RequestOptions(TypedDict, total=False):
     """Properties to add to the JSON body."""
     timeout: Timeout
     """Instead of the client's `timeout`."""
+
+
+class ClientOptions(TypedDict, total=False):
+    """What `with_options` takes: what the constructor does, and two more."""
+
+    api_token: str | None
+    api_email: str | None
+    api_key: str | None
+    user_service_key: str | None
+    account_id: str | None
+    base_url: str | None
+    timeout: Timeout
+    total_timeout: float | None
+    max_retries: int
+    max_retry_wait: float
+    max_charge: int | None
+    default_headers: Mapping[str, str | None] | None
+    """Headers to add to those of the client; `None` as a value leaves one out."""
+    default_query: Mapping[str, object] | None
+    """Query parameters to add to those of the client; `None` as a value leaves one out."""
+    set_default_headers: Mapping[str, str | None] | None
+    """Headers to have instead of those of the client."""
+    set_default_query: Mapping[str, object] | None
+    """Query parameters to have instead of those of the client."""
+    trace_configs: Sequence[TraceConfig]
+
+
+class AsyncClientOptions(ClientOptions, total=False):
+    """What `with_options` takes: what the constructor does, and two more."""
+
+    http_client: ClientSession | None
+
+
+CONNECTION_OPTIONS = ("trace_configs", "http_client")
+"""The options of a client whose change needs connections of its own."""
+
+
+def check_names(options: Mapping[str, object], known: type) -> None:
+    """Raise if there is an option of an unknown name."""
+    names = known.__annotations__.keys()
+    if unknown := options.keys() - names:
+        raise TypeError(f"unknown option `{min(unknown)}`; there are {', '.join(sorted(names))}")
 
 
 def check_timeout(name: str, value: Any) -> None:
@@ -232,3 +274,27 @@ class Config:
     max_charge: int | None = field(validator=optional(whole(0, unit="cents")))
     default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)
+
+    def with_options(self, options: ClientOptions) -> Config:
+        """These settings with some of them changed; `None` keeps what cannot be without a value."""
+        changes: dict[str, Any] = {
+            name: value
+            for name, value in options.items()
+            if name in _CHANGEABLE and (value is not None or name in _CAN_BE_NONE)
+        }
+        given = [options.get(name) for name in _FIELDS]
+        if any(given):
+            changes["credentials"] = Credentials.resolve(*cast("list[str | None]", given))
+        for name in ("default_headers", "default_query"):
+            added, instead = options.get(name), options.get(f"set_{name}")
+            if added is not None and instead is not None:
+                raise ValueError(f"`{name}` and `set_{name}` must not be given both")
+            if instead is not None:
+                changes[name] = instead
+            elif isinstance(added, Mapping):
+                changes[name] = {**getattr(self, name), **added}
+        return evolve(self, **changes)
+
+
+_CAN_BE_NONE = {"timeout", "total_timeout", "max_charge"}
+_CHANGEABLE = {setting.name for setting in fields(Config)} - {"credentials"}

@@ -13,12 +13,12 @@ from ._clock import Clock
 from ._config import Config, RequestOptions, Timeout
 from ._http import HTTPRequest, HTTPResponse
 from ._limiter import Limiter, RateLimitedError
-from ._operations import Operation, Safety
+from ._operations import Operation, Safety, operation_of
 from ._ratelimit import LONGEST_PARK, RateLimit
-from ._request import RequestBuilder, operation_of
-from ._response import APIResponse
+from ._request import RequestBuilder
+from ._response import Answer
 from ._retry import Failure, Verdict, decide, retry_after, wait_before_repeat
-from ._transport import Transport, TransportError
+from ._transport import BorrowedTransport, Transport, TransportError
 from .errors import (
     APIConnectionError,
     APITimeoutError,
@@ -32,7 +32,7 @@ T = TypeVar("T")
 _log = logging.getLogger("cfaigw_billing")
 _log.addHandler(logging.NullHandler())
 
-Outcome = APIResponse[Any] | APIConnectionError
+Outcome = Answer[Any] | APIConnectionError
 """What an attempt ends in: an answer, or the error to raise where none came."""
 
 
@@ -49,11 +49,18 @@ class Call:
     """When the call must have ended, by the monotonic clock."""
     reserve: float | None
     """For a call of a sweep, the part of the rate limit to leave to others; else `None`."""
+    stream: bool
+    """Whether to leave the body of a good answer to be read by the caller."""
 
     @property
     def charges(self) -> bool:
         """Whether it charges a card."""
         return self.operation.safety is Safety.CHARGES
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it needs a connection of its own: one that was idle may be dead."""
+        return self.operation.safety in (Safety.CHARGES, Safety.UNKNOWN)
 
     @property
     def in_sweep(self) -> bool:
@@ -64,7 +71,7 @@ class Call:
 class Executor:
     """Runs calls for one client."""
 
-    def __init__(self, config: Config, transport: Transport) -> None:
+    def __init__(self, config: Config, transport: Transport | BorrowedTransport) -> None:
         self._config = config
         self._transport = transport
         self._requests = RequestBuilder(config)
@@ -75,13 +82,23 @@ class Executor:
         self.accepted = False
         """Whether the service has accepted the credentials."""
 
+    def copy(self, config: Config, transport: Transport | BorrowedTransport) -> Executor:
+        """One for a copy of the client; it shares the rate limit of the same credentials."""
+        other = Executor(config, transport)
+        other.clock = self.clock
+        mine = self._config
+        if (config.credentials, config.base_url) == (mine.credentials, mine.base_url):
+            other.limiter, other.accepted = self.limiter, self.accepted
+        return other
+
     async def execute(
         self,
         params: Params[T],
         options: RequestOptions,
         *,
         reserve: float | None = None,
-    ) -> APIResponse[T]:
+        stream: bool = False,
+    ) -> Answer[T]:
         """Run one call and return its answer, which may be a refusal.
 
         Args:
@@ -89,6 +106,8 @@ class Executor:
             options: What every method takes.
             reserve: For a call of a sweep, which waits for the rate limit as long as it takes: the
                 part of it to leave to others, from 0 to 1.
+            stream: Leave the body of a good answer to be read by the caller. That of a charge is
+                read all the same: it decides what became of it.
 
         Raises:
             ValueError: An argument is wrong; nothing has been sent.
@@ -106,6 +125,7 @@ class Executor:
             timeout=options.get("timeout", self._config.timeout),
             deadline=self.clock.monotonic() + (self._config.total_timeout or inf),
             reserve=reserve,
+            stream=stream,
         )
         self._transport.check_open()
         outcome = await self._charge(call) if call.charges else (await self._send(call))[0]
@@ -146,7 +166,7 @@ class Executor:
             raise
         if verdict is not Verdict.OUTCOME_UNKNOWN:
             return outcome
-        cause = outcome.error() if isinstance(outcome, APIResponse) else outcome
+        cause = outcome.error() if isinstance(outcome, Answer) else outcome
         error = unknown(str(cause))
         error.__cause__ = cause
         if cause is not None:
@@ -180,16 +200,34 @@ class Executor:
             if call.charges:
                 call.request.sent_at = self.clock.now()
             response = await self._transport.send(
-                call.request, call.timeout, remaining=self._remaining(call), fresh=call.charges
+                call.request,
+                call.timeout,
+                remaining=self._remaining(call),
+                fresh=call.fresh,
+                stream=call.stream and not call.fresh,
             )
             headers = response.headers
             if response.status_code == 429:
                 parked = retry_after(headers, self.clock.now())
         except TransportError as error:
-            return _connection_error(call.request, error)
+            self._note(call, sent_at, str(error))
+            return connection_error(call.request, error)
         finally:
             self.limiter.leave(self.clock.monotonic(), sent_at, headers, parked)
-        return APIResponse(call.operation, call.request, response, call.request.attempts - 1)
+        self._note(call, sent_at, response.status_code, response.cf_ray)
+        return Answer(call.operation, call.request, response, call.request.attempts - 1)
+
+    def _note(self, call: Call, sent_at: float, *ended: object) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            request, milliseconds = call.request, (self.clock.monotonic() - sent_at) * 1000
+            _log.debug(
+                "%s %s: %s, attempt %d, %.0f ms",
+                request.method,
+                request.path,
+                " ".join(f"{part}" for part in ended if part is not None),
+                request.attempts,
+                milliseconds,
+            )
 
     async def _enter(self, call: Call) -> float:
         clock, longest = self.clock, self._config.max_retry_wait
@@ -210,7 +248,7 @@ class Executor:
     def _wait(self, call: Call, outcome: Outcome, failure: Failure) -> float | None:
         """Seconds to wait before the next attempt, or `None` to give up."""
         longest, remaining, asked = self._config.max_retry_wait, self._remaining(call), None
-        if isinstance(outcome, APIResponse):
+        if isinstance(outcome, Answer):
             asked = retry_after(outcome.http_response.headers, self.clock.now())
         parks = failure is Failure.RATE_LIMITED and asked is not None
         if parks and call.in_sweep:
@@ -231,12 +269,13 @@ class Executor:
 
 
 def _failure(request: HTTPRequest, outcome: Outcome) -> Failure | None:
-    if isinstance(outcome, APIResponse):
+    if isinstance(outcome, Answer):
         return outcome.failure()
     return Failure.NO_ANSWER if request.may_have_arrived else Failure.NOT_SENT
 
 
-def _connection_error(request: HTTPRequest, error: TransportError) -> APIConnectionError:
+def connection_error(request: HTTPRequest, error: TransportError) -> APIConnectionError:
+    """What the caller gets to see of it."""
     cls = APITimeoutError if error.timed_out else APIConnectionError
     result = cls(
         f"{request.method} {request.path}: {error}",

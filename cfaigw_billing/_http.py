@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
-from typing import cast
+from typing import Protocol, cast
 
 from attrs import define, field
 from multidict import CIMultiDict
@@ -56,6 +56,22 @@ class HTTPRequest:
         )
 
 
+class Unread(Protocol):
+    """A body that is still to come."""
+
+    def chunks(self, size: int | None) -> AsyncGenerator[bytes]:
+        """Its parts as they come, or of `size` bytes each."""
+        ...
+
+    async def read(self) -> tuple[bytes, str | None]:
+        """What is left of it, and why that is not the whole of it, if it is not."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
 @define(kw_only=True, eq=False)
 class HTTPResponse:
     """An answer."""
@@ -68,6 +84,8 @@ class HTTPResponse:
     """The body, decompressed: all of it, unless `flaw` is set."""
     flaw: str | None = None
     """Why `body` is not the whole one, if it is not."""
+    unread: Unread | None = field(default=None, repr=False)
+    """Where the body is to come from that was not read with the answer."""
 
     @property
     def cf_ray(self) -> str | None:

@@ -1,7 +1,8 @@
 """Every call of the service as a value: one row each, and nothing here that runs.
 
 A new endpoint is its types, its row here, its method in `_resources.py`, and a run of the
-generator. The rows are what the executor, the tests and the documentation go by.
+generator. The rows are what the executor, the tests and the documentation go by. What has no row
+can be called by its path (`UntypedParams`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import unquote
 
 import attrs
 from attrs import Factory, field, frozen
@@ -19,6 +21,9 @@ from . import types
 from .types import Params
 
 T = TypeVar("T")
+
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class Safety(Enum):
@@ -30,6 +35,8 @@ class Safety(Enum):
     """The state after two is the state after one."""
     CHARGES = "charges"
     """Each one charges a card. The service has no idempotency key: it must not be repeated."""
+    UNKNOWN = "unknown"
+    """This package does not know the call: it must not be repeated either."""
 
 
 def _payload(operation: Operation[Any]) -> tuple[str, ...]:
@@ -43,7 +50,7 @@ class Operation(Generic[T]):
 
     name: str
     """The path of the method on the client, such as `ai_gateway.billing.credit_balance`."""
-    method: Literal["GET", "POST", "DELETE"]
+    method: Method
     """The HTTP method."""
     path: str
     """The path below the base URL; `{name}` stands for the parameter of that name."""
@@ -57,6 +64,8 @@ class Operation(Generic[T]):
     """Whether it lets the service charge the card by itself, up to its `amount` a time."""
     envelope: bool = False
     """Whether `result` is made of the whole envelope, and not of its `result` alone."""
+    typed: bool = True
+    """Whether the answer is known to be an envelope; else `result` is made of the whole answer."""
     forbidden: str | None = None
     """Why a 403 comes, where there is more to say than that a permission is missing."""
 
@@ -209,3 +218,65 @@ BY_PARAMS: Mapping[type[Params[Any]], Operation[Any]] = MappingProxyType(
     {operation.params: operation for operation in ALL}
 )
 """The operation of each class of parameters: what `client.send` goes by."""
+
+
+def _below_the_base_url(params: UntypedParams[Any], _: object, path: Any) -> None:
+    """A path that leads to where it says, and not to a call that charges."""
+    if not isinstance(path, str):
+        raise TypeError(f"`path` must be a str, not {type(path).__name__}")
+    if not path.startswith("/") or path.startswith("//"):
+        raise ValueError("`path` must begin with one /; it goes below `base_url`")
+    steps = unquote(path.partition("?")[0]).replace("\\", "/").split("/")
+    if {".", ".."} & set(steps) or "#" in path:
+        raise ValueError("`path` must have no `.`, no `..` and no #: it leads where it says")
+    where = "/".join(filter(None, steps)).lower()
+    for operation in ALL:
+        if operation.safety is Safety.CHARGES or operation.charges_later:
+            pattern = operation.path.strip("/").replace("{account_id}", "[^/]+")
+            if params.method not in ("GET", "DELETE") and re.fullmatch(pattern, where):
+                raise ValueError(f"`path` charges a card; call `{operation.name}`, which is safe")
+
+
+@frozen(kw_only=True)
+class UntypedParams(Params[T]):
+    """A call that this package has no method for."""
+
+    method: Method
+    path: str = field(validator=_below_the_base_url)
+    cast_to: type[T]
+    """What its answer is made into, the envelope included."""
+    body: object = None
+    """What is sent as JSON, if anything."""
+
+
+def operation_of(params: Params[T]) -> Operation[T]:
+    """The call that these are the parameters of."""
+    if isinstance(params, UntypedParams):
+        return _untyped(params)
+    operation = BY_PARAMS.get(type(params))
+    if operation is None:
+        raise TypeError(
+            f"`params` must be the parameters of a call, such as BillingCreditBalanceParams, "
+            f"not {type(params).__name__}"
+        )
+    return operation
+
+
+_REPEATABLE: Mapping[Method, Safety] = {
+    "GET": Safety.READS,
+    "PUT": Safety.REPEATABLE,
+    "DELETE": Safety.REPEATABLE,
+}
+
+
+def _untyped(params: UntypedParams[T]) -> Operation[T]:
+    return Operation(
+        name="",
+        method=params.method,
+        path=params.path,
+        params=UntypedParams,
+        result=params.cast_to,
+        safety=_REPEATABLE.get(params.method, Safety.UNKNOWN),
+        typed=False,
+        forbidden="the credentials lack the permission for it",
+    )

@@ -6,16 +6,16 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 import aiohttp
 from multidict import CIMultiDict
 
 from . import __version__, _json
-from ._codec import encode
-from ._config import Config, RequestOptions, check_headers, check_timeout
+from ._codec import can_decode, encode
+from ._config import Config, RequestOptions, check_headers, check_names, check_timeout
 from ._http import HTTPRequest
-from ._operations import BY_PARAMS, Operation, Safety
+from ._operations import Operation, Safety, UntypedParams
 from ._secret import conceal_headers
 from .types import Params
 
@@ -39,12 +39,12 @@ class RequestBuilder:
         """The request of a call; a `ValueError` or `TypeError` if an argument is wrong."""
         if options:
             _check(options)
-        elif operation.method == "GET" and not operation.payload:
-            return HTTPRequest(
-                method="GET",
-                url=self._url(operation, params, {}),
-                headers=self._request_headers(None, has_body=False),
-            )
+        if isinstance(params, UntypedParams):
+            return self._build_untyped(params, options)
+        if not options and operation.method == "GET" and not operation.payload:
+            path = self._path(operation, params)
+            headers = self._request_headers(None, has_body=False)
+            return HTTPRequest(method="GET", url=self._url(path, {}), headers=headers)
         payload = encode(params) if operation.payload else {}
         payload = {name: payload[name] for name in operation.payload if name in payload}
         if operation.safety is Safety.CHARGES or operation.charges_later:
@@ -53,9 +53,37 @@ class RequestBuilder:
         extra_query, extra_body = options.get("extra_query"), options.get("extra_body")
         query = {**({} if posts else payload), **(extra_query or {})}
         body = {**payload, **(extra_body or {})} if posts else extra_body
+        path = self._path(operation, params)
+        return self._request(operation.method, path, query, body, options)
+
+    def _build_untyped(self, params: UntypedParams[Any], options: RequestOptions) -> HTTPRequest:
+        if not can_decode(params.cast_to):
+            raise TypeError(
+                f"`cast_to` must be what JSON can be made into, such as dict, list, object, an "
+                f"attrs class or a dataclass (or str or bytes), not {params.cast_to!r:.80}"
+            )
+        path, _, text = params.path.partition("?")
+        query: dict[str, object] = {**parse_qs(text, keep_blank_values=True)}
+        query |= options.get("extra_query") or {}
+        body, extra_body = params.body, options.get("extra_body")
+        if extra_body is not None:
+            if not isinstance(body, Mapping | None):
+                raise TypeError("`extra_body` goes into a `body` that is a mapping")
+            body = {**cast("Mapping[str, object]", body or {}), **extra_body}
+        path = quote(path, safe="/%:@!$&'()*+,;=~")
+        return self._request(params.method, path, query, body, options)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object],
+        body: object,
+        options: RequestOptions,
+    ) -> HTTPRequest:
         return HTTPRequest(
-            method=operation.method,
-            url=self._url(operation, params, query),
+            method=method,
+            url=self._url(path, query),
             headers=self._request_headers(options.get("extra_headers"), has_body=body is not None),
             body=None if body is None else _encoded("extra_body", _json.dumps, body),
         )
@@ -80,12 +108,13 @@ class RequestBuilder:
                 f"cents; nothing was charged"
             )
 
-    def _url(
-        self, operation: Operation[Any], params: Params[Any], query: Mapping[str, object]
-    ) -> str:
+    def _path(self, operation: Operation[Any], params: Params[Any]) -> str:
         path = operation.path
         if "{account_id}" in path:
             path = path.replace("{account_id}", _quoted(self.account_id(params)))
+        return path
+
+    def _url(self, path: str, query: Mapping[str, object]) -> str:
         url = self._config.base_url + path
         if not query and not self._config.default_query:
             return url
@@ -113,22 +142,8 @@ def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 
-def operation_of(params: Params[T]) -> Operation[T]:
-    """The call that these are the parameters of."""
-    operation = BY_PARAMS.get(type(params))
-    if operation is None:
-        raise TypeError(
-            f"`params` must be the parameters of a call, such as BillingCreditBalanceParams, "
-            f"not {type(params).__name__}"
-        )
-    return operation
-
-
 def _check(options: RequestOptions) -> None:
-    unknown = options.keys() - RequestOptions.__annotations__.keys()
-    if unknown:
-        known = ", ".join(sorted(RequestOptions.__annotations__))
-        raise TypeError(f"unknown option `{min(unknown)}`; there are {known}")
+    check_names(options, RequestOptions)
     check_timeout("timeout", options.get("timeout"))
     extra_headers = options.get("extra_headers")
     if extra_headers is not None:

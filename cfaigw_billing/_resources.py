@@ -48,6 +48,20 @@ from .types import (
 
 if TYPE_CHECKING:
     from ._client import AsyncCloudflare
+    from ._with_response import (
+        AsyncAccountsResourceWithRawResponse,
+        AsyncAccountsResourceWithStreamingResponse,
+        AsyncAIGatewayResourceWithRawResponse,
+        AsyncAIGatewayResourceWithStreamingResponse,
+        AsyncBillingResourceWithRawResponse,
+        AsyncBillingResourceWithStreamingResponse,
+        AsyncConfigResourceWithRawResponse,
+        AsyncConfigResourceWithStreamingResponse,
+        AsyncSpendingLimitResourceWithRawResponse,
+        AsyncSpendingLimitResourceWithStreamingResponse,
+        AsyncTopupResourceWithRawResponse,
+        AsyncTopupResourceWithStreamingResponse,
+    )
 
 
 class AsyncResource:
@@ -59,6 +73,16 @@ class AsyncResource:
 
 class AsyncAccountsResource(AsyncResource):
     """The accounts that the credentials can see."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncAccountsResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return self._client.with_raw_response.accounts
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncAccountsResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return self._client.with_streaming_response.accounts
 
     def list(
         self,
@@ -88,6 +112,16 @@ class AsyncAccountsResource(AsyncResource):
 
 class AsyncConfigResource(AsyncResource):
     """The automatic top-up: charge a card when the balance falls below a threshold."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncConfigResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return self._client.with_raw_response.ai_gateway.billing.topup.config
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncConfigResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return self._client.with_streaming_response.ai_gateway.billing.topup.config
 
     async def get(
         self,
@@ -148,6 +182,16 @@ class AsyncConfigResource(AsyncResource):
 
 class AsyncTopupResource(AsyncResource):
     """Top-ups: charging a card for credit."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncTopupResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return self._client.with_raw_response.ai_gateway.billing.topup
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncTopupResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return self._client.with_streaming_response.ai_gateway.billing.topup
 
     @cached_property
     def config(self) -> AsyncConfigResource:
@@ -311,6 +355,16 @@ class AsyncTopupResource(AsyncResource):
 class AsyncSpendingLimitResource(AsyncResource):
     """The spending limit of an account."""
 
+    @cached_property
+    def with_raw_response(self) -> AsyncSpendingLimitResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return self._client.with_raw_response.ai_gateway.billing.spending_limit
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncSpendingLimitResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return self._client.with_streaming_response.ai_gateway.billing.spending_limit
+
     async def get(
         self,
         *,
@@ -375,6 +429,16 @@ class AsyncSpendingLimitResource(AsyncResource):
 
 class AsyncBillingResource(AsyncResource):
     """Credit balance, usage and invoices."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncBillingResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return self._client.with_raw_response.ai_gateway.billing
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncBillingResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return self._client.with_streaming_response.ai_gateway.billing
 
     @cached_property
     def topup(self) -> AsyncTopupResource:
@@ -540,6 +604,16 @@ class AsyncBillingResource(AsyncResource):
 
 class AsyncAIGatewayResource(AsyncResource):
     """AI Gateway; of its API this package covers billing."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncAIGatewayResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return self._client.with_raw_response.ai_gateway
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncAIGatewayResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return self._client.with_streaming_response.ai_gateway
 
     @cached_property
     def billing(self) -> AsyncBillingResource:

@@ -39,7 +39,7 @@ _DEEPEST_CHAIN = 20
 
 
 @define(eq=False)
-class APIResponse(Generic[T]):
+class Answer(Generic[T]):
     """The answer to one call."""
 
     operation: Operation[T]
@@ -70,6 +70,12 @@ class APIResponse(Generic[T]):
         outcome = self._outcome()
         return outcome if isinstance(outcome, APIResponseError) else None
 
+    def refusal(self) -> APIResponseError | None:
+        """The error that `parse` would raise, but for an answer that only cannot be decoded."""
+        error = self.error()
+        decodes = self.http_response.flaw is None and not isinstance(error, APIStatusError)
+        return None if decodes else error
+
     def failure(self) -> Failure | None:
         """What is wrong with the answer, as far as repeating the request goes.
 
@@ -97,6 +103,8 @@ class APIResponse(Generic[T]):
     def _outcome(self) -> T | APIResponseError:
         if self.http_response.flaw is not None:
             return self._unexpected(self.http_response.flaw)
+        if not self.operation.typed and self._accepted:
+            return self._untyped()
         try:
             envelope = _json.loads(self.http_response.body)
         except ValueError as error:
@@ -122,6 +130,23 @@ class APIResponse(Generic[T]):
             return decode(part(envelope), operation.result, path, again)
         except DecodeError as error:
             return self._error(APIResponseValidationError, str(error))
+
+    def _untyped(self) -> T | APIResponseError:
+        """The whole of an answer that need not be an envelope, nor JSON."""
+        body, result = self.http_response.body, self.operation.result
+        if result is bytes or result is str:
+            return cast("T", body if result is bytes else body.decode(errors="replace"))
+        try:
+            value = _json.loads(body) if body else None
+            if isinstance(value, dict):
+                answer = cast("dict[str, object]", value)
+                if answer.get("success") is False:
+                    return self._refused(_error_data(answer.get("errors")))
+            return decode(value, result, "", lambda: _json.loads(body))  # pyright: ignore[reportUnknownArgumentType]
+        except DecodeError as error:
+            return self._error(APIResponseValidationError, str(error))
+        except ValueError as error:
+            return self._unexpected(str(error))
 
     def _refused(self, errors: tuple[ErrorData, ...]) -> APIResponseError:
         reason = "; ".join(map(str, errors)) or "the service gave no reason"

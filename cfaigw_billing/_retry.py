@@ -7,10 +7,11 @@ Two questions, two pure functions.
 
 - What only reads, or stores the same again, is repeated when the failure says nothing about the
   request itself: the connection failed, the service was busy, the edge had no answer.
-- What charges a card is repeated only where it is certain that the service never saw it: no
-  connection was made, or the rate limiter answered in front of it. The service knows no
-  idempotency key, so a repeat of a charge whose answer was lost is a second charge. Where the
-  answer is missing or cannot be understood, the outcome is unknown, and the caller is told so.
+- What charges a card, or does nobody knows what, is repeated only where it is certain that the
+  service never saw it: no connection was made, or the rate limiter answered in front of it. The
+  service knows no idempotency key, so a repeat of a charge whose answer was lost is a second
+  charge. Where the answer to a charge is missing or cannot be understood, the outcome is unknown,
+  and the caller is told so.
 
 `wait_before_repeat` asks how long to wait:
 
@@ -64,10 +65,12 @@ _UNSEEN = {Failure.NOT_SENT, Failure.RATE_LIMITED}
 
 def decide(safety: Safety, failure: Failure) -> Verdict:
     """What to do about a failed attempt."""
-    if safety is not Safety.CHARGES:
+    if safety in (Safety.READS, Safety.REPEATABLE):
         return Verdict.AGAIN if failure in _PASSING else Verdict.GIVE_UP
     if failure in _UNSEEN:
         return Verdict.AGAIN
+    if safety is Safety.UNKNOWN:
+        return Verdict.GIVE_UP
     return Verdict.GIVE_UP if failure is Failure.REFUSED else Verdict.OUTCOME_UNKNOWN
 
 

@@ -61,10 +61,17 @@ def conceal_headers(headers: Any) -> Any:
 
 
 def conceal_options(options: Any) -> Any:
-    """The options of a call, with headers that show no secret."""
-    if options.get("extra_headers") is None:
-        return options
-    return {**options, "extra_headers": conceal_headers(options["extra_headers"])}
+    """The options of a call or of a client, with nothing in them that shows a secret."""
+    concealed = dict(options)
+    for name in _SECRET_OPTIONS & options.keys():
+        concealed[name] = _conceal(options[name])
+    for name in _HEADER_OPTIONS & options.keys():
+        concealed[name] = conceal_headers(options[name])
+    return concealed
+
+
+_SECRET_OPTIONS = {"api_token", "api_key", "user_service_key"}
+_HEADER_OPTIONS = {"extra_headers", "default_headers", "set_default_headers"}
 
 
 def _is_secret(name: object) -> bool:

@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import AsyncGenerator, Generator
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from ._portal import Portal
 
 if TYPE_CHECKING:
     from ._client import AsyncCloudflare
+    from ._raw import AsyncAPIResponse
     from ._sync import Cloudflare
+
+T = TypeVar("T")
+
+
+class SyncAPIResponse(Generic[T]):
+    """An async response and the loop that it lives on."""
+
+    def __init__(self, async_response: AsyncAPIResponse[T], portal: Portal) -> None:
+        self.async_response = async_response
+        """The response behind this one."""
+        self.portal = portal
+        """The way to its loop."""
+
+    def __repr__(self) -> str:
+        return repr(self.async_response).replace("<Async", "<")
+
+    def _each(self, parts: AsyncGenerator[bytes]) -> Generator[bytes]:
+        try:
+            while True:
+                try:
+                    part = self.portal.call(parts.__anext__)
+                except StopAsyncIteration:
+                    return
+                yield part
+        finally:
+            self.portal.call(parts.aclose)
 
 
 class SyncResource:
@@ -26,10 +54,21 @@ class SyncClient:
         """The client behind this one; it lives on the loop of `portal`."""
         self.portal = Portal(on_close=async_client.close)
         """The way to that loop."""
+        self._owns_portal = True
+
+    def _copied(self, async_client: AsyncCloudflare) -> Self:
+        """A client around a copy of the async one, on the same loop."""
+        copy = object.__new__(type(self))
+        copy.async_client, copy.portal = async_client, self.portal
+        copy._owns_portal = False
+        return copy
 
     def close(self) -> None:
         """Close the connections. A second close does nothing; a call after it is an error."""
-        self.portal.close()
+        if self._owns_portal:
+            self.portal.close()
+        elif not self.portal.closed:
+            self.portal.call(self.async_client.close)
 
     def __reduce__(self) -> str:
         raise TypeError("a client does not pickle: it holds connections and secrets; make another")

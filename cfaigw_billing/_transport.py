@@ -6,7 +6,7 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from http.cookies import SimpleCookie
@@ -47,18 +47,42 @@ class Transport:
     Args:
         base_url: Where the requests will go: decides which proxy of the environment applies.
         http_client: A session of the caller's to use instead; it is never closed here.
+        trace_configs: What is told of the requests; a session of the caller's has its own.
     """
 
-    def __init__(self, base_url: str, http_client: aiohttp.ClientSession | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        http_client: aiohttp.ClientSession | None = None,
+        trace_configs: Sequence[aiohttp.TraceConfig] = (),
+    ) -> None:
         self._begin()
         forget_in_child(self)
         if http_client is not None and not isinstance(http_client, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
                 f"`http_client` must be an aiohttp.ClientSession, not {type(http_client).__name__}"
             )
+        for config in trace_configs:
+            if not isinstance(config, aiohttp.TraceConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(
+                    f"`trace_configs` must hold aiohttp.TraceConfig, not {type(config).__name__}"
+                )
+        if http_client is not None and trace_configs:
+            raise ValueError("`trace_configs` go into the session that is given as `http_client`")
         self._base_url = base_url
         self._http_client = http_client
+        self._trace_configs = tuple(trace_configs)
         self._closed = False
+
+    def lend(self, base_url: str, others: Mapping[str, Any]) -> Transport | BorrowedTransport:
+        """The connections of a copy of the client: these, unless it needs others."""
+        if base_url == self._base_url and not others:
+            return BorrowedTransport(self)
+        return Transport(
+            base_url,
+            others.get("http_client", self._http_client),
+            others.get("trace_configs", self._trace_configs),
+        )
 
     async def send(
         self,
@@ -67,6 +91,7 @@ class Transport:
         *,
         remaining: float = inf,
         fresh: bool = False,
+        stream: bool = False,
     ) -> HTTPResponse:
         """Send a request once and read the answer, or raise `TransportError`.
 
@@ -76,23 +101,27 @@ class Transport:
             remaining: The seconds left to the caller's deadline.
             fresh: For a charge: use a connection of its own, so that no idle one can die under it.
                 A session of the caller's decides that for itself, and goes without middlewares.
+            stream: Leave the body of a good answer to be read by the caller.
         """
         self.check_open()
         if remaining <= 0:
             raise TransportError("no time left to send it", timed_out=True)
         if fresh and self._http_client is None:
-            async with _fresh_session(self._base_url) as session:
+            async with _fresh_session(self._base_url, self._trace_configs) as session:
                 return await _exchange(session, request, _client_timeout(timeout, remaining))
         request.may_have_arrived = True
         if self._http_client is not None:
             # It may let aiohttp send what is idempotent twice: the tracker counts.
             more = {"middlewares": ()} if fresh else {}  # they may repeat requests
             tracker, limits = aiohttp.UploadTracker(), _client_timeout(timeout, remaining)
-            return await _exchange(self._http_client, request, limits, tracker=tracker, **more)
+            return await _exchange(
+                self._http_client, request, limits, tracker=tracker, stream=stream, **more
+            )
         session = self._session()
-        total = _total(timeout, remaining)
+        total = None if stream else _total(timeout, remaining)
         if total is None:
-            return await _exchange(session, request, _client_timeout(timeout, remaining))
+            limits = _client_timeout(timeout, remaining)
+            return await _exchange(session, request, limits, stream=stream)
         try:
             with self._deadlines.within(total):
                 return await _exchange(session, request, _NO_LIMIT)
@@ -125,7 +154,7 @@ class Transport:
         session = self._sessions.get(loop)
         if session is not None:
             return session
-        self._sessions[loop] = session = _open_session(self._base_url)
+        self._sessions[loop] = session = _open_session(self._base_url, self._trace_configs)
         for other in [other for other in list(self._sessions) if other.is_closed()]:
             if dead := self._sessions.pop(other, None):
                 _drop_session(other, dead)
@@ -134,10 +163,49 @@ class Transport:
     def check_open(self) -> None:
         """Raise if the client has been closed."""
         if self._closed:
-            raise RuntimeError("this client has been closed; make a new one")
+            raise RuntimeError(CLOSED)
         if self._http_client is not None and self._http_client.closed:
             raise RuntimeError("the `http_client` of this client has been closed")
 
+
+class BorrowedTransport:
+    """The connections of another client, which stay open when this one is closed."""
+
+    def __init__(self, lender: Transport) -> None:
+        self._lender = lender
+        self._closed = False
+
+    async def send(
+        self,
+        request: HTTPRequest,
+        timeout: Timeout,
+        *,
+        remaining: float = inf,
+        fresh: bool = False,
+        stream: bool = False,
+    ) -> HTTPResponse:
+        """As `Transport.send`."""
+        self.check_open()
+        return await self._lender.send(
+            request, timeout, remaining=remaining, fresh=fresh, stream=stream
+        )
+
+    def lend(self, base_url: str, others: Mapping[str, Any]) -> Transport | BorrowedTransport:
+        """As `Transport.lend`."""
+        return self._lender.lend(base_url, others)
+
+    async def close(self) -> None:
+        """Send nothing more."""
+        self._closed = True
+
+    def check_open(self) -> None:
+        """Raise if the client, or the one that it was copied from, has been closed."""
+        if self._closed:
+            raise RuntimeError(CLOSED)
+        self._lender.check_open()
+
+
+CLOSED = "this client has been closed; make a new one"
 
 _inherited: list[object] = []
 """The sessions that a forked child has from its parent: collected, they would be closed."""
@@ -149,6 +217,7 @@ async def _exchange(
     timeout: aiohttp.ClientTimeout,
     *,
     tracker: aiohttp.UploadTracker | None = None,
+    stream: bool = False,
     **more: Any,
 ) -> HTTPResponse:
     try:
@@ -164,14 +233,17 @@ async def _exchange(
             trace_request_ctx=request,
             **more,
         )
+        status, headers = response.status, response.headers
+        if stream and status < 300:
+            return HTTPResponse(
+                status_code=status, headers=headers, body=b"", unread=_UnreadBody(response)
+            )
         try:
             body, flaw = await _read(response)
         finally:
             if response.connection is not None:  # a body that is read to its end lets go of it
                 response.release()
-        return HTTPResponse(
-            status_code=response.status, headers=response.headers, body=body, flaw=flaw
-        )
+        return HTTPResponse(status_code=status, headers=headers, body=body, flaw=flaw)
     except _NOT_SENT as error:
         request.may_have_arrived = False
         timed_out = isinstance(error, TimeoutError)
@@ -208,6 +280,35 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
     except aiohttp.ClientPayloadError as error:
         return b"".join(chunks), _broken_off(error, response)
     return b"".join(chunks), None
+
+
+class _UnreadBody:
+    """The body of an answer that the caller reads."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def chunks(self, size: int | None) -> AsyncGenerator[bytes]:
+        content = self._response.content
+        try:
+            async for chunk in content.iter_any() if size is None else content.iter_chunked(size):
+                yield chunk
+        except TimeoutError as error:
+            raise _no_answer_in_time() from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise TransportError(_broken_off(error, self._response)) from error
+
+    async def read(self) -> tuple[bytes, str | None]:
+        try:
+            return await _read(self._response)
+        except TimeoutError as error:
+            raise _no_answer_in_time() from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise TransportError(_broken_off(error, self._response)) from error
+
+    def close(self) -> None:
+        if self._response.connection is not None:
+            self._response.release()
 
 
 def _no_answer_in_time() -> TransportError:
@@ -270,13 +371,16 @@ _HAS_SWITCH = "_retry_connection" in aiohttp.ClientSession.ATTRS
 """Whether aiohttp can be told not to repeat requests, as its test client does (not in public)."""
 
 
-def _open_session(base_url: str, **more: Any) -> aiohttp.ClientSession:
+def _open_session(
+    base_url: str, trace_configs: Sequence[aiohttp.TraceConfig], **more: Any
+) -> aiohttp.ClientSession:
     # Not `trust_env`: it looks the proxy up in a thread for every request, and lets a .netrc
     # entry stand in for the credentials.
     session = aiohttp.ClientSession(
         cookie_jar=_NoCookies(),
         middlewares=() if _HAS_SWITCH else (_once,),
         proxy=_environment_proxy(base_url),
+        trace_configs=list(trace_configs),
         **more,
     )
     if _HAS_SWITCH:
@@ -285,12 +389,14 @@ def _open_session(base_url: str, **more: Any) -> aiohttp.ClientSession:
 
 
 @asynccontextmanager
-async def _fresh_session(base_url: str) -> AsyncGenerator[aiohttp.ClientSession]:
+async def _fresh_session(
+    base_url: str, trace_configs: Sequence[aiohttp.TraceConfig]
+) -> AsyncGenerator[aiohttp.ClientSession]:
     """A session for one request, which notes when there is a connection."""
     tracing = aiohttp.TraceConfig()
     tracing.on_connection_create_end.append(_note_connection)
     connector = aiohttp.TCPConnector(force_close=True)
-    async with _open_session(base_url, connector=connector, trace_configs=[tracing]) as session:
+    async with _open_session(base_url, [*trace_configs, tracing], connector=connector) as session:
         yield session
 
 

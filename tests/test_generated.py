@@ -23,8 +23,14 @@ IGNORED = {".git", ".venv", "build", "dist", "__pycache__"}
 # Current.
 
 
+GENERATED = (_codegen.SYNC, _codegen.SYNC_RESPONSE, _codegen.WITH_RESPONSE)
+
+
 def test_regenerating_changes_no_byte() -> None:
-    assert _codegen.generate().encode() == _codegen.TARGET.read_bytes()
+    generated = _codegen.generate()
+    assert tuple(generated) == GENERATED
+    for path, text in generated.items():
+        assert text.encode() == path.read_bytes()
 
 
 def test_no_other_file_bears_the_mark() -> None:
@@ -35,13 +41,13 @@ def test_no_other_file_bears_the_mark() -> None:
         and not IGNORED & set(path.relative_to(REPOSITORY).parts)
         and MARK in path.read_text(encoding="utf-8")
     ]
-    assert marked == ["cfaigw_billing/_sync.py"]
+    assert sorted(marked) == [f"cfaigw_billing/{path.name}" for path in GENERATED]
 
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """A copy of the generator with its sources and its product."""
-    for path in (Path(_codegen.__file__), *_codegen.SOURCES, _codegen.TARGET):
+    """A copy of the generator with its sources and its products."""
+    for path in (Path(_codegen.__file__), *_codegen.SOURCES, _codegen.RAW, *GENERATED):
         shutil.copy(path, tmp_path)
     return tmp_path
 
@@ -72,13 +78,14 @@ def test_check_fails_and_shows_the_difference(copied: Path) -> None:
     assert facade.read_text(encoding="utf-8") == changed
 
 
+@pytest.mark.parametrize("name", ["_sync.py", "_with_response.py"])
 @pytest.mark.parametrize("state", ["changed", "missing"])
-def test_writing_restores_the_file(state: str, copied: Path) -> None:
-    facade = copied / "_sync.py"
+def test_writing_restores_the_file(state: str, name: str, copied: Path) -> None:
+    facade = copied / name
     facade.unlink() if state == "missing" else facade.write_text("changed")
     assert generator(copied, "--check").returncode == 1
     assert generator(copied).returncode == 0
-    assert facade.read_bytes() == _codegen.TARGET.read_bytes()
+    assert facade.read_bytes() == (_codegen.HERE / name).read_bytes()
 
 
 # What it does not know stops it.
@@ -288,7 +295,9 @@ def plainly(text: Any) -> Any:
     """What is said of the async client, as it is of the other."""
     if not isinstance(text, str):
         return text
-    return re.sub(r"\basync (?=with|for)| \| AsyncIterable\[Params\[T\]\]", "", text)
+    return re.sub(
+        r"\basync (?=with|for)|\bAsync(?=ClientOptions)| \| AsyncIterable\[Params\[T\]\]", "", text
+    )
 
 
 def without_http_client(text: str | None) -> str:

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from cfaigw_billing.testing import Emulator, Fault
 
 README = Path(__file__).parent.parent / "README.md"
-WEB_APP, NOTEBOOK, SWEEP, MANY, LOST_ANSWER, OWN_TEST = re.findall(
+WEB_APP, NOTEBOOK, SWEEP, MANY, IMPORTS, SURFACE, LOST_ANSWER, OWN_TEST = re.findall(
     r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
 
@@ -71,6 +71,15 @@ def test_many_calls_give_their_outcomes_as_they_come(
     a, b, c = sorted(capsys.readouterr().out.splitlines())
     assert (a, c) == ("a 3", "c 3")
     assert b.startswith("b 404 GET ")
+
+
+def test_what_the_official_sdk_has_is_here(
+    service: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(IMPORTS)
+    run(SURFACE)
+    assert re.fullmatch(r"200 \w+-EMU \$6.40\nTrue\nTrue\n", capsys.readouterr().out)
+    assert service.requests[-1].path == "/accounts"
 
 
 def test_a_lost_answer_to_a_charge_is_found_out_about(

@@ -10,7 +10,7 @@ import pytest
 from cfaigw_billing import APIError, AsyncCloudflare, TopupOutcomeUnknownError
 from cfaigw_billing._http import HTTPRequest, HTTPResponse
 from cfaigw_billing._operations import ALL, Operation, Safety
-from cfaigw_billing._response import APIResponse
+from cfaigw_billing._response import Answer
 from cfaigw_billing._retry import Verdict, decide, retry_after
 from cfaigw_billing.testing import Emulator, Fault
 
@@ -28,7 +28,7 @@ def test_which_statuses_are_repeated(operation: Operation[Any]) -> None:
 def verdict(operation: Operation[Any], status: int) -> Verdict | None:
     request = HTTPRequest(method=operation.method, url="https://localhost/", headers={})
     response = HTTPResponse(status_code=status, headers={}, body=b"<html>")
-    failure = APIResponse(operation, request, response, 0).failure()
+    failure = Answer(operation, request, response, 0).failure()
     return None if failure is None else decide(operation.safety, failure)
 
 

@@ -30,6 +30,12 @@ DECISIONS = {
     (Safety.CHARGES, Failure.BUSY): UNKNOWN,
     (Safety.CHARGES, Failure.UNCLEAR): UNKNOWN,
     (Safety.CHARGES, Failure.REFUSED): GIVE_UP,
+    (Safety.UNKNOWN, Failure.NOT_SENT): AGAIN,
+    (Safety.UNKNOWN, Failure.NO_ANSWER): GIVE_UP,
+    (Safety.UNKNOWN, Failure.RATE_LIMITED): AGAIN,
+    (Safety.UNKNOWN, Failure.BUSY): GIVE_UP,
+    (Safety.UNKNOWN, Failure.UNCLEAR): GIVE_UP,
+    (Safety.UNKNOWN, Failure.REFUSED): GIVE_UP,
 }
 
 

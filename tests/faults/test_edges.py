@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
 import pytest
@@ -83,7 +84,8 @@ async def test_a_limit_that_shares_its_timer_is_a_timeout_like_any_other(
         async with client_of(server, timeout=0.01, max_retries=0) as client:
             with pytest.raises(APITimeoutError, match="no answer in time") as caught:
                 await asyncio.wait_for(client.send(BALANCE), 3)
-            assert not client._transport._deadlines._due
+            transport: Any = client._transport
+            assert not transport._deadlines._due
     assert caught.value.retries_taken == 0
     assert caught.value.request.may_have_arrived
 
@@ -254,7 +256,8 @@ async def test_a_repeat_after_the_close_opens_no_connection() -> None:
     with Server(busy(), good()) as server:
         clock.client = client = client_of(server, clock)
         outcome = await asyncio.gather(client.send(BALANCE), return_exceptions=True)
-        left = list(client._transport._sessions.values())
+        transport: Any = client._transport
+        left = list(transport._sessions.values())
         await client.close()
     assert not left, outcome
     assert len(server.requests) == 1

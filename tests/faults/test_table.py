@@ -20,7 +20,7 @@ import pytest
 from attrs import field, frozen
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare, _transport
-from cfaigw_billing._response import APIResponse
+from cfaigw_billing._response import Answer
 from cfaigw_billing.errors import (
     APIConnectionError,
     APIError,
@@ -1061,7 +1061,7 @@ class Play:
         executor.clock = self.clock
         execute = executor.execute
 
-        async def watch(*args: Any) -> APIResponse[Any]:
+        async def watch(*args: Any) -> Answer[Any]:
             response = await execute(*args)
             self.retries.append(response.retries_taken)
             return response

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import nullcontext
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from transports import faked
@@ -24,6 +24,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
     _bulk,
 )
+from cfaigw_billing._transport import Transport
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
     BillingCreditBalanceParams,
@@ -290,7 +291,7 @@ async def test_leaving_leaves_no_connection(leave: Leave, billing_emulator: Emul
     async with client_of(billing_emulator) as client:
         for seed in range(5):
             await leave(client, random.Random(seed))
-            [session] = client._transport._sessions.values() or [None]
+            [session] = cast("Transport", client._transport)._sessions.values() or [None]
             if session is not None:
                 assert session.connector is not None
                 assert not session.connector._acquired, seed
