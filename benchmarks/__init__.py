@@ -1,1 +1,1 @@
-"""Measurements of the package beside what people would use instead. Run `python -m benchmarks`."""
+"""Measurements of the package beside what people would use instead: `python -m benchmarks`."""

@@ -1,13 +1,19 @@
-"""A server in a process of its own that answers every request with the same bytes."""
+"""A server in a process of its own that answers every request with bytes made beforehand.
+
+It must cost less than any client, or it would be the server that is measured: one thread, blocking
+sockets, no HTTP beyond what tells one request from the next.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import multiprocessing
-from collections.abc import Iterator
+import selectors
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from pathlib import Path
 
 HOUR = 3_600_000
 BALANCE = {
@@ -28,62 +34,84 @@ USAGE = {
         for hour in range(365 * 24)
     ]
 }
-
-
-def envelope(result: object) -> bytes:
-    """The body of a successful answer."""
-    return json.dumps({"success": True, "errors": [], "messages": [], "result": result}).encode()
-
-
-class _Canned(asyncio.Protocol):
-    """Answers each request head with the body that its path asks for; knows GET only."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while b"\r\n\r\n" in self._buffer:
-            head, self._buffer = self._buffer.split(b"\r\n\r\n", 1)
-            path = head.split(b" ", 2)[1]
-            self._transport.write(_USAGE if b"usage-history" in path else _BALANCE)
-
-
-def _answer(body: bytes) -> bytes:
-    return (
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCF-Ray: 8f00000000000000-BEN\r\n"
-        b'Ratelimit: "default";r=1199;t=300\r\nRatelimit-Policy: "default";q=1200;w=300\r\n'
-        b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
-    )
-
-
-_BALANCE = _answer(envelope(BALANCE))
-_USAGE = _answer(envelope(USAGE))
-
-
-def _serve(pipe: Connection) -> None:
-    async def main() -> None:
-        server = await asyncio.get_running_loop().create_server(_Canned, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(main())
+LIMITED = "/limited"
+"""Before the path, it asks for the headers of the rate limit, which is too high to slow anybody."""
+_RATE_LIMIT = b'Ratelimit: "default";r=100000;t=1\r\nRatelimit-Policy: "default";q=100000;w=1\r\n'
 
 
 @contextmanager
 def running() -> Iterator[str]:
     """The base URL of a running server."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=(theirs,), daemon=True
+    command = [sys.executable, "-m", "benchmarks.server"]
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}/client/v4"
+        finally:
+            process.terminate()
+
+
+def limited(base_url: str) -> str:
+    """The base URL of the same server whose answers say where the rate limit stands."""
+    return base_url.replace("/client", f"{LIMITED}/client")
+
+
+def _answer(result: object, headers: bytes = b"") -> bytes:
+    body = json.dumps({"success": True, "errors": [], "messages": [], "result": result}).encode()
+    return b"".join(
+        [
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n",
+            b"CF-Ray: 8f00000000000000-BEN\r\n",
+            headers,
+            b"Content-Length: %d\r\n\r\n" % len(body),
+            body,
+        ]
     )
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{ours.recv()}/client/v4"
-    finally:
-        process.terminate()
-        process.join()
+
+
+def main() -> None:
+    """Serve until the process is ended; the first line of the output is the port."""
+    balance, usage = _answer(BALANCE), _answer(USAGE)
+    limited_balance = _answer(BALANCE, _RATE_LIMIT)
+    limited_path = f"GET {LIMITED}/".encode()
+
+    def answer(head: bytes) -> bytes:
+        if b"/usage-history" in head:
+            return usage
+        return limited_balance if head.startswith(limited_path) else balance
+
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+        print(listener.getsockname()[1], flush=True)
+        _answer_all(listener, answer)
+
+
+def _answer_all(listener: socket.socket, answer: Callable[[bytes], bytes]) -> None:
+    """Answer the head of every request on every connection, for ever."""
+    ready = selectors.DefaultSelector()
+    ready.register(listener, selectors.EVENT_READ)
+    begun: dict[socket.socket, bytes] = {}
+    while True:
+        for key, _ in ready.select():
+            client = key.fileobj
+            assert isinstance(client, socket.socket)
+            if client is listener:
+                client, _ = listener.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                ready.register(client, selectors.EVENT_READ)
+                begun[client] = b""
+                continue
+            try:
+                received = client.recv(65536)
+                *heads, begun[client] = (begun[client] + received).split(b"\r\n\r\n")
+                client.sendall(b"".join(map(answer, heads)))
+            except OSError:
+                received = b""
+            if not received:
+                ready.unregister(client)
+                client.close()
+                del begun[client]
+
+
+if __name__ == "__main__":
+    main()
