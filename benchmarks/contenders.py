@@ -137,7 +137,7 @@ async def ours_sweep(base_url: str, accounts: Iterable[str]) -> None:
     requests = (BillingCreditBalanceParams(account_id=account) for account in accounts)
     async with (
         AsyncCloudflare(api_token=TOKEN, base_url=base_url) as client,
-        client.send_many(requests, concurrency=50) as outcomes,  # type: ignore[attr-defined, unused-ignore]
+        client.send_many(requests, concurrency=50) as outcomes,
     ):
         async for outcome in outcomes:
             assert outcome.response is not None
