@@ -28,6 +28,7 @@ STYLE = {
     "grid.color": INK,
     "grid.alpha": 0.25,
     "axes.grid": True,
+    "axes.xmargin": 0.08,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
@@ -40,6 +41,7 @@ def svg(sections: Mapping[str, Section]) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 8), layout="constrained")
         ratios, below = figure.subfigures(2, 1, height_ratios=(1.3, 1))
+        ratios.suptitle(f"What {OURS} takes (dot), where others take 1, and the aim at most (bar)")
         _ratios(ratios.subplots(), sections)
         for axes, curve in zip(below.subplots(1, len(curves)), curves, strict=True):
             _curve(axes, curve)
@@ -68,7 +70,6 @@ def _ratios(axes: Axes, sections: Mapping[str, Section]) -> None:
     axes.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5], minor=False)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_title(f"What {OURS} takes of what others take (dot), and the aim at most (bar)")
 
 
 def _contenders(result: Result) -> str:

@@ -45,7 +45,7 @@ def balance(bench: Bench) -> Section:
     """CPU for one decoded balance call, 50 at a time."""
 
     def job(contender: str) -> Job:
-        return bench.job("concurrent", contender, 400, concurrency=50)
+        return bench.job("concurrent", contender, 200, concurrency=50)
 
     measured = bench.in_turns(
         {
@@ -55,7 +55,7 @@ def balance(bench: Bench) -> Section:
             OFFICIAL_AIOHTTP: job("official_aiohttp"),
             OFFICIAL: job("official"),
         },
-        rounds=11,
+        rounds=21,
     )
     return _section(
         balance,
@@ -71,7 +71,7 @@ def speedups(bench: Bench) -> Section:
 
     def job(contender: str, *, extras: bool = False, uvloop: bool = False) -> Job:
         more = {"extras": extras, "uvloop": uvloop}
-        return bench.job("concurrent", contender, 400, concurrency=50, **more)
+        return bench.job("concurrent", contender, 200, concurrency=50, **more)
 
     measured = bench.in_turns(
         {
@@ -81,7 +81,7 @@ def speedups(bench: Bench) -> Section:
             NAIVE: job("naive"),
             NAIVE_UVLOOP: job("naive", extras=True, uvloop=True),
         },
-        rounds=11,
+        rounds=21,
     )
     return _section(
         speedups,
@@ -95,11 +95,11 @@ def sync(bench: Bench) -> Section:
     """One sync call, one after another: by the clock, and CPU of both threads."""
     measured = bench.in_turns(
         {
-            OURS: bench.job("blocking", "ours_sync", 400),
-            PORTAL: bench.job("blocking", "naive_portal", 400),
-            OFFICIAL: bench.job("blocking", "official_sync", 400),
+            OURS: bench.job("blocking", "ours_sync", 200),
+            PORTAL: bench.job("blocking", "naive_portal", 200),
+            OFFICIAL: bench.job("blocking", "official_sync", 200),
         },
-        rounds=11,
+        rounds=21,
     )
     return _section(
         sync,

@@ -42,7 +42,7 @@ class Count:
 
 
 async def grow(ask: Callable[[], Awaitable[object]]) -> int:
-    """The blocks of memory that 500 calls leave behind, after 500 that fill what there is to fill."""
+    """The blocks of memory that 500 calls leave behind, after 500 that fill the caches."""
     blocks: list[int] = []
     for _ in range(2):
         for _ in range(500):
