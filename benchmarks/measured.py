@@ -131,11 +131,9 @@ class Measured:
         return [figures[quantity] for figures in self._rounds[contender]]
 
     def _missing(self, *contenders: str) -> str:
-        return "; ".join(
-            f"skipped: {' and '.join(_needs(name))} not installed"
-            for name in contenders
-            if name not in self._rounds
-        )
+        lacking = [_needs(name) for name in contenders if name not in self._rounds]
+        needed = dict.fromkeys(package for packages in lacking for package in packages)
+        return f"skipped: needs {' and '.join(needed)}" if needed else ""
 
 
 @dataclass(frozen=True)

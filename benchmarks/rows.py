@@ -205,7 +205,7 @@ def disk(_: Bench) -> Section:
     """Installed with all dependencies, in megabytes and files."""
     ours, files = size(OURS)
     if not installed(OFFICIAL):
-        return _section(disk, Result(OURS, OFFICIAL, aim=0.15, figures="skipped: not installed"))
+        return _section(disk, Result(OURS, OFFICIAL, aim=0.15, figures="skipped: needs cloudflare"))
     theirs, their_files = size("cloudflare")
     return _section(
         disk,
