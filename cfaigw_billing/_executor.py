@@ -117,13 +117,13 @@ class Executor:
             RateLimitError: The call would have to wait too long, and was not sent.
             TopupOutcomeUnknownError: A charge was sent and no understandable answer came.
         """
-        operation = operation_of(params)
+        operation, total = operation_of(params), self._config.total_timeout
         call = Call(
             operation=operation,
             params=params,
             request=self._requests.build(operation, params, options),
             timeout=options.get("timeout", self._config.timeout),
-            deadline=self.clock.monotonic() + (self._config.total_timeout or inf),
+            deadline=inf if total is None else self.clock.monotonic() + total,
             reserve=reserve,
             stream=stream,
         )
@@ -192,8 +192,10 @@ class Executor:
                 await self.clock.sleep(wait)
 
     async def _attempt(self, call: Call) -> Outcome:
-        """Wait for a place within the rate limit, and send once."""
-        sent_at = await self._enter(call)
+        """Send once, as soon as there is a place within the rate limit."""
+        sent_at = self.clock.monotonic()
+        if not self.limiter.admit(sent_at, call.reserve):
+            sent_at = await self._enter(call, sent_at)
         headers: Mapping[str, str] | None = None
         parked: float | None = None
         try:
@@ -229,12 +231,12 @@ class Executor:
                 milliseconds,
             )
 
-    async def _enter(self, call: Call) -> float:
-        clock, longest = self.clock, self._config.max_retry_wait
-        began = clock.monotonic()
+    async def _enter(self, call: Call, began: float) -> float:
+        """Wait for a place within the rate limit; the time at which there was one."""
+        longest = self._config.max_retry_wait
         try:
             sent_at = await self.limiter.enter(
-                clock,
+                self.clock,
                 reserve=call.reserve,
                 patience=LONGEST_PARK if call.in_sweep else longest,
                 deadline=inf if call.in_sweep else min(began + longest, call.deadline),
@@ -265,7 +267,7 @@ class Executor:
         return 0.0 if parks and wait == asked else wait
 
     def _remaining(self, call: Call) -> float:
-        return call.deadline - self.clock.monotonic()
+        return inf if call.deadline == inf else call.deadline - self.clock.monotonic()
 
 
 def _failure(request: HTTPRequest, outcome: Outcome) -> Failure | None:

@@ -52,6 +52,14 @@ class Limiter:
         with self._lock:
             return self.budget.state(now)
 
+    def admit(self, now: float, reserve: float | None) -> bool:
+        """Give a place at once, if there is one. Whoever has it must `leave`."""
+        with self._lock:
+            if self.budget.wait(now, reserve) > 0:
+                return False
+            self.budget.sent()
+            return True
+
     async def enter(
         self, clock: Clock, *, reserve: float | None, patience: float, deadline: float
     ) -> float:
@@ -67,13 +75,9 @@ class Limiter:
         Raises:
             RateLimitedError: At once where the wait is known to be too long.
         """
-        while True:
-            now = clock.monotonic()
+        while not self.admit(now := clock.monotonic(), reserve):
             with self._lock:
                 wait = self.budget.wait(now, reserve)
-                if wait == 0:
-                    self.budget.sent()
-                    return now
             if wait == inf and now < deadline:
                 await self._until_an_answer_comes(deadline - now)
             elif wait > patience + _ROUNDING or now + wait > deadline + _ROUNDING:
@@ -82,6 +86,7 @@ class Limiter:
             else:
                 late = clock.jitter() * self.budget.spread(wait)
                 await clock.sleep(min(wait + late, max(wait, deadline - now)))
+        return now
 
     def leave(
         self, now: float, sent_at: float, headers: Mapping[str, str] | None, parked: float | None
@@ -98,8 +103,9 @@ class Limiter:
             self.budget.answered(now, sent_at, headers)
             if parked is not None:
                 self.budget.blocked(now, parked)
-        # One for the place that is free, one for what the answer may have told of more room.
-        for _ in range(2):
+        if self._queue:
+            # One for the place that is free, one for what the answer may have told of more room.
+            self._wake_one()
             self._wake_one()
 
     async def _until_an_answer_comes(self, seconds: float) -> None:

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from math import inf
 
 from attrs import define, field, frozen
@@ -75,7 +76,8 @@ class RateLimit:
     """Whether the service refuses every call until then."""
 
 
-def parse(header: str) -> dict[str, dict[str, float]]:
+@lru_cache(maxsize=64)  # the policy is the same on every answer
+def parse(header: str) -> Mapping[str, Mapping[str, float]]:
     """The named items of a `Ratelimit` or `Ratelimit-Policy` header; the rest is left out."""
     return {
         item["quoted"] or item["token"] or "": {
@@ -190,12 +192,16 @@ class Budget:
         if now < self.blocked_until:
             return self.blocked_until - now
         self._turn(now)
-        known = any(window.remaining is not None for window in self._windows.values())
-        if reserve is not None and not known and not self._answered:
-            return 0.0 if self.in_flight < FIRST_CALLS else inf
-        waits = [each.wait(self.in_flight, now, reserve) for each in self._windows.values()]
-        until_a_reset = [wait for wait in waits if 0 < wait < inf]
-        return max(until_a_reset or waits, default=0.0)
+        until_reset, until_answer, unknown = 0.0, False, True
+        for window in self._windows.values():
+            wait = window.wait(self.in_flight, now, reserve)
+            unknown = unknown and window.remaining is None
+            until_answer = until_answer or wait == inf
+            if until_reset < wait < inf:
+                until_reset = wait
+        if unknown and reserve is not None and not self._answered:
+            until_answer = self.in_flight >= FIRST_CALLS
+        return until_reset or (inf if until_answer else 0.0)
 
     def spread(self, waited: float) -> float:
         """Over how many seconds those who have waited so long should wake."""
@@ -213,8 +219,11 @@ class Budget:
             return
         self._turn(now)
         self._answered = True
+        told = headers.get("Ratelimit")
+        if told is None:
+            return
         policies = parse(headers.get("Ratelimit-Policy", ""))
-        for name, count in parse(headers.get("Ratelimit", "")).items():
+        for name, count in parse(told).items():
             if "r" in count and "t" in count:
                 policy = policies.get(name) or _only(policies)
                 self._told(name, now, sent_at, count["r"], count["t"], policy)

@@ -62,6 +62,8 @@ def conceal_headers(headers: Any) -> Any:
 
 def conceal_options(options: Any) -> Any:
     """The options of a call or of a client, with nothing in them that shows a secret."""
+    if not options:
+        return options
     concealed = dict(options)
     for name in _SECRET_OPTIONS & options.keys():
         concealed[name] = _conceal(options[name])
