@@ -220,20 +220,35 @@ BY_PARAMS: Mapping[type[Params[Any]], Operation[Any]] = MappingProxyType(
 """The operation of each class of parameters: what `client.send` goes by."""
 
 
-def _below_the_base_url(params: UntypedParams[Any], _: object, path: Any) -> None:
-    """A path that leads to where it says, and not to a call that charges."""
+def _below_the_base_url(_: object, __: object, path: Any) -> None:
+    """A path that leads to where it says."""
     if not isinstance(path, str):
         raise TypeError(f"`path` must be a str, not {type(path).__name__}")
     if not path.startswith("/") or path.startswith("//"):
         raise ValueError("`path` must begin with one /; it goes below `base_url`")
-    steps = unquote(path.partition("?")[0]).replace("\\", "/").split("/")
-    if {".", ".."} & set(steps) or "#" in path:
+    if re.search(r"[\x00-\x1f\x7f]", path):
+        raise ValueError("`path` must have no control characters")
+    if {".", ".."} & set(_steps(path)) or "#" in path:
         raise ValueError("`path` must have no `.`, no `..` and no #: it leads where it says")
-    where = "/".join(filter(None, steps)).lower()
+
+
+def _steps(path: str) -> list[str]:
+    """The steps of a path without its query, as the most lenient of servers would read them."""
+    path = path.partition("?")[0]
+    while path != (path := unquote(path)):  # a proxy may decode what the server decodes again
+        pass
+    steps = path.replace("\\", "/").lower().split("/")
+    return [re.sub(r"[;?#].*|[\x00-\x20\x7f]", "", step, flags=re.DOTALL) for step in steps]
+
+
+def check_charges_nothing(method: Method, url: str) -> None:
+    """Raise if an address, however it is spelled, is that of a call that charges a card."""
+    if method in ("GET", "DELETE"):
+        return
+    where = "/" + "/".join(filter(None, _steps(url)))
     for operation in ALL:
         if operation.safety is Safety.CHARGES or operation.charges_later:
-            pattern = operation.path.strip("/").replace("{account_id}", "[^/]+")
-            if params.method not in ("GET", "DELETE") and re.fullmatch(pattern, where):
+            if where.endswith(operation.path.partition("{account_id}")[2]):
                 raise ValueError(f"`path` charges a card; call `{operation.name}`, which is safe")
 
 

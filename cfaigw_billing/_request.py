@@ -15,7 +15,7 @@ from . import __version__, _json
 from ._codec import can_decode, encode
 from ._config import Config, RequestOptions, check_headers, check_names, check_timeout
 from ._http import HTTPRequest
-from ._operations import Operation, Safety, UntypedParams
+from ._operations import Operation, Safety, UntypedParams, check_charges_nothing
 from ._secret import conceal_headers
 from .types import Params
 
@@ -62,6 +62,7 @@ class RequestBuilder:
                 f"`cast_to` must be what JSON can be made into, such as dict, list, object, an "
                 f"attrs class or a dataclass (or str or bytes), not {params.cast_to!r:.80}"
             )
+        check_charges_nothing(params.method, self._config.base_url + params.path)
         path, _, text = params.path.partition("?")
         query: dict[str, object] = {**parse_qs(text, keep_blank_values=True)}
         query |= options.get("extra_query") or {}

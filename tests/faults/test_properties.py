@@ -66,6 +66,7 @@ class FakeTransport:
         *,
         remaining: float = inf,
         fresh: bool = False,
+        stream: bool = False,
     ) -> HTTPResponse:
         attempt = self._attempts[min(len(self.sent), len(self._attempts) - 1)]
         self.sent.append(attempt)
