@@ -225,7 +225,8 @@ def _faults(error: BaseException, path: str) -> Iterator[str]:
     """One line for each fault in what cattrs raised, with the path by the names on the wire."""
     if not isinstance(error, BaseValidationError):
         reason = "missing" if isinstance(error, KeyError) else str(error)
-        yield f"{path.removeprefix('.')}: {reason}"
+        path = path.removeprefix(".")
+        yield f"{path}: {reason}" if path else reason
         return
     for fault in error.exceptions:
         yield from _faults(fault, path + _step(fault))

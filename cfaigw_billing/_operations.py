@@ -247,9 +247,9 @@ def check_charges_nothing(method: Method, url: str) -> None:
         return
     where = "/" + "/".join(filter(None, _steps(url)))
     for operation in ALL:
-        if operation.safety is Safety.CHARGES or operation.charges_later:
-            if where.endswith(operation.path.partition("{account_id}")[2]):
-                raise ValueError(f"`path` charges a card; call `{operation.name}`, which is safe")
+        charges = operation.safety is Safety.CHARGES or operation.charges_later
+        if charges and where.endswith(operation.path.partition("{account_id}")[2]):
+            raise ValueError(f"`path` charges a card; call `{operation.name}`, which is safe")
 
 
 @frozen(kw_only=True)

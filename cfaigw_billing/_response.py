@@ -134,19 +134,27 @@ class Answer(Generic[T]):
     def _untyped(self) -> T | APIResponseError:
         """The whole of an answer that need not be an envelope, nor JSON."""
         body, result = self.http_response.body, self.operation.result
-        if result is bytes or result is str:
+        as_it_comes = result is bytes or result is str
+
+        def again() -> object:
+            return _json.loads(body) if body else None
+
+        try:
+            value = again()
+        except ValueError as error:
+            if not as_it_comes:
+                return self._unexpected(str(error))
+            value = None
+        if isinstance(value, dict):
+            answer = cast("dict[str, object]", value)
+            if answer.get("success") is False:
+                return self._refused(_error_data(answer.get("errors")))
+        if as_it_comes:
             return cast("T", body if result is bytes else body.decode(errors="replace"))
         try:
-            value = _json.loads(body) if body else None
-            if isinstance(value, dict):
-                answer = cast("dict[str, object]", value)
-                if answer.get("success") is False:
-                    return self._refused(_error_data(answer.get("errors")))
-            return decode(value, result, "", lambda: _json.loads(body))  # pyright: ignore[reportUnknownArgumentType]
+            return decode(value, result, "", again)  # pyright: ignore[reportUnknownArgumentType]
         except DecodeError as error:
             return self._error(APIResponseValidationError, str(error))
-        except ValueError as error:
-            return self._unexpected(str(error))
 
     def _refused(self, errors: tuple[ErrorData, ...]) -> APIResponseError:
         reason = "; ".join(map(str, errors)) or "the service gave no reason"
