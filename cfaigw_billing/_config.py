@@ -280,19 +280,26 @@ class Config:
         changes: dict[str, Any] = {
             name: value
             for name, value in options.items()
-            if name in _CHANGEABLE and (value is not None or name in _CAN_BE_NONE)
+            if name in _CHANGEABLE and (value not in (None, "") or name in _CAN_BE_NONE)
         }
         given = [options.get(name) for name in _FIELDS]
         if any(given):
             changes["credentials"] = Credentials.resolve(*cast("list[str | None]", given))
         for name in ("default_headers", "default_query"):
-            added, instead = options.get(name), options.get(f"set_{name}")
+            added = cast("Mapping[str, Any] | None", options.get(name))
+            instead = options.get(f"set_{name}")
             if added is not None and instead is not None:
                 raise ValueError(f"`{name}` and `set_{name}` must not be given both")
             if instead is not None:
                 changes[name] = instead
             elif isinstance(added, Mapping):
-                changes[name] = {**getattr(self, name), **added}
+                # Names of headers are compared without regard to case, and those of a query with.
+                spelled = str.lower if name == "default_headers" else str
+                names = {spelled(str(key)) for key in added}
+                kept: Mapping[str, Any] = getattr(self, name)
+                more: dict[str, Any] = dict(added)
+                changes[name] = {k: v for k, v in kept.items() if spelled(str(k)) not in names}
+                changes[name] |= more
         return evolve(self, **changes)
 
 
