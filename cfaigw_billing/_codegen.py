@@ -308,7 +308,8 @@ class Source:
         if yields:
             return f"return self._each({call})"
         if inner and isinstance(node, ast.AsyncFunctionDef):
-            return f"{self._copied(node)}return {_portal_call(call)}"
+            way = "self._call" if inner == "async_response" else "self.portal.call"
+            return f"{self._copied(node)}return {_portal_call(call, way)}"
         if inner and "property" in kinds:
             return f"return self.{inner}.{node.name}"
         if inner and "cached_property" not in kinds:
@@ -389,11 +390,11 @@ class Source:
         return SystemExit(f"{self.path}:{node.lineno}: no rule for {what}")
 
 
-def _portal_call(call: str) -> str:
-    line = f"self.portal.call(lambda: {call})"
+def _portal_call(call: str, way: str) -> str:
+    line = f"{way}(lambda: {call})"
     if len(line) <= 85:  # after the indent and `return`
         return line
-    return f"self.portal.call(\n            lambda: {call}\n        )"
+    return f"{way}(\n            lambda: {call}\n        )"
 
 
 def _sync(text: str) -> str:

@@ -23,6 +23,9 @@ T = TypeVar("T")
 C = TypeVar("C")
 
 
+CLOSED = "this response has been closed, or read with `iter_bytes` before"
+
+
 class AsyncAPIResponse(Generic[T]):
     """An HTTP response, and what it answers.
 
@@ -91,7 +94,8 @@ class AsyncAPIResponse(Generic[T]):
             try:
                 response.body, response.flaw = await unread.read()
             except TransportError as error:
-                raise connection_error(self._answer.http_request, error) from None
+                failure = connection_error(self._answer.http_request, error)
+                raise failure from failure.__cause__
             self._is_read = True
         if response.flaw is not None:
             self._answer.parse()  # raises
@@ -109,10 +113,12 @@ class AsyncAPIResponse(Generic[T]):
         return _json.loads(await self.read())
 
     async def iter_bytes(self, chunk_size: int | None = None) -> AsyncGenerator[bytes]:
-        """The body in parts: as they come, or of `chunk_size` bytes.
+        """The body in parts: as they come, or of up to `chunk_size` bytes.
 
         Raises: `APIConnectionError` if it breaks off.
         """
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"`chunk_size` must be at least 1, got {chunk_size}")
         if self._is_read:
             body = self._answer.http_response.body
             size = chunk_size or max(len(body), 1)
@@ -123,8 +129,11 @@ class AsyncAPIResponse(Generic[T]):
             async with aclosing(self._unread().chunks(chunk_size)) as chunks:
                 async for chunk in chunks:
                     yield chunk
+                    if self._closed:
+                        raise RuntimeError(CLOSED)
         except TransportError as error:
-            raise connection_error(self._answer.http_request, error) from None
+            failure = connection_error(self._answer.http_request, error)
+            raise failure from failure.__cause__
 
     async def close(self) -> None:
         """Let go of the connection; what was not read is lost."""
@@ -135,7 +144,7 @@ class AsyncAPIResponse(Generic[T]):
     def _unread(self) -> Unread:
         """The body, which can be read once."""
         if self._stream is None or self._is_begun or self._closed:
-            raise RuntimeError("this response has been closed, or read with `iter_bytes` before")
+            raise RuntimeError(CLOSED)
         self._is_begun = True
         return self._stream
 

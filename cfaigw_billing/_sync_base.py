@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from ._portal import Portal
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._sync import Cloudflare
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class SyncAPIResponse(Generic[T]):
@@ -27,16 +28,26 @@ class SyncAPIResponse(Generic[T]):
     def __repr__(self) -> str:
         return repr(self.async_response).replace("<Async", "<")
 
+    def _call(self, function: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """On the loop as long as there is something to wait for; the client may be closed after."""
+        if not self.async_response.is_closed:
+            return self.portal.call(function)
+        try:
+            function().send(None)
+        except StopIteration as done:
+            return cast("R", done.value)
+        raise AssertionError("a closed response waits for nothing")
+
     def _each(self, parts: AsyncGenerator[bytes]) -> Generator[bytes]:
         try:
             while True:
                 try:
-                    part = self.portal.call(parts.__anext__)
+                    part = self._call(parts.__anext__)
                 except StopAsyncIteration:
                     return
                 yield part
         finally:
-            self.portal.call(parts.aclose)
+            self._call(parts.aclose)
 
 
 class SyncResource:

@@ -55,28 +55,28 @@ class APIResponse(SyncAPIResponse[T]):
         Raises: `APIStatusError` where the answer says `success: false`,
             `APIResponseValidationError` where it is not what the API describes.
         """
-        return self.portal.call(lambda: self.async_response.parse())
+        return self._call(lambda: self.async_response.parse())
 
     def read(self) -> bytes:
         """The body, decompressed.
 
         Raises: `APIConnectionError` or `APIResponseValidationError` if it breaks off.
         """
-        return self.portal.call(lambda: self.async_response.read())
+        return self._call(lambda: self.async_response.read())
 
     def text(self) -> str:
         """The body as text."""
-        return self.portal.call(lambda: self.async_response.text())
+        return self._call(lambda: self.async_response.text())
 
     def json(self) -> object:
         """The body as JSON, the envelope included.
 
         Raises: `ValueError` where it is none.
         """
-        return self.portal.call(lambda: self.async_response.json())
+        return self._call(lambda: self.async_response.json())
 
     def iter_bytes(self, chunk_size: int | None = None) -> Generator[bytes]:
-        """The body in parts: as they come, or of `chunk_size` bytes.
+        """The body in parts: as they come, or of up to `chunk_size` bytes.
 
         Raises: `APIConnectionError` if it breaks off.
         """
@@ -84,4 +84,4 @@ class APIResponse(SyncAPIResponse[T]):
 
     def close(self) -> None:
         """Let go of the connection; what was not read is lost."""
-        return self.portal.call(lambda: self.async_response.close())
+        return self._call(lambda: self.async_response.close())
