@@ -120,7 +120,8 @@ class AsyncCloudflare:
         (for the async client), and a rate limit of its own where it has another `base_url` or other
         credentials.
 
-        Raises: `ValueError` or `TypeError`, as the constructor.
+        Raises: `ValueError` or `TypeError`, as the constructor; `RuntimeError` if this client has
+            been closed.
         """
         options = conceal_options(options)
         check_names(options, AsyncClientOptions)

@@ -73,16 +73,22 @@ class Transport:
         self._http_client = http_client
         self._trace_configs = tuple(trace_configs)
         self._closed = False
+        self._lent: weakref.WeakSet[Transport] = weakref.WeakSet()
 
     def lend(self, base_url: str, others: Mapping[str, Any]) -> Transport | BorrowedTransport:
         """The connections of a copy of the client: these, unless it needs others."""
-        if base_url == self._base_url and not others:
+        if self._closed:
+            raise RuntimeError(CLOSED)
+        http_client = others.get("http_client", self._http_client)
+        # A session that the caller brings along has trace configs of its own.
+        inherited = () if http_client else self._trace_configs
+        trace_configs = tuple(others.get("trace_configs", inherited))
+        wanted = base_url, http_client, trace_configs
+        if wanted == (self._base_url, self._http_client, self._trace_configs):
             return BorrowedTransport(self)
-        return Transport(
-            base_url,
-            others.get("http_client", self._http_client),
-            others.get("trace_configs", self._trace_configs),
-        )
+        lent = Transport(*wanted)
+        self._lent.add(lent)
+        return lent
 
     async def send(
         self,
@@ -129,8 +135,13 @@ class Transport:
             raise _no_answer_in_time() from error
 
     async def close(self) -> None:
-        """Close the sessions; the caller's own is left open. A second close does nothing."""
+        """Close the sessions, those of copies too; the caller's own is left open.
+
+        A second close does nothing.
+        """
         self._closed = True
+        for lent in list(self._lent):
+            await lent.close()
         while self._sessions:
             loop, session = self._sessions.popitem()
             if loop is asyncio.get_running_loop():
@@ -192,6 +203,8 @@ class BorrowedTransport:
 
     def lend(self, base_url: str, others: Mapping[str, Any]) -> Transport | BorrowedTransport:
         """As `Transport.lend`."""
+        if self._closed:
+            raise RuntimeError(CLOSED)
         return self._lender.lend(base_url, others)
 
     async def close(self) -> None:
