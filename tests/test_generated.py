@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from cfaigw_billing import AsyncCloudflare, Cloudflare, _client, _codegen, _resources, _sync
+from cfaigw_billing import (
+    AsyncCloudflare,
+    Cloudflare,
+    _client,
+    _codegen,
+    _resources,
+    _sync,
+    _with_response,
+)
 
 REPOSITORY = Path(__file__).parent.parent
 MARK = "@" + "generated"  # so that this file does not bear it
@@ -215,6 +223,71 @@ def test_an_unknown_shape_stops_the_generator_at_its_line(
         _codegen.generate()
 
 
+RESPONSES: dict[str, tuple[str, int]] = {
+    "an attribute of the response": (
+        '''
+class AsyncAPIResponse(Generic[T]):
+    """A response."""
+
+    size = 1
+''',
+        5,
+    ),
+    "a response without a docstring": (
+        """
+class AsyncAPIResponse(Generic[T]):
+    size = 1
+""",
+        2,
+    ),
+    "a plain method of the response": (
+        '''
+class AsyncAPIResponse(Generic[T]):
+    """A response."""
+
+    def size(self) -> int:
+        """How big."""
+        return 1
+''',
+        5,
+    ),
+    "a plain generator of the response": (
+        '''
+class AsyncAPIResponse(Generic[T]):
+    """A response."""
+
+    def parts(self) -> Generator[bytes]:
+        """It, bit by bit."""
+        yield b""
+''',
+        5,
+    ),
+    "positional-only parameters of the response": (
+        '''
+class AsyncAPIResponse(Generic[T]):
+    """A response."""
+
+    async def read(self, size: int, /) -> bytes:
+        """It."""
+        return b""
+''',
+        5,
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", RESPONSES)
+def test_an_unknown_shape_of_the_response_stops_it_too(
+    shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, line = RESPONSES[shape]
+    source = tmp_path / "_raw.py"
+    source.write_text(text)
+    monkeypatch.setattr(_codegen, "RAW", source)
+    with pytest.raises(SystemExit, match=rf"^{re.escape(str(source))}:{line}: no rule for "):
+        _codegen.generate()
+
+
 # Twins.
 
 ASYNC_CLASSES: dict[str, type] = {
@@ -303,3 +376,87 @@ def plainly(text: Any) -> Any:
 def without_http_client(text: str | None) -> str:
     assert text is not None
     return re.sub(r"^ *http_client: .*\n", "", text, flags=re.MULTILINE)
+
+
+# The same calls, answering with HTTP responses.
+
+WITHOUT_RESPONSE = {
+    "AsyncCloudflare": {
+        "close": "sends nothing",
+        "copy": "makes a client",
+        "with_options": "makes a client",
+        "rate_limit": "sends nothing",
+        "send_many": "many calls: no one response",
+    },
+    "AsyncTopupResource": {
+        "create_and_wait": "several calls",
+        "wait": "several calls",
+        "reconcile": "several calls",
+    },
+    "AsyncBillingResource": {
+        "credit_balances": "many calls",
+        "iter_invoices": "a call for each page",
+    },
+}
+"""What is left out of `.with_raw_response` and `.with_streaming_response`, and why."""
+ANSWERS = {
+    ("Raw", "Async"): "AsyncAPIResponse",
+    ("Streaming", "Async"): "AsyncResponseContextManager",
+    ("Raw", ""): "APIResponse",
+    ("Streaming", ""): "ResponseContextManager",
+}
+EVERY_FLAVOUR = pytest.mark.parametrize(("way", "prefix"), ANSWERS, ids=lambda it: it or "sync")
+WAYS = {"with_raw_response", "with_streaming_response"}
+
+
+def wrapped(cls: type, way: str, prefix: str) -> type:
+    name = f"{prefix}{sync_name(cls.__name__)}With{way}Response"
+    found: type = getattr(_with_response, name)
+    return found
+
+
+@EVERY_FLAVOUR
+@pytest.mark.parametrize("cls", ASYNC_CLASSES.values(), ids=list(ASYNC_CLASSES))
+def test_every_method_answers_with_a_response_but_for_these(
+    cls: type, way: str, prefix: str
+) -> None:
+    left_out = set(WITHOUT_RESPONSE.get(cls.__name__, ())) | WAYS
+    assert set(members(wrapped(cls, way, prefix))) == set(members(cls)) - left_out
+    assert left_out <= set(members(cls))
+
+
+@EVERY_FLAVOUR
+@pytest.mark.parametrize(("cls", "name"), PAIRS)
+def test_the_methods_around_responses_take_the_same(
+    cls: type, name: str, way: str, prefix: str
+) -> None:
+    if name in WAYS | set(WITHOUT_RESPONSE.get(cls.__name__, ())):
+        return
+    ours, theirs = members(cls)[name], inspect.getattr_static(wrapped(cls, way, prefix), name)
+    assert getattr(ours, "__deprecated__", None) == getattr(theirs, "__deprecated__", None)
+    if isinstance(ours, cached_property):
+        group = inspect.signature(ours.func).return_annotation
+        assert isinstance(theirs, cached_property)
+        expected = f"{prefix}{sync_name(group)}With{way}Response"
+        assert inspect.signature(theirs.func).return_annotation == expected
+        return
+    assert inspect.iscoroutinefunction(inspect.unwrap(theirs)) is (
+        (way, prefix) == ("Raw", "Async")
+    )
+    before, after = inspect.signature(ours), inspect.signature(theirs)
+    assert before.parameters == after.parameters
+    answer = _codegen.PAGES.get(before.return_annotation, before.return_annotation)
+    assert after.return_annotation == f"{ANSWERS[way, prefix]}[{answer}]"
+
+
+def test_nothing_else_is_in_the_module() -> None:
+    classes = {
+        name
+        for name, value in vars(_with_response).items()
+        if isinstance(value, type) and value.__module__ == _with_response.__name__
+    }
+    assert classes == {
+        wrapped(cls, way, prefix).__name__
+        for cls in ASYNC_CLASSES.values()
+        for way, prefix in ANSWERS
+    }

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from cases import CASES, Case
 from conftest import MockedService, Run
-from faults.misbehaving import RAY, Server, drip, envelope, http, refusal, send
-from faults.misbehaving import Peer as P
+from faults.misbehaving import RAY, Peer, Server, drip, envelope, http, refusal, send
 
 from cfaigw_billing import (
     APIConnectionError,
@@ -212,7 +211,7 @@ def test_a_sync_response_that_is_read_outlives_its_client(billing_emulator: Emul
     ids=["403", "success: false", "a page", "a redirect"],
 )
 def test_what_the_service_refuses_is_raised_by_the_raw_call(run: Run, answer: bytes) -> None:
-    with Server((P.request, send(answer))) as server, pytest.raises(APIStatusError):
+    with Server((Peer.request, send(answer))) as server, pytest.raises(APIStatusError):
         run(
             lambda client: balance(client.with_raw_response),
             base_url=server.base_url,
@@ -221,7 +220,7 @@ def test_what_the_service_refuses_is_raised_by_the_raw_call(run: Run, answer: by
 
 
 def test_a_refusal_within_a_200_is_raised_by_parse_of_a_stream(run: Run) -> None:
-    with Server((P.request, send(http(refusal())))) as server:
+    with Server((Peer.request, send(http(refusal())))) as server:
         options = {"base_url": server.base_url, "api_token": TOKEN}
         with pytest.raises(APIStatusError, match="says no"):
             run(streaming(lambda response: response.parse()), **options)
@@ -237,7 +236,7 @@ def test_a_refusal_within_a_200_is_raised_by_parse_of_a_stream(run: Run) -> None
 
 def test_a_broken_off_answer_is_raised_by_the_raw_call(run: Run) -> None:
     with (
-        Server((P.request, send(HALF), P.close)) as server,
+        Server((Peer.request, send(HALF), Peer.close)) as server,
         pytest.raises(APIResponseValidationError, match="broke off"),
     ):
         run(
@@ -260,7 +259,7 @@ def test_what_cannot_be_decoded_is_raised_by_parse_alone(run: Run, body: bytes) 
         assert response.read() == body
         return response.parse()
 
-    with Server((P.request, send(http(body)))) as server:
+    with Server((Peer.request, send(http(body)))) as server:
         options = {"base_url": server.base_url, "api_token": TOKEN}
         path = r"result\.balance: expected a finite number" if b"balance" in body else None
         with pytest.raises(APIResponseValidationError, match=path):
@@ -291,7 +290,7 @@ def test_a_stream_that_is_read_gives_its_connection_back(run: Run) -> None:
         with balance(client.with_streaming_response) as response:
             return response.parse()
 
-    with Server((P.request, send(GOOD))) as server:
+    with Server((Peer.request, send(GOOD))) as server:
         run(both(on_async, on_sync), base_url=server.base_url, api_token=TOKEN)
         assert [request.connection for request in server.requests] == [1, 1]
 
@@ -341,14 +340,14 @@ def test_a_stream_that_is_left_early_is_closed(run: Run, why: str) -> None:
                 next(parts)
         assert connections(client) == (0, 0)
 
-    with Server((P.request, send(HALF), P.hang)) as server:
+    with Server((Peer.request, send(HALF), Peer.hang)) as server:
         run(both(on_async, on_sync), base_url=server.base_url, api_token=TOKEN)
         assert server.wait_for(lambda: server.departed == 1)
     gc.collect()
 
 
 def test_parts_that_are_dropped_after_the_client_is_closed_say_nothing() -> None:
-    with Server((P.request, send(HALF), P.hang)) as server:
+    with Server((Peer.request, send(HALF), Peer.hang)) as server:
         with (
             Cloudflare(base_url=server.base_url, api_token=TOKEN) as client,
             balance(client.with_streaming_response) as response,
@@ -360,7 +359,7 @@ def test_parts_that_are_dropped_after_the_client_is_closed_say_nothing() -> None
 
 
 async def test_a_cancelled_reader_leaves_nothing_open() -> None:
-    with Server((P.request, send(HALF), P.hang)) as server:
+    with Server((Peer.request, send(HALF), Peer.hang)) as server:
         async with AsyncCloudflare(base_url=server.base_url, api_token=TOKEN) as client:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1), balance(client.with_streaming_response) as it:
@@ -391,7 +390,7 @@ READS["iter_bytes"] = iterate
 
 @pytest.mark.parametrize("read", READS)
 def test_what_breaks_off_while_it_is_read_is_an_error_of_ours(run: Run, read: str) -> None:
-    with Server((P.request, send(HALF), P.close)) as server:
+    with Server((Peer.request, send(HALF), Peer.close)) as server:
         with pytest.raises((APIConnectionError, APIResponseValidationError), match="broke off"):
             run(streaming(READS[read]), base_url=server.base_url, api_token=TOKEN)
         assert len(server.requests) == 1
@@ -400,7 +399,7 @@ def test_what_breaks_off_while_it_is_read_is_an_error_of_ours(run: Run, read: st
 @pytest.mark.parametrize("read", ["read", "iter_bytes"])
 def test_the_timeout_bounds_the_reading(run: Run, read: str) -> None:
     with (
-        Server((P.request, send(GOOD[:-30]), drip(GOOD[-30:], 0.05))) as server,
+        Server((Peer.request, send(GOOD[:-30]), drip(GOOD[-30:], 0.05))) as server,
         pytest.raises(APITimeoutError) as caught,
     ):
         run(streaming(READS[read]), base_url=server.base_url, api_token=TOKEN, timeout=0.2)
@@ -409,7 +408,7 @@ def test_the_timeout_bounds_the_reading(run: Run, read: str) -> None:
 
 @pytest.mark.parametrize("body", [gzip.compress(BALANCE), b"this is no gzip"])
 def test_a_compressed_stream(run: Run, body: bytes) -> None:
-    with Server((P.request, send(http(body, 200, "Content-Encoding: gzip")))) as server:
+    with Server((Peer.request, send(http(body, 200, "Content-Encoding: gzip")))) as server:
         options = {"base_url": server.base_url, "api_token": TOKEN}
         for read in ("read", "iter_bytes"):
             if body.startswith(b"\x1f\x8b"):
@@ -423,7 +422,7 @@ def test_the_limit_of_a_body_holds_for_what_is_kept(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport_module, "MAX_BODY", 50)
-    with Server((P.request, send(GOOD))) as server:
+    with Server((Peer.request, send(GOOD))) as server:
         options = {"base_url": server.base_url, "api_token": TOKEN}
         for read in ("read", "parse"):
             with pytest.raises(APIResponseValidationError, match="larger"):
@@ -459,7 +458,7 @@ def test_not_now_is_repeated_before_the_block_is_entered(
 def test_a_charge_of_unknown_outcome_is_one_request(
     run: Run, way: str, answer: bytes | None
 ) -> None:
-    steps = (P.request, send(answer), P.close) if answer else (P.request, P.reset)
+    steps = (Peer.request, send(answer), Peer.close) if answer else (Peer.request, Peer.reset)
     call = (
         (lambda client: topup(client.with_raw_response))
         if way == "with_raw_response"

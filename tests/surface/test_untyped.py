@@ -10,8 +10,7 @@ from typing import Any, TypedDict
 import attrs
 import pytest
 from conftest import MockedService, Run
-from faults.misbehaving import BASE_PATH, Server, VirtualClock, envelope, http, refusal, send
-from faults.misbehaving import Peer as P
+from faults.misbehaving import BASE_PATH, Peer, Server, VirtualClock, envelope, http, refusal, send
 
 from cfaigw_billing import (
     APIConnectionError,
@@ -125,7 +124,7 @@ def test_the_query_of_the_path_joins_that_of_the_options(
     ],
 )
 def test_the_path_goes_below_the_base_url(run: Run, slash: str, path: str, wire: str) -> None:
-    with Server((P.request, send(http(b"{}")))) as server:
+    with Server((Peer.request, send(http(b"{}")))) as server:
         options = {"base_url": server.base_url + slash, "api_token": "token"}
         assert run(lambda client: client.get(path, cast_to=dict), **options) == {}
         assert server.requests[0].path == wire
@@ -372,9 +371,9 @@ def test_a_call_of_the_service_by_its_path(ask: Run, billing_emulator: Emulator)
 # What is repeated.
 
 FAILURES = {
-    "reset": (P.request, P.reset),
-    "half an answer": (P.request, send(http(b"{}", length=9)), P.close),
-    "503": (P.request, send(http(refusal(), 503))),
+    "reset": (Peer.request, Peer.reset),
+    "half an answer": (Peer.request, send(http(b"{}", length=9)), Peer.close),
+    "503": (Peer.request, send(http(refusal(), 503))),
 }
 
 
@@ -384,7 +383,7 @@ def test_what_may_have_arrived_is_repeated_if_that_changes_nothing(
     run: Run, method: str, failure: str
 ) -> None:
     repeats = method in ("get", "put", "delete")
-    with Server(FAILURES[failure], (P.request, send(http(envelope(1))))) as server:
+    with Server(FAILURES[failure], (Peer.request, send(http(envelope(1))))) as server:
 
         def call(client: Any) -> Any:
             getattr(client, "async_client", client)._executor.clock = VirtualClock()
@@ -403,8 +402,8 @@ def test_what_may_have_arrived_is_repeated_if_that_changes_nothing(
 
 @pytest.mark.parametrize("method", ["post", "patch"])
 def test_what_cannot_have_arrived_is_repeated(run: Run, method: str) -> None:
-    limited = (P.request, send(http(refusal(), 429, "Retry-After: 0")))
-    with Server(limited, (P.request, send(http(b"{}")))) as server:
+    limited = (Peer.request, send(http(refusal(), 429, "Retry-After: 0")))
+    with Server(limited, (Peer.request, send(http(b"{}")))) as server:
         run(
             lambda client: getattr(client, method)("/x", cast_to=dict),
             base_url=server.base_url,
