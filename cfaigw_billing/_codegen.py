@@ -179,6 +179,7 @@ class Source:
         self.path = path
         self.text = path.read_text(encoding="utf-8")
         self.lines = self.text.splitlines(keepends=True)
+        self.encoded = self.text.encode().splitlines(keepends=True)  # columns are counted in bytes
         self.tree = ast.parse(self.text)
 
     def imports(self) -> dict[str, str]:
@@ -381,10 +382,12 @@ class Source:
             if re.search(known, line)
         )
 
-    def _slice(self, node: ast.AST) -> str:
-        text = ast.get_source_segment(self.text, node)
-        assert text is not None
-        return text
+    def _slice(self, node: ast.expr | ast.stmt) -> str:
+        # `ast.get_source_segment` splits the whole source each time.
+        lines = self.encoded[node.lineno - 1 : node.end_lineno]
+        lines[-1] = lines[-1][: node.end_col_offset]
+        lines[0] = lines[0][node.col_offset :]
+        return b"".join(lines).decode()
 
     def _unknown(self, node: ast.stmt, what: str) -> SystemExit:
         return SystemExit(f"{self.path}:{node.lineno}: no rule for {what}")
