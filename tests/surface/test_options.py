@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare
+from cfaigw_billing._clock import Clock
 from cfaigw_billing._config import AsyncClientOptions, ClientOptions
 from cfaigw_billing.testing import Emulator, Fault
 
@@ -22,6 +23,12 @@ TOKEN = "emulator-token"
 OTHER = "another-token-that-nobody-may-see"
 
 Steps = Generator[Any, Any, None]
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for before a repeat."""
+    monkeypatch.setattr(Clock, "jitter", lambda _: 0.0)
 
 
 @pytest.fixture

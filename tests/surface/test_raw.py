@@ -27,6 +27,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
 )
 from cfaigw_billing import _transport as transport_module
+from cfaigw_billing._clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import BillingCreditBalanceParams
 
@@ -34,6 +35,12 @@ TOKEN = "a-token-that-nobody-may-see"
 BALANCE = envelope({"balance": 7.0, "has_default_payment_method": False})
 GOOD = http(BALANCE)
 HALF = http(BALANCE[:20], length=len(BALANCE))
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for before a repeat."""
+    monkeypatch.setattr(Clock, "jitter", lambda _: 0.0)
 
 
 def both(

@@ -20,10 +20,17 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from cfaigw_billing import APIConnectionError, AsyncCloudflare, __version__
+from cfaigw_billing._clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
 
 TOKEN = "emulator-token"
 BILLING = "/client/v4/accounts/acc/ai-gateway/billing"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for before a repeat."""
+    monkeypatch.setattr(Clock, "jitter", lambda _: 0.0)
 
 
 @pytest.fixture
