@@ -29,7 +29,8 @@ class ResponseContextManager(Generic[T]):
         return APIResponse(self._portal.call(self._manager.__aenter__), self._portal)
 
     def __exit__(self, *exc_info: Any) -> None:
-        self._portal.call(partial(self._manager.__aexit__, *exc_info))
+        if not self._portal.closed:  # with the client, its connections were closed
+            self._portal.call(partial(self._manager.__aexit__, *exc_info))
 
 
 class RawClient:

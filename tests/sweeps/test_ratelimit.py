@@ -50,10 +50,8 @@ def test_the_headers_are_read_and_what_is_unknown_is_left_out(header: str) -> No
     "header",
     ['"a";r=1;t=2,' * 100_000, ";" * 10**6, '"' * 10**6, "r=1" * 10**6, "a;" + "b=1;" * 10**6],
 )
-def test_a_huge_header_costs_nothing(header: str) -> None:
-    started = Clock().monotonic()
-    parse(header)
-    assert Clock().monotonic() - started < 0.1
+def test_of_a_huge_header_only_the_beginning_is_read(header: str) -> None:
+    assert parse(header) == parse(header[:1000])
 
 
 # The budget. Times are in seconds from 0, and a window of 1,200 ends at 300.

@@ -688,15 +688,16 @@ def test_input_that_takes_its_time_does_not_hold_up_other_threads(
         def read() -> None:
             with client.send_many(slow()) as outcomes:
                 list(outcomes)
+            ended.append("the sweep")
 
+        ended: list[str] = []
         thread = threading.Thread(target=read)
         thread.start()
         time.sleep(0.1)
-        started = time.monotonic()
         client.ai_gateway.billing.credit_balance(account_id="a")
-        took = time.monotonic() - started
+        ended.append("the call")
         thread.join()
-    assert took < 0.2
+    assert ended == ["the call", "the sweep"]
 
 
 def test_a_sweep_and_other_calls_run_at_once_on_several_threads(
