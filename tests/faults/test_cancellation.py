@@ -270,7 +270,7 @@ client.close()
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send a process a SIGINT")
 def test_ctrl_c_ends_a_call_at_once_and_says_what_a_charge_may_have_done() -> None:
     """The server sees the connection go, and the client goes on working."""
-    limited: Turn = (Peer.limited, send(http(refusal(), 429, "Retry-After: 30")))
+    limited: Turn = (Peer.limited, send(http(refusal(), 429, "Retry-After: 2")))
     expected = ["NoneType False", "TopupOutcomeUnknownError True", "NoneType False"]
     with Server(HANGS, HANGS, limited, good()) as server:
 
