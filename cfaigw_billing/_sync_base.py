@@ -63,7 +63,7 @@ class SyncClient:
     def __init__(self, async_client: AsyncCloudflare) -> None:
         self.async_client = async_client
         """The client behind this one; it lives on the loop of `portal`."""
-        self.portal = Portal(on_close=async_client.close)
+        self.portal: Portal = Portal(on_close=async_client.close)
         """The way to that loop."""
         self._owns_portal = True
 

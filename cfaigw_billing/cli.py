@@ -191,7 +191,7 @@ def show_error(error: Exception) -> None:
 
 # Commands.
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Cloudflare AI Gateway billing.",
     epilog=EXIT_CODES,
     no_args_is_help=True,

@@ -190,7 +190,7 @@ class APIResponseError(APIError):
         super().__init__(message, request=request, retries_taken=retries_taken)
         self.status_code = response.status_code
         self.response = response.redacted()
-        self.cf_ray = response.cf_ray
+        self.cf_ray: str | None = response.cf_ray
         self.body = body
         self.errors = errors
 

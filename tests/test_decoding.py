@@ -160,11 +160,11 @@ def places(case: Case) -> Iterator[Place]:
 def fields(
     case: Case, cls: type, keys: tuple[str | int, ...], names: tuple[str | int, ...]
 ) -> Iterator[Place]:
-    for name, hint in typing.get_type_hints(cls).items():
-        if name != "extra":
-            key = CAMEL.get(name, name)
-            required = getattr(attrs.fields(cls), name).default is attrs.NOTHING
-            place = Place(case, (*keys, key), (*names, name), hint, required)
+    hints = typing.get_type_hints(cls)
+    for field in attrs.fields(cls):
+        if (name := field.name) != "extra":
+            key, required = CAMEL.get(name, name), field.default is attrs.NOTHING
+            place = Place(case, (*keys, key), (*names, name), hints[name], required)
             yield from below(place)
 
 

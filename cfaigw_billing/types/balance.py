@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import ClassVar
+
 from attrs import frozen
 
 from ._base import AccountParams, Response
-from ._derived import optional_utc
-from .money import money, optional_money
+from ._derived import Derived, optional_utc
+from .money import Money, money, optional_money
 
 
 @frozen(kw_only=True)
@@ -28,11 +31,11 @@ class TopupConfig(Response):
 
     amount: float | None = None
     """What is charged, in cents."""
-    amount_money = optional_money("amount")
+    amount_money: ClassVar[Derived[Money | None]] = optional_money("amount")
     """`amount` as exact money."""
     threshold: float | None = None
     """The balance below which it charges, in cents."""
-    threshold_money = optional_money("threshold")
+    threshold_money: ClassVar[Derived[Money | None]] = optional_money("threshold")
     """`threshold` as exact money."""
     disabled_reason: str | None = None
     """Why the service switched it off, if it did."""
@@ -40,7 +43,7 @@ class TopupConfig(Response):
     """What the last failed charge said."""
     last_failed_at: float | None = None
     """When a charge last failed: Unix milliseconds or seconds (the service does not say which)."""
-    last_failed_at_datetime = optional_utc("last_failed_at")
+    last_failed_at_datetime: ClassVar[Derived[datetime | None]] = optional_utc("last_failed_at")
     """`last_failed_at` as an aware UTC `datetime`; above 10^11 it is read as milliseconds."""
 
 
@@ -55,7 +58,7 @@ class BillingCreditBalanceResponse(Response):
 
     balance: float
     """The prepaid credit left, in cents with a fraction: 640.19 is $6.40. It may be negative."""
-    balance_money = money("balance")
+    balance_money: ClassVar[Derived[Money]] = money("balance")
     """`balance` as exact US dollars."""
     has_default_payment_method: bool
     """Whether a top-up without `payment_method_id` has a card to charge."""

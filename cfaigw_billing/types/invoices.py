@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
 from ._base import AccountParams, Response
 from ._derived import Derived, optional_utc_seconds, utc_seconds
 from ._validators import one_of, whole
-from .money import money
+from .money import Money, money
 
 
 @frozen(kw_only=True)
@@ -33,15 +34,15 @@ class Invoice(Response):
 
     amount_due: float
     """What was to be paid, in cents."""
-    amount_due_money = money("amount_due")
+    amount_due_money: ClassVar[Derived[Money]] = money("amount_due")
     """`amount_due` as exact money in `currency`."""
     amount_paid: float
     """What has been paid, in cents."""
-    amount_paid_money = money("amount_paid")
+    amount_paid_money: ClassVar[Derived[Money]] = money("amount_paid")
     """`amount_paid` as exact money in `currency`."""
     amount_remaining: float
     """What is still to be paid, in cents."""
-    amount_remaining_money = money("amount_remaining")
+    amount_remaining_money: ClassVar[Derived[Money]] = money("amount_remaining")
     """`amount_remaining` as exact money in `currency`."""
     currency: str
     """The ISO 4217 code as the service writes it, such as `usd`."""
@@ -55,7 +56,7 @@ class Invoice(Response):
     """Whether the payment processor goes on collecting by itself."""
     created: float | None = None
     """When it was made, Unix seconds."""
-    created_datetime = optional_utc_seconds("created")
+    created_datetime: ClassVar[Derived[datetime | None]] = optional_utc_seconds("created")
     """`created` as an aware UTC `datetime`."""
     created_by: str | None = None
     """Who made it."""
@@ -104,11 +105,11 @@ class InvoiceLinePeriod(Response):
 
     start: float
     """The first moment, Unix seconds."""
-    start_datetime = utc_seconds("start")
+    start_datetime: ClassVar[Derived[datetime]] = utc_seconds("start")
     """`start` as an aware UTC `datetime`."""
     end: float
     """The moment after the last, Unix seconds."""
-    end_datetime = utc_seconds("end")
+    end_datetime: ClassVar[Derived[datetime]] = utc_seconds("end")
     """`end` as an aware UTC `datetime`."""
 
 
@@ -122,7 +123,9 @@ class InvoiceLinePricing(Response):
 
     unit_amount_decimal: str | None = None
     """An exact unit price as text. Sources disagree whether it is in cents or in dollars."""
-    unit_amount = Derived("unit_amount_decimal", _optional_decimal)
+    unit_amount: ClassVar[Derived[Decimal | None]] = Derived(
+        "unit_amount_decimal", _optional_decimal
+    )
     """`unit_amount_decimal` as an exact `Decimal`, without a unit."""
 
 
@@ -132,7 +135,7 @@ class InvoiceLinePretaxCreditAmount(Response):
 
     amount: float
     """The credit, in cents."""
-    amount_money = money("amount")
+    amount_money: ClassVar[Derived[Money]] = money("amount")
     """`amount` as exact US dollars: the service names no currency beside it."""
     type: str
     """What kind of credit it is."""
@@ -148,7 +151,7 @@ class InvoiceLine(Response):
 
     amount: float
     """The line's amount, in cents."""
-    amount_money = money("amount")
+    amount_money: ClassVar[Derived[Money]] = money("amount")
     """`amount` as exact money in `currency`."""
     currency: str
     """The ISO 4217 code as the service writes it, such as `usd`."""
@@ -172,15 +175,15 @@ class BillingInvoicePreviewResponse(Response):
     """The invoice's identifier."""
     amount_due: float
     """What is to be paid so far, in cents."""
-    amount_due_money = money("amount_due")
+    amount_due_money: ClassVar[Derived[Money]] = money("amount_due")
     """`amount_due` as exact money in `currency`."""
     amount_paid: float
     """What has been paid, in cents."""
-    amount_paid_money = money("amount_paid")
+    amount_paid_money: ClassVar[Derived[Money]] = money("amount_paid")
     """`amount_paid` as exact money in `currency`."""
     amount_remaining: float
     """What is still to be paid, in cents."""
-    amount_remaining_money = money("amount_remaining")
+    amount_remaining_money: ClassVar[Derived[Money]] = money("amount_remaining")
     """`amount_remaining` as exact money in `currency`."""
     currency: str
     """The ISO 4217 code as the service writes it, such as `usd`."""
@@ -188,11 +191,11 @@ class BillingInvoicePreviewResponse(Response):
     """The lines."""
     period_start: float
     """The first moment of the period, Unix seconds."""
-    period_start_datetime = utc_seconds("period_start")
+    period_start_datetime: ClassVar[Derived[datetime]] = utc_seconds("period_start")
     """`period_start` as an aware UTC `datetime`."""
     period_end: float
     """The moment after the period, Unix seconds."""
-    period_end_datetime = utc_seconds("period_end")
+    period_end_datetime: ClassVar[Derived[datetime]] = utc_seconds("period_end")
     """`period_end` as an aware UTC `datetime`."""
     status: Literal["draft", "open", "paid", "uncollectible", "void"] | str
     """Where it stands; a status that is new to this version comes through as its string."""

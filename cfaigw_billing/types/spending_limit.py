@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
 from ._base import AccountParams, Response
+from ._derived import Derived
 from ._validators import cents, one_of
-from .money import optional_money
+from .money import Money, optional_money
 
 
 @frozen(kw_only=True)
@@ -22,7 +23,7 @@ class Config(Response):
 
     amount: float | None = None
     """The most that may be spent within `duration`, in cents."""
-    amount_money = optional_money("amount")
+    amount_money: ClassVar[Derived[Money | None]] = optional_money("amount")
     """`amount` as exact US dollars."""
     duration: Literal["daily", "weekly", "monthly"] | str | None = None
     """The length of a period; a new value comes through as its string."""

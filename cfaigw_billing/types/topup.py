@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
 from attrs import field, frozen
 
 from .._secret import Secret
 from ._base import AccountParams, Response
+from ._derived import Derived
 from ._validators import (
     cents,
     each_of_type,
@@ -18,7 +19,7 @@ from ._validators import (
     required_identifier,
 )
 from .balance import TopupConfig
-from .money import money
+from .money import Money, money
 
 
 @frozen(kw_only=True)
@@ -79,11 +80,11 @@ class TopupLimitsResponse(Response):
 
     min_cents: float
     """The smallest top-up, in cents."""
-    min_money = money("min_cents")
+    min_money: ClassVar[Derived[Money]] = money("min_cents")
     """`min_cents` as exact money in `currency`."""
     max_cents: float
     """The largest top-up, in cents."""
-    max_money = money("max_cents")
+    max_money: ClassVar[Derived[Money]] = money("max_cents")
     """`max_cents` as exact money in `currency`."""
     currency: str
     """The ISO 4217 code as the service writes it, such as `usd`."""
@@ -235,11 +236,11 @@ class ConfigCreateResponse(Response):
 
     amount: float
     """What is charged, in cents."""
-    amount_money = money("amount")
+    amount_money: ClassVar[Derived[Money]] = money("amount")
     """`amount` as exact US dollars."""
     threshold: float
     """The balance below which it charges, in cents."""
-    threshold_money = money("threshold")
+    threshold_money: ClassVar[Derived[Money]] = money("threshold")
     """`threshold` as exact US dollars."""
 
 

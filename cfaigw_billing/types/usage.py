@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
 from ._base import AccountParams, Response
-from ._derived import utc_milliseconds
+from ._derived import Derived, utc_milliseconds
 from ._validators import milliseconds, one_of
-from .money import money
+from .money import Money, money
 
 
 def _start_time(value: datetime | float | None) -> float | None:
@@ -49,15 +49,15 @@ class History(Response):
     """The row's identifier."""
     aggregated_value: float
     """What was used, in cents."""
-    aggregated_value_money = money("aggregated_value")
+    aggregated_value_money: ClassVar[Derived[Money]] = money("aggregated_value")
     """`aggregated_value` as exact US dollars."""
     start_time: float
     """The first moment of the row, Unix milliseconds."""
-    start_time_datetime = utc_milliseconds("start_time")
+    start_time_datetime: ClassVar[Derived[datetime]] = utc_milliseconds("start_time")
     """`start_time` as an aware UTC `datetime`."""
     end_time: float
     """The moment after the row, Unix milliseconds."""
-    end_time_datetime = utc_milliseconds("end_time")
+    end_time_datetime: ClassVar[Derived[datetime]] = utc_milliseconds("end_time")
     """`end_time` as an aware UTC `datetime`."""
 
 
