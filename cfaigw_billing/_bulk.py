@@ -65,7 +65,7 @@ class Outcome(Generic[T]):
         """The response, or the error raised."""
         if self.error is not None:
             raise self.error
-        return self.response  # type: ignore[return-value]  # there is one where there is no error
+        return cast("T", self.response)  # there is one where there is no error
 
 
 class AsyncOutcomes(Generic[T]):

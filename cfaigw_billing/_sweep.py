@@ -187,7 +187,7 @@ def credit_balances(
 def _reporter(progress: Progress, sweep: _Sweep) -> Generator[Callable[[int], object]]:
     """What to call with the number of calls done."""
     total = None if sweep.requests is None else len(sweep.requests)
-    if not (isinstance(progress, bool) or callable(progress)):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not (isinstance(progress, bool) or callable(progress)):
         raise TypeError(f"`progress` must be True, False or a callable, not {progress!r:.40}")
     if progress is False:
         yield lambda _: None
@@ -195,7 +195,7 @@ def _reporter(progress: Progress, sweep: _Sweep) -> Generator[Callable[[int], ob
         yield lambda done: progress(done, total)
     else:
         try:
-            from tqdm.auto import tqdm  # pyright: ignore[reportMissingModuleSource]  # an extra
+            from tqdm.auto import tqdm
         except ImportError:
             raise ImportError(
                 "`progress=True` needs tqdm: pip install 'cfaigw_billing[notebook]'"

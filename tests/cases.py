@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from attrs import frozen
 
 from cfaigw_billing import types as t
+from cfaigw_billing._secret import Secret
 from cfaigw_billing.testing import EmulatedAccount, Emulator
+from cfaigw_billing.testing._state import InvoiceType
 
 JSON = dict[str, Any]
 Seed = Callable[[Emulator], object]
@@ -551,12 +553,12 @@ SPARSE_INVOICE: JSON = {
 }
 
 
-def invoices(*wanted: tuple[str, JSON]) -> Seed:
+def invoices(*wanted: tuple[InvoiceType, JSON]) -> Seed:
     """An emulator with invoices of these types and fields, newest first."""
 
     def change(acc: EmulatedAccount) -> None:
         for type_, fields in reversed(wanted):
-            acc.add_invoice(0, type=type_).fields = fields  # type: ignore[arg-type]
+            acc.add_invoice(0, type=type_).fields = fields
 
     return account(change)
 
@@ -823,7 +825,7 @@ TOPUPS = [
             }
         ),
         expected=t.TopupCreateResponse(
-            client_secret=f"{TOPUP_ID}_secret",  # type: ignore[arg-type]  # equal to a Secret
+            client_secret=cast("Secret", f"{TOPUP_ID}_secret"),  # equal, and it pickles as it is
             onboarding=True,
             payment_intent_id=TOPUP_ID,
             brand="visa",

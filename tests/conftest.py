@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from unittest.mock import Mock
 
 import aiohttp
@@ -23,7 +23,11 @@ from cfaigw_billing._paging import AccountPaginator
 from cfaigw_billing.testing import Emulator
 from cfaigw_billing.types import AccountListResponse
 
-Run = Callable[..., Any]
+
+class Run(Protocol):
+    """Runs `call(client)` with a client made of the options; either client, so it is `Any`."""
+
+    def __call__(self, call: Callable[[Any], Any], **options: Any) -> Any: ...
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +135,7 @@ class MockedService:
         """Answer everything from now on with exactly this."""
         self.mocked.clear()
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-            self.mocked.add(
+            self.mocked.add(  # pyright: ignore[reportUnknownMemberType]  # a bare `Pattern` there
                 re.compile(""),
                 method,
                 callback=partial(self._record, method),

@@ -78,12 +78,13 @@ def test_a_call_sends_exactly_this_and_gives_exactly_this(
 
 def types_within(value: Any) -> object:
     """The type of a value and of all that it holds: 1 == 1.0 == True, and they are not the same."""
-    if attrs.has(type(value)):
-        parts = {f.name: getattr(value, f.name) for f in attrs.fields(type(value))}
-        return type(value), {name: types_within(part) for name, part in parts.items()}
-    if isinstance(value, tuple):
+    kind: type[Any] = value.__class__
+    if attrs.has(kind):
+        parts = {f.name: getattr(value, f.name) for f in attrs.fields(kind)}
+        return kind, {name: types_within(part) for name, part in parts.items()}
+    if issubclass(kind, tuple):
         return tuple, [types_within(part) for part in value]
-    return str if isinstance(value, str) else type(value)
+    return str if issubclass(kind, str) else kind
 
 
 def test_every_operation_has_a_case_and_a_row_that_agrees_with_it() -> None:
@@ -109,7 +110,10 @@ def test_the_options_of_a_call_are_added_to_what_is_sent(
     ask: Run, billing_emulator: Emulator
 ) -> None:
     billing_emulator.add_account("acc")
-    more = {"extra_headers": {"X-Trace": "1", "Accept": None}, "extra_query": {"deep": True}}
+    more: dict[str, Any] = {
+        "extra_headers": {"X-Trace": "1", "Accept": None},
+        "extra_query": {"deep": True},
+    }
     ask(lambda c: c.ai_gateway.billing.topup.limits(account_id="acc", **more))
     more["extra_body"] = {"payment_methods": [{}]}
     ask(lambda c: c.ai_gateway.billing.topup.eligibility(account_id="acc", **more))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -45,13 +45,14 @@ def emulator(billing_emulator: Emulator) -> Emulator:
 
 def new_client(emulator: Emulator, **options: Any) -> AsyncCloudflare:
     """A client of the emulator, which repeats nothing unless told to."""
-    settings = {
+    options = {
         "base_url": emulator.base_url,
         "api_token": emulator.api_token,
         "account_id": "acc",
         "max_retries": 0,
+        **options,
     }
-    return AsyncCloudflare(**{**settings, **options})
+    return AsyncCloudflare(**options)
 
 
 async def balance(client: AsyncCloudflare) -> float:
@@ -61,8 +62,9 @@ async def balance(client: AsyncCloudflare) -> float:
 async def sent_by(emulator: Emulator, client: AsyncCloudflare, **options: Any) -> RecordedRequest:
     """What arrives at the server when the client makes a call with the options."""
     emulator.inject(ANYTHING_GOES)
+    options = {"account_id": "acc", **options}
     async with client:
-        await client.ai_gateway.billing.topup.config.delete(**{"account_id": "acc", **options})
+        await client.ai_gateway.billing.topup.config.delete(**options)
     return emulator.requests[-1]
 
 
@@ -416,7 +418,7 @@ async def test_the_timeout_bounds_an_answer_that_arrives_bit_by_bit() -> None:
 
 
 @asynccontextmanager
-async def dripping_server() -> AsyncIterator[str]:
+async def dripping_server() -> AsyncGenerator[str]:
     async def drip(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 Decode = Callable[..., Any]
 
-CAMEL = {"disabled_reason": "disabledReason", "last_failed_at": "lastFailedAt"}
+CAMEL: dict[str, str] = {"disabled_reason": "disabledReason", "last_failed_at": "lastFailedAt"}
 """The fields whose name on the wire is not the one in Python."""
 
 FOREIGN = ("cattrs", "JSONDecodeError", "ValidationError", "tructuring", "NoneType", "sys.")
@@ -162,7 +162,8 @@ def fields(
 ) -> Iterator[Place]:
     hints = typing.get_type_hints(cls)
     for field in attrs.fields(cls):
-        if (name := field.name) != "extra":
+        name: str = field.name
+        if name != "extra":
             key, required = CAMEL.get(name, name), field.default is attrs.NOTHING
             place = Place(case, (*keys, key), (*names, name), hints[name], required)
             yield from below(place)
@@ -479,19 +480,19 @@ def test_success_true_does_not_make_a_success_of_a_status_that_is_none(
     assert type(caught.value) is CLASSES[status]
 
 
-@pytest.mark.parametrize(
-    "errors",
-    [
-        None,
-        "down for maintenance",
-        {"code": 1},
-        [],
-        [None, 7, "text"],
-        [{"code": "x", "message": 5, "error_chain": {"code": 1}}],
-        [{"message": None}],
-        [[[]]],
-    ],
-)
+BADLY_TOLD: list[object] = [
+    None,
+    "down for maintenance",
+    {"code": 1},
+    [],
+    [None, 7, "text"],
+    [{"code": "x", "message": 5, "error_chain": {"code": 1}}],
+    [{"message": None}],
+    [[[]]],
+]
+
+
+@pytest.mark.parametrize("errors", BADLY_TOLD)
 def test_a_failure_that_is_badly_told_is_still_that_failure(decode: Decode, errors: object) -> None:
     with pytest.raises(BadRequestError, match="400 GET "):
         decode(BALANCE, {"success": False, "errors": errors}, status=400)
@@ -509,8 +510,8 @@ def test_a_bare_result_is_given_as_it_is(decode: Decode, case: Case, result: obj
 @pytest.mark.parametrize("case", [c for c in CASES if c.expected != {}], ids=lambda c: c.id)
 def test_a_decoded_value_is_like_one_that_is_made(decode: Decode, case: Case) -> None:
     value = decode(case, case.answer)
-    fields = {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
-    made = type(value)(**fields)
+    cls: type[Any] = value.__class__
+    made = cls(**{field.name: getattr(value, field.name) for field in attrs.fields(cls)})
     assert value == made
     assert hash(value) == hash(made)
     assert repr(value) == repr(made)
@@ -522,17 +523,17 @@ def test_a_decoded_value_is_like_one_that_is_made(decode: Decode, case: Case) ->
         del value.extra
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda extra: extra.update(a=1),
-        lambda extra: extra.setdefault("a", 1),
-        lambda extra: operator.setitem(extra, "a", 1),
-        lambda extra: extra.__ior__({"a": 1}),
-    ],
-)
+CHANGES: list[Callable[[Any], object]] = [
+    lambda extra: extra.update(a=1),
+    lambda extra: extra.setdefault("a", 1),
+    lambda extra: operator.setitem(extra, "a", 1),
+    lambda extra: extra.__ior__({"a": 1}),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_nobody_can_fill_the_empty_extra_that_values_share(
-    decode: Decode, change: Callable[[Any], None]
+    decode: Decode, change: Callable[[Any], object]
 ) -> None:
     value = decode(BALANCE, BALANCE.answer)
     with pytest.raises(TypeError, match="what the service sent"):

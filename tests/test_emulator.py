@@ -16,7 +16,7 @@ import aiohttp
 import attrs
 import pytest
 
-from cfaigw_billing._pytest_plugin import billing_emulator  # noqa: F401  # registered or not
+from cfaigw_billing._pytest_plugin import billing_emulator  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registered or not
 from cfaigw_billing.testing import EmulatedAccount, EmulatedInvoice, Emulator, Fault
 
 HOUR = 3_600_000
@@ -144,35 +144,36 @@ async def test_what_does_not_exist_is_not_routed(call: Call, method: str, path: 
     assert answer.message.startswith(f"Could not route to /client/v4/{path}")
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "named"),
-    [
-        ("topup", {}, "amount"),
-        ("topup", {"amount": 999}, "amount"),
-        ("topup", {"amount": True}, "amount"),
-        ("topup", {"amount": 5000.0}, "amount"),
-        ("topup", {"amount": "5000"}, "amount"),
-        ("topup", {"amount": None}, "amount"),
-        ("topup", {"amount": 5000, "currency": "usd"}, "currency"),
-        ("topup", {"amount": 5000, "payment_method_id": "card_1"}, "payment_method_id"),
-        ("topup", {"amount": 5000, "payment_method_id": None}, "payment_method_id"),
-        ("topup", [], "object"),
-        ("topup/status", {}, "payment_intent_id"),
-        ("topup/status", {"payment_intent_id": 1}, "payment_intent_id"),
-        ("topup/config", {"amount": 1000}, "threshold"),
-        ("topup/config", {"amount": 1000, "threshold": 499}, "threshold"),
-        ("topup/config", {"amount": 999, "threshold": 500}, "amount"),
-        ("topup/eligibility", {"payment_methods": {}}, "payment_methods"),
-        ("topup/eligibility", {"payment_methods": [{}] * 101}, "payment_methods"),
-        ("topup/eligibility", {"payment_methods": ["card"]}, "object"),
-        ("topup/eligibility", {"payment_methods": [{"type": "CASH"}]}, "type"),
-        ("topup/eligibility", {"payment_methods": [{"default": 1}]}, "default"),
-        ("topup/eligibility", {"payment_methods": [{"last4": "4242"}]}, "last4"),
-        ("spending-limit", {"amount": 99, "duration": "daily", "strategy": "fixed"}, "amount"),
-        ("spending-limit", {"amount": 100, "duration": "hourly", "strategy": "fixed"}, "duration"),
-        ("spending-limit", {"amount": 100, "duration": "daily", "strategy": ["x"]}, "strategy"),
-    ],
-)
+REFUSED: list[tuple[str, Any, str]] = [
+    # where, what is sent, what the refusal names
+    ("topup", {}, "amount"),
+    ("topup", {"amount": 999}, "amount"),
+    ("topup", {"amount": True}, "amount"),
+    ("topup", {"amount": 5000.0}, "amount"),
+    ("topup", {"amount": "5000"}, "amount"),
+    ("topup", {"amount": None}, "amount"),
+    ("topup", {"amount": 5000, "currency": "usd"}, "currency"),
+    ("topup", {"amount": 5000, "payment_method_id": "card_1"}, "payment_method_id"),
+    ("topup", {"amount": 5000, "payment_method_id": None}, "payment_method_id"),
+    ("topup", [], "object"),
+    ("topup/status", {}, "payment_intent_id"),
+    ("topup/status", {"payment_intent_id": 1}, "payment_intent_id"),
+    ("topup/config", {"amount": 1000}, "threshold"),
+    ("topup/config", {"amount": 1000, "threshold": 499}, "threshold"),
+    ("topup/config", {"amount": 999, "threshold": 500}, "amount"),
+    ("topup/eligibility", {"payment_methods": {}}, "payment_methods"),
+    ("topup/eligibility", {"payment_methods": [{}] * 101}, "payment_methods"),
+    ("topup/eligibility", {"payment_methods": ["card"]}, "object"),
+    ("topup/eligibility", {"payment_methods": [{"type": "CASH"}]}, "type"),
+    ("topup/eligibility", {"payment_methods": [{"default": 1}]}, "default"),
+    ("topup/eligibility", {"payment_methods": [{"last4": "4242"}]}, "last4"),
+    ("spending-limit", {"amount": 99, "duration": "daily", "strategy": "fixed"}, "amount"),
+    ("spending-limit", {"amount": 100, "duration": "hourly", "strategy": "fixed"}, "duration"),
+    ("spending-limit", {"amount": 100, "duration": "daily", "strategy": ["x"]}, "strategy"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "named"), REFUSED)
 async def test_a_wrong_body_is_refused_by_name(
     call: Call, emulator: Emulator, path: str, body: Any, named: str
 ) -> None:

@@ -445,7 +445,7 @@ def sample(cls: type[CloudflareError]) -> CloudflareError:
 
 def facts(error: CloudflareError) -> dict[str, object]:
     """Everything about an error, in terms that compare."""
-    found = {**vars(error), "": (type(error), str(error), error.args)}
+    found: dict[str, object] = {**vars(error), "": (type(error), str(error), error.args)}
     for name, value in found.items():
         if isinstance(value, (HTTPRequest, HTTPResponse)):
             parts = attrs.asdict(value, recurse=False)

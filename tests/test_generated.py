@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -342,9 +343,14 @@ def test_twins_are_alike_in_all_but_await(cls: type, name: str) -> None:
     if isinstance(ours, cached_property):
         ours, theirs = ours.func, theirs.func
     if isinstance(ours, property):
-        ours, theirs = ours.fget, theirs.fget
+        ours, theirs = getter(ours), getter(theirs)
     assert not inspect.iscoroutinefunction(theirs)
     assert inspect.signature(theirs) == sync_signature(inspect.signature(ours))
+
+
+def getter(of: property) -> Callable[[Any], Any]:
+    assert of.fget is not None
+    return of.fget
 
 
 def test_the_constructors_differ_in_the_session_alone() -> None:

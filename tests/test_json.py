@@ -84,4 +84,4 @@ def test_orjson_makes_no_difference_to_anything(value: object) -> None:
 
 def test_orjson_is_used_where_it_is_installed() -> None:
     orjson = pytest.importorskip("orjson")
-    assert _json._quick is orjson.loads  # pyright: ignore[reportPrivateUsage]
+    assert _json._quick is orjson.loads

@@ -155,14 +155,20 @@ def test_what_is_no_amount_raises(
 
 def test_money_does_not_change() -> None:
     with pytest.raises(AttributeError):
-        Money(1).cents = Decimal(2)  # type: ignore[misc]
+        Money(1).cents = Decimal(2)  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 # The siblings of the amounts.
 
 AMOUNTS = {"amount_due": 1000.5, "amount_paid": 0, "amount_remaining": -2.25}
 LINE = {"amount": 0.1, "currency": "eur", "period": {"start": 0, "end": 0}, "pricing": {}}
-PREVIEW = {"id": "in_1", "invoice_lines": [], "period_start": 0, "period_end": 0, "status": "draft"}
+PREVIEW: dict[str, Any] = {
+    "id": "in_1",
+    "invoice_lines": [],
+    "period_start": 0,
+    "period_end": 0,
+    "status": "draft",
+}
 ROW = {"id": "1", "start_time": 0, "end_time": 0}
 
 SIBLINGS: list[tuple[type[Response], dict[str, Any], dict[str, Money | None]]] = [

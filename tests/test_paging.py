@@ -170,8 +170,9 @@ def test_a_short_page_is_not_the_last_where_the_service_says_that_more_follow(
 def test_a_cursor_takes_the_place_of_the_page(
     ids: Callable[..., list[str]], billing_emulator: Emulator
 ) -> None:
-    for page in (("ab", {"cursor": "x/1"}), ("cd", {"cursor": "x/2"}), ("ef", {})):
-        billing_emulator.inject(answer(*page))
+    billing_emulator.inject(answer("ab", {"cursor": "x/1"}))
+    billing_emulator.inject(answer("cd", {"cursor": "x/2"}))
+    billing_emulator.inject(answer("ef", {}))
     assert ids(billing_emulator, page=1, per_page=2) == list("abcdef")
     assert queries(billing_emulator) == [
         {"per_page": "2", "page": "1"},

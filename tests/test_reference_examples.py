@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -205,18 +206,18 @@ print(spending_limit)
 def run_as_program(code: str) -> None:
     """Run a program as `python -m asyncio` would: `await` may stand at its top level."""
     program = compile(code, "example.py", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    namespace: dict[str, object] = {}
+    namespace: dict[str, Any] = {}
     is_async = bool(program.co_flags & inspect.CO_COROUTINE)
 
     async def main() -> None:
         await eval(program, namespace)  # noqa: S307  # code of this file
-        await namespace["client"].close()  # type: ignore[attr-defined]
+        await namespace["client"].close()
 
     if is_async:
         asyncio.run(main())
     else:
         eval(program, namespace)  # noqa: S307  # code of this file
-        namespace["client"].close()  # type: ignore[attr-defined]
+        namespace["client"].close()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ LATER = MOMENT + timedelta(seconds=0.5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 INVOICE = {"amount_due": 0, "amount_paid": 0, "amount_remaining": 0, "currency": "usd"}
-PREVIEW = {**INVOICE, "id": "in_1", "invoice_lines": [], "status": "draft"}
+PREVIEW: dict[str, Any] = {**INVOICE, "id": "in_1", "invoice_lines": [], "status": "draft"}
 ROW = {"id": "1", "aggregated_value": 0}
 
 SIBLINGS: list[tuple[type[Response], dict[str, Any], dict[str, datetime | None]]] = [
@@ -126,4 +126,4 @@ def test_what_is_no_time_is_refused_by_name(
     name: str, value: Any, error: type[Exception], reason: str
 ) -> None:
     with pytest.raises(error, match=f"`{name}`.*{reason}"):
-        types.BillingUsageHistoryParams(**{"value_grouping_window": "day", name: value})
+        types.BillingUsageHistoryParams(value_grouping_window="day", **{name: value})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import inf, nan
@@ -93,6 +93,7 @@ MOMENT = [
     *type_errors("must be an aware datetime or a number of milliseconds", date(2026, 1, 1)),
 ]
 
+NOTHING: dict[str, object] = {}
 WRONG: dict[tuple[str, str], list[Wrong]] = {
     ("accounts.list", "name"): type_errors("must be a str", 1, True, b"x", ["x"]),
     ("accounts.list", "page"): whole(1, optional=True),
@@ -109,7 +110,7 @@ WRONG: dict[tuple[str, str], list[Wrong]] = {
     ),
     (f"{BILLING}.topup.status", "payment_intent_id"): identifier("payment_intent_id"),
     (f"{BILLING}.topup.eligibility", "payment_methods"): [
-        *value_errors("must have at most 100 entries, got 101", [{}] * 101),
+        *value_errors("must have at most 100 entries, got 101", [NOTHING] * 101),
         *type_errors(
             r"payment_methods\[0\]` must be of type EligibilityPaymentMethod", ["card"], [None], [1]
         ),
@@ -129,8 +130,12 @@ def arguments(call: str, **changed: object) -> dict[str, object]:
     return {**FIRST[call].arguments, **changed}
 
 
-def calling(call: str, given: Mapping[str, object]) -> Any:
+def calling(call: str, given: Mapping[str, object]) -> Callable[[Any], Any]:
     return lambda client: attrgetter(call)(client)(**given)
+
+
+def sending(params: object, **options: object) -> Callable[[Any], Any]:
+    return lambda client: client.send(params, **options)
 
 
 @pytest.mark.parametrize(("call", "argument"), WRONG)
@@ -283,9 +288,8 @@ def test_an_unknown_argument_is_refused_by_name_and_nothing_is_sent(
 
 def test_send_refuses_an_unknown_option_by_name(ask: Run, billing_emulator: Emulator) -> None:
     for case in FIRST.values():
-        params = case.value()
         with pytest.raises(TypeError, match="max_retries"):
-            ask(lambda client, params=params: client.send(params, max_retries=1))
+            ask(sending(case.value(), max_retries=1))
     assert billing_emulator.requests == []
 
 
@@ -329,12 +333,15 @@ def test_arguments_are_given_by_keyword_only(
     assert billing_emulator.requests == []
 
 
-@pytest.mark.parametrize("params", [None, "acc", {}, Params(), TopupCreateParams])
+NO_PARAMS: list[object] = [None, "acc", {}, Params[object](), TopupCreateParams]
+
+
+@pytest.mark.parametrize("params", NO_PARAMS)
 def test_only_parameters_of_a_call_can_be_sent(
     ask: Run, billing_emulator: Emulator, params: object
 ) -> None:
     with pytest.raises(TypeError, match="`params` must be the parameters of a call"):
-        ask(lambda client: client.send(params))
+        ask(sending(params))
     assert billing_emulator.requests == []
 
 

@@ -64,9 +64,10 @@ async def by_timeout(call: Call, moment: Call) -> None:
         await moment()
         limit.reschedule(asyncio.get_running_loop().time())
 
+    limit = asyncio.timeout(None)
+    watch = asyncio.create_task(expire())
     with suppress(TimeoutError):
-        async with asyncio.timeout(None) as limit:
-            watch = asyncio.create_task(expire())
+        async with limit:
             await call()
     await watch
     assert limit.expired()

@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -65,7 +65,7 @@ async def test_max_charge_bounds_what_the_service_may_charge_by_itself(
     assert emulator.requests == []
 
 
-PAID_LATER = [
+PAID_LATER: list[tuple[dict[str, Any], float, str]] = [
     # what the invoice says, how long after the charge it was made, what follows
     ({}, 1, "charged"),
     ({}, 60, "charged"),
@@ -88,8 +88,8 @@ async def test_only_a_paid_invoice_of_the_minutes_after_it_is_that_of_the_charge
         topup = client.ai_gateway.billing.topup
         with pytest.raises(TopupOutcomeUnknownError) as caught:
             await topup.create(amount=1000)
-        created = int(time.time() + later)
-        emulator.accounts["acc"].add_invoice(1000, **{"created": created, **fields})
+        invoice: dict[str, Any] = {"created": int(time.time() + later), **fields}
+        emulator.accounts["acc"].add_invoice(1000, **invoice)
         assert (await topup.reconcile(caught.value)).outcome == outcome
 
 
@@ -199,7 +199,7 @@ class Window(str, enum.Enum):  # noqa: UP042  # of a StrEnum, `str` is the value
 async def test_a_member_of_an_enumeration_goes_out_as_its_value(emulator: Emulator) -> None:
     async with AsyncCloudflare(**options(emulator)) as client:
         await client.ai_gateway.billing.usage_history(
-            value_grouping_window=Window.DAY,  # type: ignore[arg-type]  # it is a str at run time
+            value_grouping_window=cast("Any", Window.DAY),  # it is a str at run time
             extra_query={"tag": ["a", "b"], "on": True},
         )
     [request] = emulator.requests

@@ -15,6 +15,7 @@ import pytest
 from cfaigw_billing import AsyncCloudflare, _transport
 from cfaigw_billing.errors import (
     APIConnectionError,
+    APIResponseError,
     APIResponseValidationError,
     APITimeoutError,
     BadRequestError,
@@ -26,16 +27,15 @@ from cfaigw_billing.types import BillingUsageHistoryParams
 from .misbehaving import RAY, Peer, Server, Turn, VirtualClock, envelope, http, refusal, send
 from .test_table import BALANCE, BALANCE_JSON, CHARGE, GONE, HTML, answers, busy, good, limited
 
+NOTHING: dict[str, object] = {}
 HANGS: Turn = (Peer.request, Peer.hang)
 PROMPT = 0.7
 """Seconds within which whatever must not hang has to be over."""
 
 
-def client_of(
-    server: Server, clock: VirtualClock | None = None, **options: object
-) -> AsyncCloudflare:
-    settings: dict[str, object] = {"timeout": 5.0, **options}
-    client = AsyncCloudflare(base_url=server.base_url, api_token="token", **settings)  # type: ignore[arg-type]  # checked there
+def client_of(server: Server, clock: VirtualClock | None = None, **options: Any) -> AsyncCloudflare:
+    options = {"timeout": 5.0, **options}
+    client = AsyncCloudflare(base_url=server.base_url, api_token="token", **options)
     if clock is not None:
         client._executor.clock = clock
     return client
@@ -202,7 +202,7 @@ async def test_whatever_the_service_says_the_error_is_one_short_line(message: st
 
 async def test_many_faults_make_no_long_message() -> None:
     history = BillingUsageHistoryParams(account_id="acc", value_grouping_window="hour")
-    with Server(answers(http(envelope({"history": 2000 * [{}]})))) as server:
+    with Server(answers(http(envelope({"history": 2000 * [NOTHING]})))) as server:
         async with client_of(server) as client:
             with pytest.raises(APIResponseValidationError) as caught:
                 await client.send(history)
@@ -223,10 +223,10 @@ async def test_a_redirect_shows_no_page_and_keeps_its_location() -> None:
     moved = http(HTML, 302, "Location: https://elsewhere.test/", content_type="text/html")
     with Server(answers(moved)) as server:
         async with client_of(server) as client:
-            with pytest.raises(Exception, match=r"^302 GET ") as caught:
+            with pytest.raises(APIResponseError, match=r"^302 GET ") as caught:
                 await client.send(BALANCE)
     assert "\n" not in str(caught.value)
-    assert caught.value.response.headers["Location"] == "https://elsewhere.test/"  # type: ignore[attr-defined]  # any of our errors with an answer
+    assert caught.value.response.headers["Location"] == "https://elsewhere.test/"
 
 
 # What is left behind.

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from datetime import datetime
 from math import inf
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 import pytest
@@ -40,7 +40,10 @@ from .test_table import BUSY, CHARGE_JSON, FAILED, HTML
 
 T = TypeVar("T")
 modest = settings(
-    max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=20,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]  # an odd metaclass
 )
 
 
@@ -94,7 +97,7 @@ def outcome_of(params: Params[Any], transport: FakeTransport, **options: Any) ->
     """What a call comes to, its errors included."""
     client = AsyncCloudflare(api_token="token", account_id="acc", **options)
     client._executor.clock = InstantClock()
-    client._executor._transport = transport  # type: ignore[assignment]
+    client._executor._transport = cast("Any", transport)
     try:
         return run(client.send(params))
     except Exception as error:
@@ -171,21 +174,25 @@ def fields_of(cls: type[Response], exact: bool) -> st.SearchStrategy[dict[str, A
     required: dict[str, st.SearchStrategy[Any]] = {}
     optional: dict[str, st.SearchStrategy[Any]] = {}
     for field in attrs.fields(cls):
-        if field.name != "extra":
+        name: str = field.name
+        if name != "extra":
             needed = exact and field.default is attrs.NOTHING
             chosen = required if needed else optional
-            chosen[WIRE_NAMES.get(field.name, field.name)] = near(hints[field.name], exact)
+            chosen[WIRE_NAMES.get(name, name)] = near(hints[name], exact)
     return st.fixed_dictionaries(required, optional=optional)
 
 
 def bodies(operation: Operation[Any], *, exact: bool) -> st.SearchStrategy[bytes]:
     result = near(operation.result, exact)
     if operation.envelope:
-        whole = result.map(
-            lambda value: {**value, "success": True} if type(value) is dict else value
-        )
-        return whole.map(dumps)
+        return result.map(accepted).map(dumps)
     return result.map(lambda value: dumps({"success": True, "result": value}))
+
+
+def accepted(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {**cast("dict[str, Any]", value), "success": True}
 
 
 def pickled(value: T) -> T:

@@ -79,8 +79,8 @@ class Scene:
 
     def pay(self, amount: float = AMOUNT, *, ago: float = 0.0, **fields: Any) -> None:
         """Somebody else's top-up, so many seconds ago."""
-        created = {"created": int(time.time() - ago), **fields}
-        self.account.add_invoice(amount, **created)
+        fields = {"created": int(time.time() - ago), **fields}
+        self.account.add_invoice(amount, **fields)
 
 
 @pytest.fixture(params=[run_async, run_sync], ids=["async", "sync"])

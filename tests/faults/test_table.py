@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from email.utils import format_datetime
@@ -100,7 +100,7 @@ class Case:
     name: str
     script: tuple[Turn, ...]
     params: Params[Any] = BALANCE
-    options: Mapping[str, Any] = field(factory=dict)
+    options: Mapping[str, Any] = field(factory=dict[str, Any])
     """Of the client."""
     scheme: str = "http"
     listening: bool = True
@@ -507,8 +507,8 @@ def busy(status: int = 503, *headers: str) -> Turn:
 
 
 def repeated(name: str, *script: Turn, **more: Any) -> Case:
-    expected = {"value": GOOD_BALANCE, "at": (0.0, 0.25), **more}
-    return Case(name=f"repeat: {name}", script=script, **expected)
+    more = {"value": GOOD_BALANCE, "at": (0.0, 0.25), **more}
+    return Case(name=f"repeat: {name}", script=script, **more)
 
 
 REPEATS_BY_STATUS = [
@@ -809,8 +809,8 @@ REPEATS_OF_BROKEN_CONNECTIONS = [
 
 
 def wrong(name: str, answer: bytes, *says: str, **more: Any) -> Case:
-    expected = {"raises": APIResponseValidationError, **more}
-    return Case(name=f"answer: {name}", script=(answers(answer),), says=says, **expected)
+    more = {"raises": APIResponseValidationError, **more}
+    return Case(name=f"answer: {name}", script=(answers(answer),), says=says, **more)
 
 
 def balance_of(old: bytes, new: bytes) -> bytes:
@@ -1027,7 +1027,7 @@ def bystander() -> Iterator[Server]:
 
 
 @contextmanager
-def stage(case: Case, bystander: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
+def stage(case: Case, bystander: Server, monkeypatch: pytest.MonkeyPatch) -> Generator[Play]:
     """The server and the clock of a case."""
     monkeypatch.setattr(_transport, "MAX_BODY", LIMIT)
     clock = VirtualClock()

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ asyncio.run(main())
 
 
 @asynccontextmanager
-async def https_server() -> AsyncIterator[tuple[str, list[str]]]:
+async def https_server() -> AsyncGenerator[tuple[str, list[str]]]:
     """The base URL of a TLS server that knows one balance, and the paths it was asked for."""
     asked: list[str] = []
 
@@ -54,7 +54,7 @@ async def https_server() -> AsyncIterator[tuple[str, list[str]]]:
 
 
 @asynccontextmanager
-async def connect_proxy() -> AsyncIterator[tuple[str, list[str]]]:
+async def connect_proxy() -> AsyncGenerator[tuple[str, list[str]]]:
     """The address of a proxy that tunnels, and the heads of the requests it got."""
     heads: list[str] = []
     tasks: set[asyncio.Task[None]] = set()

@@ -7,7 +7,7 @@ import copy
 import math
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +24,10 @@ from cfaigw_billing import (
 from cfaigw_billing._clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
 
-Run = Callable[..., Any]
+if TYPE_CHECKING:
+    from conftest import Run
+
+Invoices = Callable[..., list[str]]
 
 
 def at(emulator: Emulator) -> dict[str, Any]:
@@ -39,7 +42,7 @@ async def _collected(items: Any) -> list[Any]:
 
 
 @pytest.fixture
-def invoices(run: Run, billing_emulator: Emulator) -> Run:
+def invoices(run: Run, billing_emulator: Emulator) -> Invoices:
     """The ids that `iter_invoices` of either client yields."""
 
     def call(client: Any, **parameters: Any) -> Any:
@@ -66,7 +69,7 @@ def add_invoices(emulator: Emulator, number: int) -> list[str]:
     [(0, 50, 1), (1, 50, 1), (50, 50, 1), (51, 50, 2), (7, 3, 3), (6, 3, 2)],
 )
 def test_all_invoices_are_read_until_there_are_no_more(
-    number: int, per_page: int, requests: int, invoices: Run, billing_emulator: Emulator
+    number: int, per_page: int, requests: int, invoices: Invoices, billing_emulator: Emulator
 ) -> None:
     """As `has_more` says: a last page that is full needs no further request."""
     expected = add_invoices(billing_emulator, number)
@@ -75,14 +78,14 @@ def test_all_invoices_are_read_until_there_are_no_more(
     assert pages == [f"{page}" for page in range(1, requests + 1)]
 
 
-def test_the_type_goes_with_every_page(invoices: Run, billing_emulator: Emulator) -> None:
+def test_the_type_goes_with_every_page(invoices: Invoices, billing_emulator: Emulator) -> None:
     expected = add_invoices(billing_emulator, 9)
     assert invoices(type="auto", per_page=2) == expected[1::2]
     assert {request.query["type"] for request in billing_emulator.requests} == {"auto"}
 
 
 def test_a_service_that_ignores_the_page_ends_the_invoices_too(
-    invoices: Run, billing_emulator: Emulator
+    invoices: Invoices, billing_emulator: Emulator
 ) -> None:
     """It says `has_more` for ever, and answers the first page."""
     expected = add_invoices(billing_emulator, 9)

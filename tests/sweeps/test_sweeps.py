@@ -10,10 +10,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -33,10 +32,11 @@ from cfaigw_billing import (
 )
 from cfaigw_billing._bulk import BAD_CREDENTIALS
 from cfaigw_billing._ratelimit import RateLimit
+from cfaigw_billing._sweep import Progress
 from cfaigw_billing.testing import Emulator, Fault, RequestLimit
 
-Run = Callable[..., Any]
-
+if TYPE_CHECKING:
+    from conftest import Run
 
 BALANCE = "/ai-gateway/billing/credit-balance"
 SUCCESS = b'{"success": true, "result": {"balance": 1, "has_default_payment_method": false}}'
@@ -64,17 +64,32 @@ def asked(emulator: Emulator) -> Counter[str]:
     return Counter(path.split("/")[2] for path in paths)
 
 
+class Sweep(Protocol):
+    """`credit_balances` of either client, run to its end."""
+
+    def __call__(
+        self,
+        account_ids: Any,
+        *,
+        token: str | None = None,
+        progress: Progress = False,
+        **options: Any,
+    ) -> CreditBalances: ...
+
+
 def balances(client: Any, account_ids: Any = None, **options: Any) -> Any:
     return client.ai_gateway.billing.credit_balances(account_ids, **options)
 
 
 @pytest.fixture
-def sweep(run: Run, billing_emulator: Emulator) -> Run:
+def sweep(run: Run, billing_emulator: Emulator) -> Sweep:
     """`credit_balances` of either client."""
 
-    def sweep(account_ids: Any, *, token: str | None = None, **options: Any) -> Any:
+    def sweep(account_ids: Any, *, token: str | None = None, **options: Any) -> CreditBalances:
         where = at(billing_emulator) | ({"api_token": token} if token else {})
-        return run(lambda client: balances(client, account_ids, **options), **where)
+        found = run(lambda client: balances(client, account_ids, **options), **where)
+        assert isinstance(found, CreditBalances)
+        return found
 
     return sweep
 
@@ -291,7 +306,7 @@ def test_processes_that_share_nothing_but_the_token_stay_inside_the_limit() -> N
     """What the others take is seen in the server's count, so nobody has to be told of them."""
     each, limit = 120, RequestLimit(quota=120, window=1.0)
     with Emulator(limit=limit) as emulator, ExitStack() as stack:
-        processes = []
+        processes: list[subprocess.Popen[str]] = []
         for name in "abc":
             for index in range(each):
                 emulator.add_account(f"{name}{index:04}")
@@ -330,7 +345,7 @@ FAILURES: tuple[tuple[Fault, type[Exception]], ...] = (
 async def test_each_account_has_its_value_or_its_error() -> None:
     async with Emulator() as emulator, client_of(emulator, max_retries=0) as client:
         order = add_accounts(emulator, 500)[::-1]
-        expected = {}
+        expected: dict[str, type[Exception]] = {}
         for index, name in enumerate(order[7::20]):
             fault, kind = FAILURES[index % len(FAILURES)]
             emulator.inject(fault, times=None, path=f"/{name}{BALANCE}")
@@ -345,21 +360,21 @@ async def test_each_account_has_its_value_or_its_error() -> None:
         assert all(answer.balance == float(name) for name, answer in result.items())
 
 
-def test_duplicates_are_asked_once(sweep: Run, billing_emulator: Emulator) -> None:
+def test_duplicates_are_asked_once(sweep: Sweep, billing_emulator: Emulator) -> None:
     names = add_accounts(billing_emulator, 3)
     given = [*names[::-1], *names, names[1]]
     assert list(sweep(given)) == names[::-1]
     assert asked(billing_emulator) == dict.fromkeys(names, 1)
 
 
-def test_none_means_every_account(sweep: Run, billing_emulator: Emulator) -> None:
+def test_none_means_every_account(sweep: Sweep, billing_emulator: Emulator) -> None:
     names = add_accounts(billing_emulator, 120)
     assert list(sweep(None)) == names
     assert len(billing_emulator.requests) == 120 + 3
 
 
 def test_an_account_that_the_list_names_twice_is_asked_once(
-    sweep: Run, billing_emulator: Emulator
+    sweep: Sweep, billing_emulator: Emulator
 ) -> None:
     """Which happens where accounts are added while the pages are read."""
     names = add_accounts(billing_emulator, 3)
@@ -374,14 +389,14 @@ def test_an_account_that_the_list_names_twice_is_asked_once(
 
 
 @pytest.mark.parametrize("account_ids", [None, []])
-def test_no_accounts_are_no_error(account_ids: list[str] | None, sweep: Run) -> None:
+def test_no_accounts_are_no_error(account_ids: list[str] | None, sweep: Sweep) -> None:
     result = sweep(account_ids)
     assert (dict(result), result.failed, result.total) == ({}, {}, Money(0))
 
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_wrong_credentials_are_found_out_once(
-    listed: bool, sweep: Run, billing_emulator: Emulator
+    listed: bool, sweep: Sweep, billing_emulator: Emulator
 ) -> None:
     names = add_accounts(billing_emulator, 300)
     billing_emulator.api_token = "another"
@@ -392,7 +407,7 @@ def test_wrong_credentials_are_found_out_once(
 
 @pytest.mark.parametrize("code", sorted(BAD_CREDENTIALS))
 def test_wrong_credentials_may_have_another_status(
-    code: int, sweep: Run, billing_emulator: Emulator
+    code: int, sweep: Sweep, billing_emulator: Emulator
 ) -> None:
     body = f'{{"success": false, "errors": [{{"code": {code}, "message": "bad"}}]}}'.encode()
     billing_emulator.inject(Fault(status=400, body=body), times=None)
@@ -442,7 +457,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_wrong_argument_is_refused_before_anything_is_sent(
-    case: str, sweep: Run, billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    case: str, sweep: Sweep, billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     add_accounts(billing_emulator, 1)
@@ -457,7 +472,7 @@ def test_a_wrong_argument_is_refused_before_anything_is_sent(
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_progress_is_called_with_what_is_done_and_all(
-    listed: bool, sweep: Run, billing_emulator: Emulator
+    listed: bool, sweep: Sweep, billing_emulator: Emulator
 ) -> None:
     names = add_accounts(billing_emulator, 6)
     billing_emulator.inject(Fault(status=404), path=f"/0003{BALANCE}")
@@ -466,7 +481,7 @@ def test_progress_is_called_with_what_is_done_and_all(
     assert seen == [(done, 6 if listed else None) for done in range(1, 7)]
 
 
-def test_an_error_of_progress_arrives_as_it_is(sweep: Run, billing_emulator: Emulator) -> None:
+def test_an_error_of_progress_arrives_as_it_is(sweep: Sweep, billing_emulator: Emulator) -> None:
     names = add_accounts(billing_emulator, 300)
 
     def fail(*_: object) -> None:
@@ -497,10 +512,10 @@ class Bar:
 
 
 def test_progress_true_shows_the_bar_of_tqdm(
-    sweep: Run, billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    sweep: Sweep, billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tqdm = ModuleType("tqdm.auto")
-    tqdm.tqdm = Bar  # type: ignore[attr-defined]
+    tqdm: Any = ModuleType("tqdm.auto")
+    tqdm.tqdm = Bar
     monkeypatch.setitem(sys.modules, "tqdm", ModuleType("tqdm"))
     monkeypatch.setitem(sys.modules, "tqdm.auto", tqdm)
     monkeypatch.setattr(Bar, "made", [], raising=False)
@@ -513,7 +528,7 @@ def test_progress_true_shows_the_bar_of_tqdm(
 
 
 @pytest.fixture
-def result(sweep: Run, billing_emulator: Emulator) -> CreditBalances:
+def result(sweep: Sweep, billing_emulator: Emulator) -> CreditBalances:
     """-$1.00, $0.00, $6.40 and $10.00, and an account that fails."""
     for name, balance in {"c": 640.19, "a": -100, "d": 1000, "b": 0}.items():
         billing_emulator.add_account(name, balance=balance)
@@ -536,7 +551,7 @@ def test_below_is_less_than_and_in_order(cents: int, names: str, result: CreditB
 
 def test_below_takes_money_alone(result: CreditBalances) -> None:
     with pytest.raises(TypeError):
-        result.below(5)  # type: ignore[arg-type]
+        result.below(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_it_is_a_mapping_of_the_accounts_that_answered(result: CreditBalances) -> None:
