@@ -1,25 +1,36 @@
-"""What type checkers make of the public surface. Checked, never run."""
-
-# pyright: reportUnnecessaryTypeIgnoreComment=true
+"""What type checkers make of the public surface. Checked, never run; see `wrong.py` too."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, assert_type
 
 import aiohttp
+from attrs import frozen
 
 from cfaigw_billing import (
+    APIConnectionError,
+    APIError,
+    APIResponseError,
     APIStatusError,
     AsyncCloudflare,
     Cloudflare,
+    CloudflareError,
+    CreditBalances,
+    ErrorData,
     Money,
+    Outcome,
     RateLimit,
     RateLimitError,
+    RequestOptions,
+    TopupConfirmationError,
+    TopupOutcomeUnknownError,
+    TopupPendingError,
+    TopupReconciliation,
 )
-from cfaigw_billing.errors import ErrorData
+from cfaigw_billing.testing import Charge, EmulatedAccount, Emulator, Fault, RecordedRequest
 from cfaigw_billing.types import (
     Account,
     AccountListParams,
@@ -32,13 +43,20 @@ from cfaigw_billing.types import (
     BillingInvoicePreviewResponse,
     BillingUsageHistoryParams,
     BillingUsageHistoryResponse,
+    Config,
     ConfigCreateParams,
     ConfigCreateResponse,
     ConfigDeleteParams,
     ConfigGetParams,
     ConfigGetResponse,
+    DisplayPaymentMethod,
     EligibilityPaymentMethod,
+    History,
     Invoice,
+    InvoiceLine,
+    InvoiceLinePretaxCreditAmount,
+    Pagination,
+    Params,
     PaymentMethod,
     ResultInfo,
     SpendingLimitCreateParams,
@@ -116,10 +134,15 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     assert_type(await topup.wait(payment_intent_id="in_1", timeout=5), TopupStatusResponse)
     assert_type(await topup.create_and_wait(amount=1000, timeout=None), TopupStatusResponse)
 
+    assert_type(await topup.reconcile(BaseException()), TopupReconciliation)
+
     balances = await billing.credit_balances(["a"], progress=lambda done, total: None)
+    assert_type(balances, CreditBalances)
+    assert_type(await billing.credit_balances(), CreditBalances)
     assert_type(balances["a"], BillingCreditBalanceResponse)
     assert_type(balances.failed["a"], Exception)
     assert_type(balances.total, Money)
+    assert_type(balances.to_records(), list[dict[str, object]])
     assert_type(client.rate_limit, RateLimit)
 
 
@@ -178,7 +201,10 @@ def blocking_methods(client: Cloudflare) -> None:
     assert_type(topup.wait(payment_intent_id="in_1", timeout=5), TopupStatusResponse)
     assert_type(topup.create_and_wait(amount=1000, timeout=None), TopupStatusResponse)
 
+    assert_type(topup.reconcile(BaseException()), TopupReconciliation)
+
     balances = billing.credit_balances(progress=True, concurrency=5, reserve=0.5)
+    assert_type(balances, CreditBalances)
     assert_type(balances["a"], BillingCreditBalanceResponse)
     assert_type(balances.failed["a"], Exception)
     assert_type(balances.below(Money(5)), dict[str, BillingCreditBalanceResponse])
@@ -238,22 +264,67 @@ def blocking_send(client: Cloudflare) -> None:
     assert_type(client.send(ACCOUNTS), AccountListResponse)
 
 
+@frozen
+class Gateway:
+    """What somebody makes of an endpoint that has no method."""
+
+    id: str
+
+
+async def asynchronous_paths(client: AsyncCloudflare) -> None:
+    assert_type(await client.get("/a", cast_to=dict[str, object]), dict[str, object])
+    assert_type(await client.get("/a", cast_to=Gateway, timeout=5), Gateway)
+    assert_type(await client.get("/a", cast_to=str), str)
+    assert_type(await client.get("/a", cast_to=bytes), bytes)
+    assert_type(await client.get("/a", cast_to=object), object)
+    assert_type(await client.post("/a", cast_to=Gateway, body={"id": "a"}), Gateway)
+    assert_type(await client.post("/a", cast_to=bytes), bytes)
+    assert_type(await client.put("/a", cast_to=dict[str, object], body=[1]), dict[str, object])
+    assert_type(await client.put("/a", cast_to=str), str)
+    assert_type(await client.patch("/a", cast_to=Gateway, body=None), Gateway)
+    assert_type(await client.patch("/a", cast_to=object), object)
+    assert_type(await client.delete("/a", cast_to=object), object)
+    assert_type(await client.delete("/a", cast_to=str, extra_query={"a": 1}), str)
+
+
+def blocking_paths(client: Cloudflare) -> None:
+    assert_type(client.get("/a", cast_to=dict[str, object]), dict[str, object])
+    assert_type(client.get("/a", cast_to=Gateway, timeout=5), Gateway)
+    assert_type(client.get("/a", cast_to=str), str)
+    assert_type(client.get("/a", cast_to=bytes), bytes)
+    assert_type(client.get("/a", cast_to=object), object)
+    assert_type(client.post("/a", cast_to=Gateway, body={"id": "a"}), Gateway)
+    assert_type(client.post("/a", cast_to=bytes), bytes)
+    assert_type(client.put("/a", cast_to=dict[str, object], body=[1]), dict[str, object])
+    assert_type(client.put("/a", cast_to=str), str)
+    assert_type(client.patch("/a", cast_to=Gateway, body=None), Gateway)
+    assert_type(client.patch("/a", cast_to=object), object)
+    assert_type(client.delete("/a", cast_to=object), object)
+    assert_type(client.delete("/a", cast_to=str, extra_query={"a": 1}), str)
+
+
 async def asynchronous_many(
     client: AsyncCloudflare, some: AsyncIterator[TopupLimitsParams]
 ) -> None:
     async with client.send_many([BALANCE, BALANCE], concurrency=5, reserve=0) as outcomes:
         async for outcome in outcomes:
+            assert_type(outcome, Outcome[BillingCreditBalanceResponse])
+            assert_type(outcome.request, Params[BillingCreditBalanceResponse])
+            assert_type(outcome.account_id, str | None)
             assert_type(outcome.response, BillingCreditBalanceResponse | None)
             assert_type(outcome.error, Exception | None)
             assert_type(outcome.unwrap(), BillingCreditBalanceResponse)
     async with client.send_many(some) as limits:
         assert_type((await anext(limits)).unwrap(), TopupLimitsResponse)
+    assert_type(limits.unread, tuple[Outcome[TopupLimitsResponse], ...])
 
 
 def blocking_many(client: Cloudflare) -> None:
     with client.send_many((STATUS for _ in range(3)), allow_charges=True) as outcomes:
         for outcome in outcomes:
+            assert_type(outcome, Outcome[TopupStatusResponse])
             assert_type(outcome.unwrap(), TopupStatusResponse)
+    assert_type(outcomes.unread, tuple[Outcome[TopupStatusResponse], ...])
 
 
 async def clients(session: aiohttp.ClientSession) -> None:
@@ -272,39 +343,184 @@ async def clients(session: aiohttp.ClientSession) -> None:
             extra_body={"a": [1]},
             timeout=None,
         )
+        assert_type(client.copy(account_id="a"), AsyncCloudflare)
+        assert_type(
+            client.with_options(
+                timeout=None,
+                max_retries=0,
+                default_headers={"X-Team": None},
+                set_default_query={"v": 2},
+                http_client=session,
+            ),
+            AsyncCloudflare,
+        )
+        assert_type(await client.close(), None)
     with Cloudflare(timeout=None, max_charge=0) as blocking:
         assert_type(blocking, Cloudflare)
-        blocking.ai_gateway.billing.credit_balance(timeout=1.5)
+        options: RequestOptions = {"timeout": 1.5, "extra_query": {"v": 1}}
+        assert_type(
+            blocking.ai_gateway.billing.credit_balance(**options), BillingCreditBalanceResponse
+        )
+        assert_type(blocking.copy(account_id="a"), Cloudflare)
+        assert_type(blocking.with_options(base_url=None, set_default_headers={}), Cloudflare)
+        assert_type(blocking.close(), None)
 
 
-def values(balance: BillingCreditBalanceResponse, invoice: Invoice, error: APIStatusError) -> None:
+class OurClient(Cloudflare):
+    """A class of somebody's own."""
+
+
+def subclasses(client: OurClient) -> None:
+    assert_type(client.with_options(timeout=5), OurClient)
+    with client as same:
+        assert_type(same, OurClient)
+
+
+def balances(balance: BillingCreditBalanceResponse, config: TopupConfig) -> None:
     assert_type(balance.balance, float)
     assert_type(balance.balance_money, Money)
+    assert_type(balance.has_default_payment_method, bool)
     assert_type(balance.payment_method, PaymentMethod | None)
     assert_type(balance.topup_config, TopupConfig | None)
     assert_type(balance.extra, Mapping[str, object])
-    if balance.topup_config is not None:
-        assert_type(balance.topup_config.amount_money, Money | None)
-        assert_type(balance.topup_config.last_failed_at_datetime, datetime | None)
+    assert_type(config.amount, float | None)
+    assert_type(config.amount_money, Money | None)
+    assert_type(config.threshold_money, Money | None)
+    assert_type(config.last_failed_at, float | None)
+    assert_type(config.last_failed_at_datetime, datetime | None)
+
+
+def usage_and_invoices(
+    row: History, invoice: Invoice, preview: BillingInvoicePreviewResponse, line: InvoiceLine
+) -> None:
+    assert_type(row.aggregated_value_money, Money)
+    assert_type(row.start_time, float)
+    assert_type(row.start_time_datetime, datetime)
+    assert_type(row.end_time_datetime, datetime)
+    assert_type(invoice.amount_due, float)
+    assert_type(invoice.amount_due_money, Money)
+    assert_type(invoice.amount_paid_money, Money)
+    assert_type(invoice.amount_remaining_money, Money)
+    assert_type(invoice.created, float | None)
     assert_type(invoice.created_datetime, datetime | None)
     assert_type(
         invoice.status, Literal["draft", "open", "paid", "uncollectible", "void"] | str | None
     )
-    assert_type(invoice.amount_due_money + invoice.amount_paid_money, Money)
-    assert_type(sum([balance.balance_money]), Money | Literal[0])
-    assert_type(balance.balance_money.cents, Decimal)
-    assert_type(error.errors, tuple[ErrorData, ...])
-    assert_type(error.status_code, int)
+    assert_type(preview.amount_due_money, Money)
+    assert_type(preview.amount_paid_money, Money)
+    assert_type(preview.amount_remaining_money, Money)
+    assert_type(preview.period_start_datetime, datetime)
+    assert_type(preview.period_end_datetime, datetime)
+    assert_type(preview.invoice_lines, tuple[InvoiceLine, ...])
+    assert_type(line.amount_money, Money)
+    assert_type(line.period.start_datetime, datetime)
+    assert_type(line.period.end_datetime, datetime)
+    assert_type(line.pricing.unit_amount, Decimal | None)
+    assert_type(line.pretax_credit_amounts, tuple[InvoiceLinePretaxCreditAmount, ...] | None)
+    for credit in line.pretax_credit_amounts or ():
+        assert_type(credit.amount_money, Money)
+
+
+def topups(
+    created: TopupCreateResponse,
+    status: TopupStatusResponse,
+    limits: TopupLimitsResponse,
+    eligibility: TopupEligibilityResponse,
+    config: ConfigCreateResponse,
+    found: TopupReconciliation,
+) -> None:
+    assert_type(created.payment_intent_id, str)
+    assert_type(status.status, Literal["completed", "pending"] | str)
+    assert_type(limits.min_cents, float)
+    assert_type(limits.min_money, Money)
+    assert_type(limits.max_money, Money)
+    assert_type(eligibility.eligible, bool)
+    assert_type(eligibility.display_payment_method, DisplayPaymentMethod | None)
+    assert_type(config.amount_money, Money)
+    assert_type(config.threshold_money, Money)
+    assert_type(found.outcome, Literal["charged", "not_found_yet", "ambiguous"])
+    assert_type(found.invoices, tuple[Invoice, ...])
+    assert_type(found.balance, BillingCreditBalanceResponse)
+    assert_type(found.payment_intent_id, str | None)
+
+
+def other_values(
+    limit: SpendingLimitGetResponse,
+    page: BillingInvoiceHistoryResponse,
+    usage: BillingUsageHistoryResponse,
+    account: Account,
+    rate: RateLimit,
+) -> None:
+    assert_type(limit.enabled, bool)
+    assert_type(limit.config, Config)
+    assert_type(limit.config.amount_money, Money | None)
+    assert_type(page.invoices, tuple[Invoice, ...])
+    assert_type(page.pagination, Pagination)
+    assert_type(usage.history, tuple[History, ...])
+    assert_type(account.created_on, datetime | None)
+    assert_type(rate.remaining, int | None)
+    assert_type(rate.resets_in, float)
+    assert_type(rate.blocked, bool)
+
+
+def parameters() -> None:
+    assert_type(USAGE.start_time, float | None)
+    assert_type(ELIGIBILITY.payment_methods, tuple[EligibilityPaymentMethod, ...] | None)
+    assert_type(BALANCE.account_id, str | None)
+    assert_type(TOPUP.amount, int)
+
+
+def amounts(one: Money, other: Money) -> None:
+    assert_type(one + other, Money)
+    assert_type(one - other, Money)
+    assert_type(-one, Money)
+    assert_type(one < other, bool)
+    assert_type(one >= other, bool)
+    assert_type(sum([one, other]), Money | Literal[0])
+    assert_type(sum([one, other], Money(0)), Money)
+    assert_type(one.cents, Decimal)
+    assert_type(one.major, Decimal)
+    assert_type(one.currency, str)
+    assert_type(Money.from_major("6.40", "eur"), Money)
+
+
+def failures(error: CloudflareError) -> None:
+    if isinstance(error, TopupPendingError):
+        assert_type(error.payment_intent_id, str)
+    if isinstance(error, TopupConfirmationError):
+        assert_type(error.payment_intent_id, str)
+        assert_type(str(error.client_secret), str)
+    if isinstance(error, APIError):
+        assert_type(error.message, str)
+        assert_type(error.request.method, str)
+        assert_type(error.request.attempts, int)
+        assert_type(error.retries_taken, int)
+        assert_type(error.errors, tuple[ErrorData, ...])
+        assert_type(error.cf_ray, str | None)
+    if isinstance(error, TopupOutcomeUnknownError):
+        assert_type(error.account_id, str)
+        assert_type(error.amount, int)
+        assert_type(error.sent_at, datetime)
+        connection: APIConnectionError = error
+        assert_type(connection.errors[0].error_chain, tuple[ErrorData, ...])
+    if isinstance(error, APIResponseError):
+        assert_type(error.status_code, int)
+        assert_type(error.response.headers, Mapping[str, str])
+        assert_type(error.response.body, bytes)
+        assert_type(error.body, object)
+        assert_type(error.cf_ray, str | None)
     if isinstance(error, RateLimitError):
         assert_type(error.retry_after, float | None)
+        response: APIStatusError = error
+        assert_type(response.errors[0].code, int | None)
 
 
-# The mistakes below must be noticed: an `ignore` that is not needed is an error as well.
-
-
-async def mistakes(client: AsyncCloudflare, money: Money) -> None:
-    await client.ai_gateway.billing.topup.create()  # type: ignore[call-arg]
-    await client.ai_gateway.billing.credit_balance("a")  # type: ignore[call-arg]
-    Cloudflare(http_client=None)  # type: ignore[call-arg]
-    _ = money + 5  # type: ignore[operator]
-    _ = money < 5  # type: ignore[operator]
+def emulation() -> Generator[Emulator]:
+    with Emulator(topup_seconds=1) as emulator:
+        assert_type(emulator, Emulator)
+        assert_type(emulator.base_url, str)
+        assert_type(emulator.add_account("a", balance=1.5), EmulatedAccount)
+        assert_type(emulator.charges, list[Charge])
+        assert_type(emulator.requests, list[RecordedRequest])
+        assert_type(emulator.inject(Fault(status=500), times=None, path="/topup"), None)
+        yield emulator
