@@ -20,7 +20,7 @@ OPTIONAL = ("orjson", "uvloop", "aiodns", "brotli", "brotlicffi", "backports.zst
 CALLS = 50
 
 if __name__ == "__main__":
-    sys.modules.update(dict.fromkeys(OPTIONAL))  # type: ignore[arg-type]  # their import fails
+    sys.modules.update(dict.fromkeys(OPTIONAL))  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]  # their import fails
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare  # noqa: E402
 from cfaigw_billing.testing import Emulator  # noqa: E402

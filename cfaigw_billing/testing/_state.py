@@ -136,6 +136,7 @@ class EmulatedAccount:
 
     @property
     def balance(self) -> float:
+        """The credit that is left, in cents; what has completed by now is in it."""
         self._settle()
         return self._balance
 
@@ -146,6 +147,7 @@ class EmulatedAccount:
 
     @property
     def first_topup_success(self) -> bool:
+        """Whether a manual top-up has completed."""
         self._settle()
         return self._first_topup_success
 
@@ -156,6 +158,7 @@ class EmulatedAccount:
 
     @property
     def invoices(self) -> list[EmulatedInvoice]:
+        """The past invoices, the newest first."""
         self._settle()
         return self._invoices
 

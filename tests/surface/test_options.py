@@ -25,10 +25,14 @@ OTHER = "another-token-that-nobody-may-see"
 Steps = Generator[Any, Any, None]
 
 
+def no_jitter(_: Clock) -> float:
+    return 0.0
+
+
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is waited for before a repeat."""
-    monkeypatch.setattr(Clock, "jitter", lambda _: 0.0)
+    monkeypatch.setattr(Clock, "jitter", no_jitter)
 
 
 @pytest.fixture
@@ -103,7 +107,7 @@ def test_an_unknown_option_is_refused(make: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="unknown option `tiemout`"):
         make().with_options(tiemout=3)
     with pytest.raises(TypeError, match="http_client"):
-        Cloudflare(api_token=TOKEN).with_options(http_client=None)  # type: ignore[call-arg]
+        Cloudflare(api_token=TOKEN).with_options(http_client=None)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +229,13 @@ def test_no_secret_is_in_a_repr_or_a_frame(make: Callable[..., Any], way: str) -
         "default_headers": {"X-Auth-Key": OTHER, "Authorization": OTHER},
     }
     client = getattr(make(), way)(**secret)
-    shown = [client, vars(client), inner(client), vars(inner(client)), inner(client)._config]
+    shown: list[Any] = [
+        client,
+        vars(client),
+        inner(client),
+        vars(inner(client)),
+        inner(client)._config,
+    ]
     assert OTHER not in repr(shown)
     wrong: list[dict[str, Any]] = [
         {"timeout": -1},

@@ -37,10 +37,30 @@ GOOD = http(BALANCE)
 HALF = http(BALANCE[:20], length=len(BALANCE))
 
 
+def raw_topup(client: Any) -> Any:
+    return topup(client.with_raw_response)
+
+
+def raw_topup_parsed(client: Any) -> Any:
+    return topup(client.with_raw_response).parse()
+
+
+def streamed_topup(client: Any) -> Any:
+    return topup(client.with_streaming_response)
+
+
+def raw_retries(client: Any) -> Any:
+    return balance(client.with_raw_response).retries_taken
+
+
+def no_jitter(_: Clock) -> float:
+    return 0.0
+
+
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is waited for before a repeat."""
-    monkeypatch.setattr(Clock, "jitter", lambda _: 0.0)
+    monkeypatch.setattr(Clock, "jitter", no_jitter)
 
 
 def both(
@@ -134,7 +154,7 @@ def test_parse_gives_what_the_method_answers(
     request = response.http_request
     assert (request.method, request.headers["Authorization"]) == (case.method, "[redacted]")
     assert request.url.startswith(mocked_service.base_url + case.path)
-    shown = repr(response) + repr(request) + repr(vars(response))
+    shown = repr(response) + repr(request) + repr(response.__dict__)
     assert TOKEN not in shown
 
 
@@ -145,7 +165,7 @@ def test_a_group_reaches_the_same_as_the_client(cls: Any, way: str) -> None:
     for path in ("accounts", "ai_gateway", "ai_gateway.billing", "ai_gateway.billing.topup.config"):
         by_group = getattr(attrgetter(path)(client), way)
         assert by_group is attrgetter(path)(getattr(client, way))
-    assert TOKEN not in repr(vars(getattr(client, way)))
+    assert TOKEN not in repr(getattr(client, way).__dict__)
 
 
 def test_send_and_the_methods_by_path_answer_with_responses_too(
@@ -235,7 +255,7 @@ def test_a_refusal_within_a_200_is_raised_by_parse_of_a_stream(run: Run) -> None
             run(
                 streaming(
                     lambda response: pytest.fail("entered"),
-                    lambda client: topup(client.with_streaming_response),
+                    streamed_topup,
                 ),
                 **options,
             )
@@ -313,6 +333,7 @@ def test_a_stream_that_is_left_early_is_closed(run: Run, why: str) -> None:
 
     async def on_async(client: Any) -> Any:
         parts: Any = None
+        response: Any = None
         try:
             async with balance(client.with_streaming_response) as response:
                 if why == "a break":
@@ -331,6 +352,7 @@ def test_a_stream_that_is_left_early_is_closed(run: Run, why: str) -> None:
 
     def on_sync(client: Any) -> Any:
         parts: Any = None
+        response: Any = None
         try:
             with balance(client.with_streaming_response) as response:
                 if why == "a break":
@@ -368,6 +390,7 @@ def test_parts_that_are_dropped_after_the_client_is_closed_say_nothing() -> None
 async def test_a_cancelled_reader_leaves_nothing_open() -> None:
     with Server((Peer.request, send(HALF), Peer.hang)) as server:
         async with AsyncCloudflare(base_url=server.base_url, api_token=TOKEN) as client:
+            it: Any = None
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.1), balance(client.with_streaming_response) as it:
                     await it.read()
@@ -450,7 +473,7 @@ def test_not_now_is_repeated_before_the_block_is_entered(
             return (await balance(client.with_raw_response)).retries_taken
 
         call = (
-            both(raw, lambda client: balance(client.with_raw_response).retries_taken)
+            both(raw, raw_retries)
             if way == "raw"
             else streaming(lambda response: response.retries_taken)
         )
@@ -467,11 +490,11 @@ def test_a_charge_of_unknown_outcome_is_one_request(
 ) -> None:
     steps = (Peer.request, send(answer), Peer.close) if answer else (Peer.request, Peer.reset)
     call = (
-        (lambda client: topup(client.with_raw_response))
+        raw_topup
         if way == "with_raw_response"
         else streaming(
             lambda response: pytest.fail("entered"),
-            lambda client: topup(client.with_streaming_response),
+            streamed_topup,
         )
     )
     with Server(steps) as server:
@@ -491,11 +514,11 @@ def test_max_charge_holds_and_a_charge_within_it_is_made_once(
         return await (await topup(client.with_raw_response)).parse()
 
     call = (
-        both(raw, lambda client: topup(client.with_raw_response).parse())
+        both(raw, raw_topup_parsed)
         if way == "with_raw_response"
         else streaming(
             lambda response: response.parse(),
-            lambda client: topup(client.with_streaming_response),
+            streamed_topup,
         )
     )
     with pytest.raises(ValueError, match="max_charge"):

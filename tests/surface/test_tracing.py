@@ -27,10 +27,18 @@ TOKEN = "emulator-token"
 BILLING = "/client/v4/accounts/acc/ai-gateway/billing"
 
 
+def raw_balance(client: Any) -> Any:
+    return balance(client.with_raw_response)
+
+
+def no_jitter(_: Clock) -> float:
+    return 0.0
+
+
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is waited for before a repeat."""
-    monkeypatch.setattr(Clock, "jitter", lambda _: 0.0)
+    monkeypatch.setattr(Clock, "jitter", no_jitter)
 
 
 @pytest.fixture
@@ -138,7 +146,7 @@ def test_opentelemetry_has_one_span_for_each_request(
 ) -> None:
     config, exporter = telemetry
     emulator.inject(Fault(status=503, headers={"Retry-After": "0"}))
-    for call in (balance, topup, lambda client: balance(client.with_raw_response)):
+    for call in (balance, topup, raw_balance):
         ask(call, trace_configs=[config])
     spans = exporter.get_finished_spans()
     assert len(spans) == len(emulator.requests) == 4
