@@ -293,14 +293,15 @@ class Config:
             if instead is not None:
                 changes[name] = instead
             elif isinstance(added, Mapping):
-                # Names of headers are compared without regard to case, and those of a query with.
-                spelled = str.lower if name == "default_headers" else str
-                names = {spelled(str(key)) for key in added}
-                kept: Mapping[str, Any] = getattr(self, name)
-                more: dict[str, Any] = dict(added)
-                changes[name] = {k: v for k, v in kept.items() if spelled(str(k)) not in names}
-                changes[name] |= more
+                changes[name] = _joined(name, getattr(self, name), added)
         return evolve(self, **changes)
+
+
+def _joined(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, `added` over `kept`; names of headers are compared without regard to case."""
+    spelled = str.lower if name == "default_headers" else str
+    replaced = {spelled(str(key)) for key in added}
+    return {k: v for k, v in kept.items() if spelled(str(k)) not in replaced} | dict(added)
 
 
 _CAN_BE_NONE = {"timeout", "total_timeout", "max_charge"}
