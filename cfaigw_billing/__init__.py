@@ -14,12 +14,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import types
+    from ._balances import CreditBalances
     from ._bulk import AsyncOutcomes, Outcome, Outcomes
     from ._client import AsyncCloudflare
     from ._config import RequestOptions
     from ._ratelimit import RateLimit
     from ._raw import AsyncAPIResponse
-    from ._sweep import CreditBalances
     from ._sync import Cloudflare
     from ._sync_response import APIResponse
     from ._topups import TopupReconciliation
@@ -92,7 +92,7 @@ _MODULES = {
     "AsyncCloudflare": "._client",
     "AsyncOutcomes": "._bulk",
     "Cloudflare": "._sync",
-    "CreditBalances": "._sweep",
+    "CreditBalances": "._balances",
     "Money": ".types",
     "Outcome": "._bulk",
     "Outcomes": "._bulk",

@@ -23,6 +23,7 @@ from .types import (
     BillingInvoiceHistoryParams,
     BillingInvoiceHistoryResponse,
     Invoice,
+    Pagination,
     Params,
     ResultInfo,
 )
@@ -165,6 +166,10 @@ class AsyncInvoicePaginator(AsyncPaginator[BillingInvoiceHistoryResponse, Invoic
     ) -> None:
         super().__init__(client, INVOICES, params, options)
 
+    async def collect(self) -> BillingInvoiceHistoryResponse:
+        """All of them as if they had come on one page, to be shown or exported."""
+        return _on_one_page([invoice async for invoice in self])
+
 
 class InvoicePaginator(Paginator[BillingInvoiceHistoryResponse, Invoice]):
     """The past invoices: `for` yields all of them, from as many pages as it takes."""
@@ -173,6 +178,16 @@ class InvoicePaginator(Paginator[BillingInvoiceHistoryResponse, Invoice]):
         self, client: Cloudflare, params: BillingInvoiceHistoryParams, options: RequestOptions
     ) -> None:
         super().__init__(client, INVOICES, params, options)
+
+    def collect(self) -> BillingInvoiceHistoryResponse:
+        """All of them as if they had come on one page, to be shown or exported."""
+        return _on_one_page(list(self))
+
+
+def _on_one_page(invoices: Sequence[Invoice]) -> BillingInvoiceHistoryResponse:
+    count = len(invoices)
+    place = Pagination(has_more=False, page=1, per_page=count, total_count=count)
+    return BillingInvoiceHistoryResponse(invoices=tuple(invoices), pagination=place)
 
 
 class PageTurner(Generic[P, T]):

@@ -11,10 +11,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from ._balances import CreditBalances
 from ._compat import deprecated
 from ._config import RequestOptions
 from ._paging import AsyncAccountPaginator, AsyncInvoicePaginator
-from ._sweep import CreditBalances, Progress, async_credit_balances
+from ._sweep import Progress, async_credit_balances
 from ._topups import TopupReconciliation, create_and_wait, reconcile, wait
 from .types import (
     AccountListParams,

@@ -1,19 +1,20 @@
-"""The balances of many accounts."""
+"""One pass over many accounts, to ask for their balances."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ._balances import CreditBalances
 from ._bulk import Outcome
+from ._extras import needed
 from ._paging import ACCOUNTS, PageTurner
 from .types import (
     AccountListParams,
     AccountListResponse,
     BillingCreditBalanceParams,
     BillingCreditBalanceResponse,
-    Money,
     Params,
 )
 
@@ -25,68 +26,12 @@ Progress = bool | Callable[[int, int | None], object]
 """`True`: a bar of tqdm's. Or what is called with the calls done and, where known, all of them."""
 
 
-class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
-    """The balances of many accounts, by account, in the order in which they were asked for."""
-
-    failed: Mapping[str, Exception]
-    """The accounts that did not answer, and why."""
-
-    def __init__(
-        self,
-        found: Mapping[str, BillingCreditBalanceResponse],
-        failed: Mapping[str, Exception],
-    ) -> None:
-        self._found = dict(found)
-        self.failed = dict(failed)
-
-    def __getitem__(self, account_id: str) -> BillingCreditBalanceResponse:
-        return self._found[account_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def __repr__(self) -> str:
-        return f"<CreditBalances: {len(self)} accounts, {len(self.failed)} failed, {self.total}>"
-
-    @property
-    def total(self) -> Money:
-        """The sum of the balances that were answered."""
-        return sum((answer.balance_money for answer in self.values()), Money(0))
-
-    def below(self, threshold: Money) -> dict[str, BillingCreditBalanceResponse]:
-        """The accounts whose balance is less than `threshold`, such as `Money.from_major(10)`."""
-        return {key: value for key, value in self.items() if value.balance_money < threshold}
-
-    def to_records(self) -> list[dict[str, object]]:
-        """A flat mapping for each account, those that failed at the end; `balance` in cents."""
-        answered = [
-            _record(
-                account_id,
-                balance=answer.balance,
-                balance_money=answer.balance_money,
-                has_default_payment_method=answer.has_default_payment_method,
-            )
-            for account_id, answer in self.items()
-        ]
-        failed = [
-            _record(account_id, error=str(error)) for account_id, error in self.failed.items()
-        ]
-        return answered + failed
-
-
-def _record(account_id: str, **given: object) -> dict[str, object]:
-    unknown = dict.fromkeys(("balance", "balance_money", "has_default_payment_method", "error"))
-    return {"account_id": account_id, **unknown, **given}
-
-
 class _Sweep:
     """One pass over accounts: whom to ask, and what came of it. It sends nothing itself."""
 
     def __init__(self, account_ids: Iterable[str] | None) -> None:
-        self._names: dict[Params[BillingCreditBalanceResponse], str] = {}
+        self._ids: dict[Params[BillingCreditBalanceResponse], str] = {}
+        self._names: dict[str, str] = {}
         self._found: dict[str, BillingCreditBalanceResponse] = {}
         self._failed: dict[str, Exception] = {}
         self.requests: list[BillingCreditBalanceParams] | None = None
@@ -103,17 +48,19 @@ class _Sweep:
         if not isinstance(account_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"`account_ids` must hold str, not {type(account_id).__name__}")
         request = BillingCreditBalanceParams(account_id=account_id)
-        if request not in self._names:
-            self._names[request] = account_id
+        if request not in self._ids:
+            self._ids[request] = account_id
             yield request
 
     def ask_page(self, page: AccountListResponse) -> Iterator[BillingCreditBalanceParams]:
         """The requests about the accounts of a page."""
-        return (request for account in self.pages.new(page) for request in self.ask(account.id))
+        for account in self.pages.new(page):
+            self._names[account.id] = account.name
+            yield from self.ask(account.id)
 
     def take(self, outcome: Outcome[BillingCreditBalanceResponse]) -> int:
         """Keep how a request ended; how many have."""
-        name = self._names[outcome.request]
+        name = self._ids[outcome.request]
         if outcome.error is not None:
             self._failed[name] = outcome.error
         else:
@@ -122,10 +69,11 @@ class _Sweep:
 
     def result(self) -> CreditBalances:
         """What was answered, in the order in which it was asked for."""
-        names = self._names.values()
+        ids = self._ids.values()
         return CreditBalances(
-            {name: self._found[name] for name in names if name in self._found},
-            {name: self._failed[name] for name in names if name in self._failed},
+            {name: self._found[name] for name in ids if name in self._found},
+            {name: self._failed[name] for name in ids if name in self._failed},
+            self._names,
         )
 
 
@@ -194,11 +142,7 @@ def _reporter(progress: Progress, sweep: _Sweep) -> Generator[Callable[[int], ob
     elif callable(progress):
         yield lambda done: progress(done, total)
     else:
-        try:
+        with needed("`progress=True`", "notebook"):
             from tqdm.auto import tqdm
-        except ImportError:
-            raise ImportError(
-                "`progress=True` needs tqdm: pip install 'cfaigw_billing[notebook]'"
-            ) from None
         with tqdm(total=total, unit="account") as bar:
             yield lambda done: bar.update(done - bar.n)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from aiohttp import TraceConfig
 
+from ._balances import CreditBalances
 from ._bulk import Outcomes
 from ._client import AsyncCloudflare
 from ._compat import deprecated
@@ -28,7 +29,7 @@ from ._paging import AccountPaginator, InvoicePaginator
 from ._ratelimit import RateLimit
 from ._raw import T
 from ._secret import conceal, conceal_headers, conceal_options
-from ._sweep import CreditBalances, Progress, credit_balances
+from ._sweep import Progress, credit_balances
 from ._sync_base import SyncClient, SyncResource
 from ._topups import TopupReconciliation, create_and_wait, reconcile, wait
 from .types import (

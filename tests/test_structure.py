@@ -33,10 +33,13 @@ LAYERS = (
     "_limiter",
     "_deadlines",
     "_json",
+    "_extras",
+    "_table",
     "_secret",
     "_http",
     "errors",
     "types._derived",
+    "types._records",
     "types._validators",
     "types._base",
     "types.money",
@@ -65,6 +68,7 @@ LAYERS = (
     "_paging",
     "_topups",
     "_bulk",
+    "_balances",
     "_sweep",
     "_resources",
     "_client",
@@ -370,7 +374,7 @@ class Field:
 
 
 def fields() -> Iterator[Field]:
-    """Everything that is assigned or annotated in a class of `types`, and the string below it."""
+    """What is public and assigned or annotated in a class of `types`, and the string below it."""
     sources = [path for module, path in MODULES.items() if module.startswith("types.")]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sources]
     for cls in (node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)):
@@ -381,7 +385,8 @@ def fields() -> Iterator[Field]:
                 name, annotation = ast.unparse(node.targets[0]), ""
             else:
                 continue
-            yield Field(cls.name, name, annotation, string(below))
+            if not name.startswith("_"):
+                yield Field(cls.name, name, annotation, string(below))
 
 
 def string(node: ast.stmt | None) -> str | None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Generic, NoReturn, TypeVar
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, get_args
 
-from attrs import field, frozen
+from attrs import field, fields_dict, frozen, resolve_types
 
+from .._table import LONGEST, Column, Table, first, text
+from ._records import entries, record, to_frame
 from ._validators import identifier
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 T = TypeVar("T")
+
+_WORDS = re.compile("(?<=[a-z])(?=[A-Z])")
+"""Between the words of a class's name."""
 
 
 @frozen(kw_only=True)
@@ -51,3 +60,57 @@ class Response:
 
     extra: Mapping[str, object] = field(default=EMPTY, repr=False, hash=False)
     """What the service sent and this version does not know, as decoded JSON by its wire name."""
+
+    def to_records(self) -> list[dict[str, object]]:
+        """Flat mappings: one for each row of a list, or one for the value itself.
+
+        An amount stands under the wire's name in cents, and beside it in dollars, exact
+        (`balance`: 640.19, `balance_usd`: `Decimal("6.4019")`; `None` in another currency). A
+        moment is an aware UTC `datetime`; `None` where the service's number is none.
+        """
+        return [record(row) for row in self._rows()]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The records as a data frame; moments in UTC, and where rows have one, as its index.
+
+        Dollars stay exact: `Decimal`s in columns `…_usd`, to be made floats with `astype(float)`.
+        Needs the extra `notebook`.
+        """
+        return to_frame(self.to_records(), entries(self._row_type()), self._index)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: dollars and UTC times, and the first rows of many."""
+        return self._table(LONGEST).html()
+
+    # How a type differs from this:
+
+    _list: ClassVar[str | None] = None
+    """The field whose values the records are of; `None`: one record of the value itself."""
+    _index: ClassVar[str | None] = None
+    """The entry of the records that is the index of the data frame."""
+
+    def _table(self, limit: int | None) -> Table:
+        """What a person sees: at most `limit` rows of a list."""
+        title = _WORDS.sub(" ", type(self).__name__.removesuffix("Response")).capitalize()
+        if self._list is None:
+            return Table(title=title, columns=(Column(), Column()), rows=self._details())
+        shown, notes = first(self.to_records(), limit, "in the same order")
+        return Table(
+            title=title,
+            columns=[Column(name) for name in entries(self._row_type())],
+            rows=[[text(entry) for entry in row.values()] for row in shown],
+            notes=notes,
+        )
+
+    def _details(self) -> Sequence[tuple[str, str]]:
+        """What a person sees of one that is no list: names and their values."""
+        return [(name, text(entry)) for name, entry in record(self).items()]
+
+    def _rows(self) -> Sequence[Response]:
+        return (self,) if self._list is None else getattr(self, self._list)
+
+    @classmethod
+    def _row_type(cls) -> Any:
+        if cls._list is None:
+            return cls
+        return get_args(fields_dict(resolve_types(cls))[cls._list].type)[0]

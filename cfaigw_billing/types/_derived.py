@@ -17,7 +17,7 @@ class Derived(Generic[T]):
     """An attribute computed from the field `field_name` of the same value."""
 
     def __init__(self, field_name: str, compute: Callable[[Any, Any], T]) -> None:
-        self._field_name = field_name
+        self.field_name = field_name
         self._compute = compute
 
     @overload
@@ -27,7 +27,7 @@ class Derived(Generic[T]):
     def __get__(self, instance: object | None, owner: type) -> Derived[T] | T:
         if instance is None:
             return self
-        return self._compute(getattr(instance, self._field_name), instance)
+        return self._compute(getattr(instance, self.field_name), instance)
 
 
 def _from_seconds(seconds: float, _: object = None) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
@@ -79,3 +79,5 @@ class AccountListResponse(Response):
     """The accounts of this page."""
     result_info: ResultInfo | None = None
     """Which page it is."""
+
+    _list: ClassVar[str | None] = "result"

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from attrs import frozen
 
+from .._table import LOW_DOLLARS, Alert, label, text
 from ._base import AccountParams, Response
 from ._derived import Derived, optional_utc
+from ._records import record
 from .money import Money, money, optional_money
 
 
@@ -46,6 +48,9 @@ class TopupConfig(Response):
     last_failed_at_datetime: ClassVar[Derived[datetime | None]] = optional_utc("last_failed_at")
     """`last_failed_at` as an aware UTC `datetime`; above 10^11 it is read as milliseconds."""
 
+    def _details(self) -> list[tuple[str, str]]:
+        return topup_details(self)
+
 
 @frozen(kw_only=True)
 class BillingCreditBalanceParams(AccountParams["BillingCreditBalanceResponse"]):
@@ -68,3 +73,40 @@ class BillingCreditBalanceResponse(Response):
     """The automatic top-up; `None` where the service left it out."""
     first_topup_success: bool | None = None
     """Whether a manual top-up has ever completed."""
+
+    def _details(self) -> list[tuple[str, str]]:
+        return [
+            ("Balance", balance_text(self, Money.from_major(LOW_DOLLARS))),
+            ("Card", card_text(self)),
+            *topup_details(self.topup_config or TopupConfig()),
+        ]
+
+
+def balance_text(answer: BillingCreditBalanceResponse, low: Money) -> str:
+    """The balance, marked where it is below `low`."""
+    shown = str(answer.balance_money)
+    return Alert(shown) if answer.balance_money < low else shown
+
+
+def card_text(answer: BillingCreditBalanceResponse) -> str:
+    """The card on file, such as "visa 4242"."""
+    card = answer.payment_method
+    return " ".join(filter(None, (card.brand, card.last4))) if card else "none"
+
+
+def topup_text(config: TopupConfig | None) -> str:
+    """The automatic top-up, such as "$50.00 at $10.00"; disabled is what the service stopped."""
+    if config is None or not (config.amount and config.threshold):
+        return "off"
+    if config.disabled_reason:
+        return Alert("disabled")
+    return f"{config.amount_money} at {config.threshold_money}"
+
+
+def topup_details(config: TopupConfig) -> list[tuple[str, str]]:
+    """The automatic top-up, and what is wrong with it."""
+    troubles = ("disabled_reason", "error", "last_failed_at")
+    told = {name: text(entry) for name, entry in record(config).items() if name in troubles}
+    return [("Automatic top-up", topup_text(config))] + [
+        (label(name), entry) for name, entry in told.items() if entry
+    ]

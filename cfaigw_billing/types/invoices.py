@@ -8,8 +8,10 @@ from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
+from .._table import Alert, Column, Table, first
 from ._base import AccountParams, Response
 from ._derived import Derived, optional_utc_seconds, utc_seconds
+from ._records import moment
 from ._validators import one_of, whole
 from .money import Money, money
 
@@ -92,6 +94,40 @@ class BillingInvoiceHistoryResponse(Response):
     """The invoices of this page."""
     pagination: Pagination
     """Which page it is."""
+
+    _list: ClassVar[str | None] = "invoices"
+    _index: ClassVar[str | None] = "created"
+
+    def _table(self, limit: int | None) -> Table:
+        shown, notes = first(self.invoices, limit, "in the same order")
+        others = self.pagination.total_count - len(self.invoices)
+        if others > 0:
+            notes.append(f"{others:,} on other pages: `iter_invoices()` has all")
+        return Table(
+            title=f"Invoices: {len(self.invoices):,}",
+            columns=[
+                Column("Created (UTC)"),
+                Column("Invoice"),
+                Column("Description"),
+                Column("Due", right=True),
+                Column("Paid", right=True),
+                Column("Status"),
+            ],
+            rows=[_row(invoice) for invoice in shown],
+            notes=notes,
+        )
+
+
+def _row(invoice: Invoice) -> tuple[str, ...]:
+    status = invoice.status or ""
+    return (
+        moment(invoice, "created"),
+        invoice.id or "",
+        invoice.description or "",
+        str(invoice.amount_due_money),
+        str(invoice.amount_paid_money),
+        Alert(status) if invoice.status in ("open", "uncollectible") else status,
+    )
 
 
 @frozen(kw_only=True)
@@ -199,3 +235,31 @@ class BillingInvoicePreviewResponse(Response):
     """`period_end` as an aware UTC `datetime`."""
     status: Literal["draft", "open", "paid", "uncollectible", "void"] | str
     """Where it stands; a status that is new to this version comes through as its string."""
+
+    _list: ClassVar[str | None] = "invoice_lines"
+
+    def _table(self, limit: int | None) -> Table:
+        shown, notes = first(self.invoice_lines, limit, "in the same order")
+        day = "%Y-%m-%d"
+        start, end = moment(self, "period_start", day), moment(self, "period_end", day)
+        return Table(
+            title=f"Invoice preview: {self.amount_due_money} due ({self.status})",
+            columns=[
+                Column("Description"),
+                Column("From (UTC)"),
+                Column("Until (UTC)"),
+                Column("Quantity", right=True),
+                Column("Amount", right=True),
+            ],
+            rows=[
+                (
+                    line.description or "",
+                    moment(line.period, "start", day),
+                    moment(line.period, "end", day),
+                    f"{line.quantity:,g}",
+                    str(line.amount_money),
+                )
+                for line in shown
+            ],
+            notes=[*notes, f"{self.id}, from {start} until {end}, {self.amount_paid_money} paid"],
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import total_ordering
 from typing import Any
@@ -10,7 +11,8 @@ from attrs import field, frozen
 
 from ._derived import Derived
 
-_CENT = Decimal("0.01")
+_FORMAT = re.compile(r"(.*?)(?:\.(\d+)f)?\Z", re.DOTALL)
+"""A format of strings, and how many digits, if it ends in that."""
 _EXACT = Context(prec=1000)
 """So that no setting of the program's own decimal context rounds an amount."""
 _SYMBOLS = {"USD": "$"}
@@ -66,7 +68,16 @@ class Money:
         return _EXACT.scaleb(self.cents, Decimal(-2))
 
     def __str__(self) -> str:
-        amount = self.major.quantize(_CENT, ROUND_HALF_EVEN, _EXACT)
+        return self._rounded(2)
+
+    def __format__(self, spec: str) -> str:
+        """As of a string, such as `>12`; as of a number with so many digits, such as `>12.4f`."""
+        layout, digits = _FORMAT.findall(spec)[0]
+        return format(self._rounded(int(digits or 2)), layout)
+
+    def _rounded(self, digits: int) -> str:
+        unit = Decimal(1).scaleb(-digits)
+        amount = self.major.quantize(unit, ROUND_HALF_EVEN, _EXACT)
         sign = "-" if amount < 0 else ""
         symbol = _SYMBOLS.get(self.currency, self.currency + " ")
         return f"{sign}{symbol}{amount.copy_abs():,}"

@@ -40,6 +40,13 @@ class SpendingLimitGetResponse(Response):
     config: Config
     """What it is."""
 
+    def _details(self) -> list[tuple[str, str]]:
+        rows = [("Spending limit", "on" if self.enabled else "off")]
+        if self.config.amount is not None:
+            period = " ".join(filter(None, (self.config.duration, self.config.strategy)))
+            rows += [("Amount", str(self.config.amount_money)), ("Period", period)]
+        return rows
+
 
 @frozen(kw_only=True)
 class SpendingLimitCreateParams(AccountParams[object]):

@@ -89,6 +89,9 @@ class TopupLimitsResponse(Response):
     currency: str
     """The ISO 4217 code as the service writes it, such as `usd`."""
 
+    def _details(self) -> list[tuple[str, str]]:
+        return [("Smallest top-up", str(self.min_money)), ("Largest top-up", str(self.max_money))]
+
 
 PaymentMethodType = Literal[
     "PAYPAL",

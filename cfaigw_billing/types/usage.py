@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import ClassVar, Literal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from attrs import field, frozen
 
+from .._extras import needed
+from .._table import Column, Table, first
 from ._base import AccountParams, Response
 from ._derived import Derived, utc_milliseconds
+from ._records import moment
 from ._validators import milliseconds, one_of
 from .money import Money, money
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def _start_time(value: datetime | float | None) -> float | None:
@@ -67,3 +73,69 @@ class BillingUsageHistoryResponse(Response):
 
     history: tuple[History, ...]
     """The rows; empty where nothing was billable."""
+
+    _list: ClassVar[str | None] = "history"
+    _index: ClassVar[str | None] = "start_time"
+
+    @property
+    def total(self) -> Money:
+        """The sum of all rows, as exact US dollars."""
+        return sum((row.aggregated_value_money for row in self.history), Money(0))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the usage over time, in US dollars a day or hour; needs the extra `notebook`.
+
+        Args:
+            ax: Where to draw, of matplotlib's; `None`: in a figure of its own.
+        """
+        with needed("`plot()`", "notebook"):
+            from matplotlib import dates, pyplot
+
+        axes: Any = ax or pyplot.subplots(figsize=(8, 3), layout="constrained")[1]
+        edges, values = self._steps()
+        if values:
+            axes.stairs(values, edges, fill=True)
+        locator = dates.AutoDateLocator(tz=UTC)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
+        axes.set(title="Usage", xlabel="Time (UTC)", ylabel=f"US dollars per {self._window()}")
+        axes.margins(x=0)
+        return cast("Axes", axes)
+
+    def _steps(self) -> tuple[list[datetime], list[float]]:
+        """The moments between which a value holds, and the values; in a gap nothing was used."""
+        edges: list[datetime] = []
+        values: list[float] = []
+        for row in sorted(self.history, key=lambda row: row.start_time):
+            if not edges:
+                edges.append(row.start_time_datetime)
+            elif row.start_time_datetime > edges[-1]:
+                edges.append(row.start_time_datetime)
+                values.append(0.0)
+            edges.append(row.end_time_datetime)
+            values.append(float(row.aggregated_value_money.major))
+        return edges, values
+
+    def _window(self) -> Literal["day", "hour"]:
+        hourly = self.history and all(r.end_time - r.start_time <= _HOUR for r in self.history)
+        return "hour" if hourly else "day"
+
+    def _table(self, limit: int | None) -> Table:
+        window = self._window()
+        time = "%Y-%m-%d" if window == "day" else "%Y-%m-%d %H:%M"
+        rows, notes = first(self.history[::-1], limit, "all earlier")
+        # Cents alone would show the usage of a quiet hour as nothing.
+        digits = 4 if any(0 < abs(row.aggregated_value) < 1 for row in self.history) else 2
+        return Table(
+            title=f"Usage: {self.total} in {len(self.history):,} {window}s",
+            columns=[Column(f"{window.capitalize()} (UTC)"), Column("Used", right=True)],
+            rows=[
+                (moment(row, "start_time", time), f"{row.aggregated_value_money:.{digits}f}")
+                for row in rows
+            ],
+            notes=notes,
+        )
+
+
+_HOUR = 3_600_000
+"""Milliseconds."""

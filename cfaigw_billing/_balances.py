@@ -1,0 +1,168 @@
+"""What came of a sweep over accounts: a mapping, tables and a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from ._extras import needed
+from ._table import LONGEST, LOW_DOLLARS, Alert, Column, Table, first
+from .types import BillingCreditBalanceResponse, Money
+from .types._records import Entry, entries, to_frame
+from .types.balance import balance_text, card_text, topup_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+BARS = 30
+"""The accounts that a plot shows."""
+
+
+class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
+    """The balances of many accounts, by account, in the order in which they were asked for."""
+
+    failed: Mapping[str, Exception]
+    """The accounts that did not answer, and why."""
+    names: Mapping[str, str]
+    """The accounts' names, where the sweep had to ask for the accounts; else empty."""
+    low: Money
+    """A balance below it is marked as low in the table and the plot; $10.00 until you set it."""
+
+    def __init__(
+        self,
+        found: Mapping[str, BillingCreditBalanceResponse],
+        failed: Mapping[str, Exception],
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        self._found = dict(found)
+        self.failed = dict(failed)
+        self.names = dict(names or {})
+        self.low = Money.from_major(LOW_DOLLARS)
+
+    def __getitem__(self, account_id: str) -> BillingCreditBalanceResponse:
+        return self._found[account_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __repr__(self) -> str:
+        return f"<CreditBalances: {len(self)} accounts, {len(self.failed)} failed, {self.total}>"
+
+    @property
+    def total(self) -> Money:
+        """The sum of the balances that were answered."""
+        return sum((answer.balance_money for answer in self.values()), Money(0))
+
+    def below(self, threshold: Money) -> dict[str, BillingCreditBalanceResponse]:
+        """The accounts whose balance is less than `threshold`, such as `Money.from_major(10)`."""
+        return {key: value for key, value in self.items() if value.balance_money < threshold}
+
+    def to_records(self) -> list[dict[str, object]]:
+        """A flat mapping for each account, those that failed at the end, with their `error`.
+
+        `balance` is in cents, `balance_usd` in dollars, exact; so with the other amounts.
+        """
+        answers: dict[str, BillingCreditBalanceResponse | None] = dict(self)
+        answers |= dict.fromkeys(self.failed)
+        return [
+            {
+                "account_id": account_id,
+                "account_name": self.names.get(account_id),
+                "error": str(self.failed[account_id]) if account_id in self.failed else None,
+                **{name: entry.read(answer) for name, entry in _ENTRIES.items()},
+            }
+            for account_id, answer in answers.items()
+        ]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The records as a data frame by `account_id`; needs the extra `notebook`.
+
+        Dollars stay exact: `Decimal`s in columns `…_usd`, to be made floats with `astype(float)`.
+        """
+        columns = ("account_id", "account_name", "error")
+        return to_frame(
+            self.to_records(), dict.fromkeys(columns, _TEXT) | _ENTRIES, index="account_id"
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the lowest balances, in US dollars; needs the extra `notebook`.
+
+        Args:
+            ax: Where to draw, of matplotlib's; `None`: in a figure of its own.
+        """
+        with needed("`plot()`", "notebook"):
+            from matplotlib import pyplot
+
+        lowest = self._lowest_first()[:BARS]
+        places = range(len(lowest))
+        size = 8, 1.5 + 0.22 * len(lowest)
+        axes: Any = ax or pyplot.subplots(figsize=size, layout="constrained")[1]
+        axes.barh(
+            places,
+            [float(self[account_id].balance_money.major) for account_id in lowest],
+            color=["tab:red" if self._is_low(account_id) else "tab:blue" for account_id in lowest],
+        )
+        axes.axvline(float(self.low.major), color="tab:red", linestyle="dashed", linewidth=1)
+        names = [self.names.get(account_id, account_id) for account_id in lowest]
+        axes.set_yticks(places, names, parse_math=False)  # a name may have dollar signs
+        axes.invert_yaxis()
+        axes.margins(y=0.01)
+        axes.set(
+            title=f"The {len(lowest):,} lowest of {len(self):,} balances",
+            xlabel=f"Credit balance in US dollars (dashed: low, below {self.low.major:,.2f})",
+            ylabel="Account",
+        )
+        return cast("Axes", axes)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the accounts that failed, then the lowest balances."""
+        return self._table(LONGEST).html()
+
+    def _table(self, limit: int | None, *, failed: bool = True) -> Table:
+        """What a person sees: at most `limit` accounts that failed, and as many others."""
+        shown, notes = first(self._lowest_first(), limit, "none of them lower")
+        rows = [self._row(account_id) for account_id in shown]
+        if failed:
+            broken, more = first(list(self.failed), limit, "which failed too: see `.failed`")
+            rows = [self._failed_row(account_id) for account_id in broken] + rows
+            notes = more + notes
+        return Table(title=self._summary(), columns=_COLUMNS, rows=rows, notes=notes).filled()
+
+    def _summary(self) -> str:
+        low = f"{len(self.below(self.low)):,} low (below {self.low})"
+        count = f"{len(self) + len(self.failed):,} accounts"
+        return f"{count}: {self.total} in all, {low}, {len(self.failed):,} failed"
+
+    def _row(self, account_id: str) -> tuple[str, ...]:
+        answer = self[account_id]
+        mark = Alert("LOW") if self._is_low(account_id) else ""
+        balance = balance_text(answer, self.low)
+        name, topup = self.names.get(account_id, ""), topup_text(answer.topup_config)
+        return account_id, name, balance, mark, card_text(answer), topup, ""
+
+    def _failed_row(self, account_id: str) -> tuple[str, ...]:
+        name = self.names.get(account_id, "")
+        return account_id, name, "", Alert("FAILED"), "", "", str(self.failed[account_id])
+
+    def _lowest_first(self) -> list[str]:
+        return sorted(self, key=lambda account_id: self[account_id].balance_money)
+
+    def _is_low(self, account_id: str) -> bool:
+        return self[account_id].balance_money < self.low
+
+
+_COLUMNS = (
+    Column("Account"),
+    Column("Name"),
+    Column("Balance", right=True),
+    Column(),
+    Column("Card"),
+    Column("Automatic top-up"),
+    Column("Error"),
+)
+_TEXT = Entry(lambda _: None)
+_ENTRIES = entries(BillingCreditBalanceResponse)
