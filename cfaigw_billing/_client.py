@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from aiohttp import ClientSession, TraceConfig
@@ -137,17 +136,20 @@ class AsyncCloudflare:
         options = conceal_options(options)
         return self.with_options(**options)
 
-    @cached_property
+    # None of these is kept: it holds the client, and if the client held it too, one that is out of
+    # use would keep its connections until the garbage collector comes by.
+
+    @property
     def accounts(self) -> AsyncAccountsResource:
         """The accounts that the credentials can see."""
         return AsyncAccountsResource(self)
 
-    @cached_property
+    @property
     def ai_gateway(self) -> AsyncAIGatewayResource:
         """AI Gateway."""
         return AsyncAIGatewayResource(self)
 
-    @cached_property
+    @property
     def with_raw_response(self) -> AsyncCloudflareWithRawResponse:
         """The same calls, each answering with the HTTP response around the answer.
 
@@ -158,7 +160,7 @@ class AsyncCloudflare:
 
         return AsyncCloudflareWithRawResponse(self)
 
-    @cached_property
+    @property
     def with_streaming_response(self) -> AsyncCloudflareWithStreamingResponse:
         """The same calls, each answering with a context manager, whose response is not read yet.
 

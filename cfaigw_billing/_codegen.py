@@ -19,8 +19,8 @@ shapes, and stops at any other with file and line:
 - `return await async_function(self._client, …)`: its twin `function`, in the caller's thread;
 - a coroutine of the client or of a response: one call through the portal; an async generator of a
   response: a call for each item;
-- `return AsyncX(self, …)` in a method of the client: the sync twin of what is made;
-- a property of the client: the async client's;
+- `return AsyncX(self, …)` in a method or property of the client: the sync twin of what is made;
+- another property of the client: the async client's;
 - `with_options` and `copy`: a client around the copy of the async one;
 - the constructor of the client: it makes the async client.
 
@@ -311,9 +311,9 @@ class Source:
         if inner and isinstance(node, ast.AsyncFunctionDef):
             way = "self._call" if inner == "async_response" else "self.portal.call"
             return f"{self._copied(node)}return {_portal_call(call, way)}"
-        if inner and "property" in kinds:
+        if inner and "property" in kinds and not self._makes(node):
             return f"return self.{inner}.{node.name}"
-        if inner and "cached_property" not in kinds:
+        if inner and "property" not in kinds:
             return f"return {self._made(node)}"
         return f"{self._copied(node)}return {self._expression(node)}"
 
@@ -359,11 +359,13 @@ class Source:
 
     def _made(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
         """What a plain method of the client makes."""
-        last = node.body[-1]
-        text = self._slice(last.value) if isinstance(last, ast.Return) and last.value else ""
-        if not re.match(r"Async\w+\(\s*self\b", text):
+        if not self._makes(node):
             raise self._unknown(node, "a plain method of the client that makes no Async…")
-        return _sync(text)
+        return _sync(self._slice(node.body[-1]).removeprefix("return "))
+
+    def _makes(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+        """Whether something is made that works on the client."""
+        return re.match(r"return Async\w+\(\s*self\b", self._slice(node.body[-1])) is not None
 
     def _constructor(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
         names = [arg.arg for arg in node.args.kwonlyargs if arg.arg not in ASYNC_ONLY]

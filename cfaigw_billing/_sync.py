@@ -731,17 +731,17 @@ class Cloudflare(SyncClient):
         options = conceal_options(options)
         return self._copied(self.async_client.copy(**options))
 
-    @cached_property
+    @property
     def accounts(self) -> AccountsResource:
         """The accounts that the credentials can see."""
         return AccountsResource(self)
 
-    @cached_property
+    @property
     def ai_gateway(self) -> AIGatewayResource:
         """AI Gateway."""
         return AIGatewayResource(self)
 
-    @cached_property
+    @property
     def with_raw_response(self) -> CloudflareWithRawResponse:
         """The same calls, each answering with the HTTP response around the answer.
 
@@ -752,7 +752,7 @@ class Cloudflare(SyncClient):
 
         return CloudflareWithRawResponse(self)
 
-    @cached_property
+    @property
     def with_streaming_response(self) -> CloudflareWithStreamingResponse:
         """The same calls, each answering with a context manager, whose response is not read yet.
 

@@ -157,7 +157,7 @@ class Transport:
     def _begin(self) -> None:
         self._sessions: Sessions = {}
         self._deadlines = Deadlines()
-        # Not `__del__`: a client is part of a cycle, in which aiohttp's own might come first.
+        # Not `__del__`: a client may be part of a cycle, in which aiohttp's own might come first.
         weakref.finalize(self, _drop_all, self._sessions, os.getpid())
 
     def _session(self) -> aiohttp.ClientSession:

@@ -342,12 +342,12 @@ class AsyncAIGatewayResourceWithRawResponse(ResponseGroup["AsyncCloudflareWithRa
 class AsyncCloudflareWithRawResponse(AsyncRawClient):
     """As `AsyncCloudflare`, answering with HTTP responses."""
 
-    @cached_property
+    @property
     def accounts(self) -> AsyncAccountsResourceWithRawResponse:
         """The accounts that the credentials can see."""
         return AsyncAccountsResourceWithRawResponse(self)
 
-    @cached_property
+    @property
     def ai_gateway(self) -> AsyncAIGatewayResourceWithRawResponse:
         """AI Gateway."""
         return AsyncAIGatewayResourceWithRawResponse(self)
@@ -740,12 +740,12 @@ class AsyncAIGatewayResourceWithStreamingResponse(
 class AsyncCloudflareWithStreamingResponse(AsyncStreamingClient):
     """As `AsyncCloudflare`, answering with HTTP responses."""
 
-    @cached_property
+    @property
     def accounts(self) -> AsyncAccountsResourceWithStreamingResponse:
         """The accounts that the credentials can see."""
         return AsyncAccountsResourceWithStreamingResponse(self)
 
-    @cached_property
+    @property
     def ai_gateway(self) -> AsyncAIGatewayResourceWithStreamingResponse:
         """AI Gateway."""
         return AsyncAIGatewayResourceWithStreamingResponse(self)
@@ -1126,12 +1126,12 @@ class AIGatewayResourceWithRawResponse(ResponseGroup["CloudflareWithRawResponse"
 class CloudflareWithRawResponse(RawClient):
     """As `Cloudflare`, answering with HTTP responses."""
 
-    @cached_property
+    @property
     def accounts(self) -> AccountsResourceWithRawResponse:
         """The accounts that the credentials can see."""
         return AccountsResourceWithRawResponse(self)
 
-    @cached_property
+    @property
     def ai_gateway(self) -> AIGatewayResourceWithRawResponse:
         """AI Gateway."""
         return AIGatewayResourceWithRawResponse(self)
@@ -1512,12 +1512,12 @@ class AIGatewayResourceWithStreamingResponse(ResponseGroup["CloudflareWithStream
 class CloudflareWithStreamingResponse(StreamingClient):
     """As `Cloudflare`, answering with HTTP responses."""
 
-    @cached_property
+    @property
     def accounts(self) -> AccountsResourceWithStreamingResponse:
         """The accounts that the credentials can see."""
         return AccountsResourceWithStreamingResponse(self)
 
-    @cached_property
+    @property
     def ai_gateway(self) -> AIGatewayResourceWithStreamingResponse:
         """AI Gateway."""
         return AIGatewayResourceWithStreamingResponse(self)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -340,17 +340,15 @@ def test_twins_are_alike_in_all_but_await(cls: type, name: str) -> None:
     assert type(ours) is type(theirs)
     assert plainly(inspect.getdoc(ours)) == inspect.getdoc(theirs)
     assert getattr(ours, "__deprecated__", None) == getattr(theirs, "__deprecated__", None)
-    if isinstance(ours, cached_property):
-        ours, theirs = ours.func, theirs.func
-    if isinstance(ours, property):
+    if isinstance(ours, (cached_property, property)):
         ours, theirs = getter(ours), getter(theirs)
     assert not inspect.iscoroutinefunction(theirs)
     assert inspect.signature(theirs) == sync_signature(inspect.signature(ours))
 
 
-def getter(of: property) -> Callable[[Any], Any]:
-    assert of.fget is not None
-    return of.fget
+def getter(of: Any) -> Callable[[Any], Any]:
+    function: Any = of.fget if isinstance(of, property) else of.func
+    return cast("Callable[[Any], Any]", function)
 
 
 def test_the_constructors_differ_in_the_session_alone() -> None:
@@ -438,13 +436,14 @@ def test_the_methods_around_responses_take_the_same(
 ) -> None:
     if name in WAYS | set(WITHOUT_RESPONSE.get(cls.__name__, ())):
         return
-    ours, theirs = members(cls)[name], inspect.getattr_static(wrapped(cls, way, prefix), name)
+    ours: Any = members(cls)[name]
+    theirs: Any = inspect.getattr_static(wrapped(cls, way, prefix), name)
+    assert type(ours) is type(theirs)
     assert getattr(ours, "__deprecated__", None) == getattr(theirs, "__deprecated__", None)
-    if isinstance(ours, cached_property):
-        group = inspect.signature(ours.func).return_annotation
-        assert isinstance(theirs, cached_property)
+    if isinstance(ours, (cached_property, property)):
+        group = inspect.signature(getter(ours)).return_annotation
         expected = f"{prefix}{sync_name(group)}With{way}Response"
-        assert inspect.signature(theirs.func).return_annotation == expected
+        assert inspect.signature(getter(theirs)).return_annotation == expected
         return
     assert inspect.iscoroutinefunction(inspect.unwrap(theirs)) is (
         (way, prefix) == ("Raw", "Async")

@@ -91,7 +91,9 @@ class Response:
 
     def _table(self, limit: int | None) -> Table:
         """What a person sees: at most `limit` rows of a list."""
-        title = _WORDS.sub(" ", type(self).__name__.removesuffix("Response")).capitalize()
+        title = _WORDS.sub(
+            " ", type(self).__name__.removeprefix("Billing").removesuffix("Response")
+        ).capitalize()
         if self._list is None:
             return Table(title=title, columns=(Column(), Column()), rows=self._details())
         shown, notes = first(self.to_records(), limit, "in the same order")

@@ -91,7 +91,10 @@ def balance_text(answer: BillingCreditBalanceResponse, low: Money) -> str:
 def card_text(answer: BillingCreditBalanceResponse) -> str:
     """The card on file, such as "visa 4242"."""
     card = answer.payment_method
-    return " ".join(filter(None, (card.brand, card.last4))) if card else "none"
+    known = (card.brand, card.last4) if card else ()
+    return " ".join(filter(None, known)) or (
+        "on file" if card or answer.has_default_payment_method else "none"
+    )
 
 
 def topup_text(config: TopupConfig | None) -> str:
