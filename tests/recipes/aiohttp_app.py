@@ -1,7 +1,7 @@
 """An aiohttp app with one client for its life.
 
     export CLOUDFLARE_API_TOKEN=…      # with AI Gateway Read, and AI Gateway Write to charge
-    python aiohttp_app.py              # serves on port 8080
+    python aiohttp_app.py              # serves on http://127.0.0.1:8080
 
 Copy `charges.py` and `error_status.py` with it. It asks nobody who they are: put your login in
 front of it, and let that decide whose account may be seen and whose card charged.
@@ -88,4 +88,5 @@ def new_app() -> web.Application:
 
 
 if __name__ == "__main__":
-    web.run_app(new_app(), handler_cancellation=True)
+    logging.basicConfig(level=logging.INFO)
+    web.run_app(new_app(), host="127.0.0.1", handler_cancellation=True)

@@ -391,13 +391,19 @@ async def test_a_charge_goes_on_when_its_browser_has_gone(
 ) -> None:
     caplog.set_level(logging.INFO)
     billing_emulator.inject(Fault(delay=0.1), path="/topup")
+    billing_emulator.inject(Fault(delay=0.1, silence="close"), path="/topup")
     async with app.serve() as url:
         await go_away(url, billing_emulator, "POST", TOPUPS, b'{"amount": 5000}')
-        await until(lambda: charged(caplog))
+        await until(lambda: len(charged(caplog)) == 1)
+        assert len(billing_emulator.charges) == 1
+        billing_emulator.requests.clear()
+        await go_away(url, billing_emulator, "POST", TOPUPS, b'{"amount": 2000}')
+        await until(lambda: len(charged(caplog)) == 2)
         assert (await get_balance(url)).json["cents"] == 640.19
-    assert len(billing_emulator.charges) == 1
-    [line] = charged(caplog)
-    assert line.startswith("charged: TopupCreateResponse(")
+    made, lost = charged(caplog)
+    assert made.startswith("charged: TopupCreateResponse(")
+    assert "a top-up of 2000 cents ($20.00) was sent at" in lost
+    assert "interrupted" not in lost  # as it is where nothing shields it
 
 
 async def test_a_shutdown_waits_for_the_charges(
