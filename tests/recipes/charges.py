@@ -42,7 +42,10 @@ class Charges:
 
 
 async def _logged(charge: Coroutine[Any, Any, T]) -> T:
-    """The log may be all that is left, when nobody waits for the answer any more."""
+    """The log may be all that is left, when nobody waits for the answer any more.
+
+    Whoever keeps the error itself, which pickles, can give it to `topup.reconcile` later.
+    """
     try:
         made = await charge
     except TopupOutcomeUnknownError as error:
