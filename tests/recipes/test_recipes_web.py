@@ -259,15 +259,17 @@ async def test_the_rate_limit_says_how_long_to_wait_in_whole_seconds_rounded_up(
 async def test_no_answer_or_none_in_time(
     app: App, billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.recipe, "LONGEST_CALL", 0.2)
-    billing_emulator.inject(Fault(silence="close"))
-    billing_emulator.inject(Fault(silence="hang"))
-    async with app.serve() as url:
-        answers = [await get_balance(url) for _ in range(2)]
-    assert [answer.status for answer in answers] == [502, 504]
-    assert [answer.json for answer in answers] == [
-        {"detail": error_status.DETAIL[status], "cf_ray": None} for status in (502, 504)
+    faults: list[tuple[Fault, float, int]] = [
+        (Fault(silence="close"), 30.0, 502),
+        (Fault(silence="hang"), 0.1, 504),
     ]
+    for fault, patience, status in faults:
+        monkeypatch.setattr(app.recipe, "LONGEST_CALL", patience)
+        billing_emulator.inject(fault)
+        async with app.serve() as url:
+            answer = await get_balance(url)
+        assert answer.status == status
+        assert answer.json == {"detail": error_status.DETAIL[status], "cf_ray": None}
 
 
 async def test_wrong_arguments_are_named_and_not_sent(app: App, billing_emulator: Emulator) -> None:
@@ -377,12 +379,13 @@ def charged(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_a_read_ends_when_its_browser_has_gone(app: App, billing_emulator: Emulator) -> None:
-    billing_emulator.inject(Fault(delay=0.1))
+    # aiohttp cancels it; uvicorn does not, and it runs to its end.
+    cancels = app.recipe is aiohttp_app
+    billing_emulator.inject(Fault(silence="hang") if cancels else Fault(delay=0.1))
     async with app.serve() as url:
         await go_away(url, billing_emulator, "GET", BALANCE)
         await until(lambda: app.ended)
-        # aiohttp cancels it; uvicorn does not, and it runs to its end.
-        assert app.ended == ["answered" if app.recipe is fastapi_app else "CancelledError"]
+        assert app.ended == ["CancelledError" if cancels else "answered"]
         assert (await get_balance(url)).json["cents"] == 640.19
 
 
@@ -415,7 +418,6 @@ async def test_a_shutdown_waits_for_the_charges(
         await go_away(url, billing_emulator, "POST", TOPUPS, b'{"amount": 1000}')
         stays = asyncio.create_task(make_topup(url, 2000))
         await until(lambda: len(billing_emulator.requests) == 2)
-        assert billing_emulator.charges == []
     assert sorted(charge.amount for charge in billing_emulator.charges) == [1000, 2000]
     lines = charged(caplog)
     assert len(lines) == 2
