@@ -162,7 +162,7 @@ _COLUMNS = (
     Column(),
     Column("Card"),
     Column("Automatic top-up"),
-    Column("Error"),
+    Column("Error", wraps=True),
 )
 _TEXT = Entry(lambda _: None)
 _ENTRIES = entries(BillingCreditBalanceResponse)

@@ -301,8 +301,10 @@ class TopupResource(SyncResource):
             timeout: Seconds to wait at most, once it is charged; `None`: no limit.
 
         Permission: AI Gateway Write. A repeat charges the card again.
-        Raises: what `create` and `wait` raise; `TopupConfirmationError`, with the answer of
-            `create`, where the payer must confirm the payment (3-D Secure) before it can complete.
+        Raises: what `create` raises; once it is charged, `TopupPendingError`, with the
+            `payment_intent_id`, when the time is over or the status cannot be asked (the cause says
+            why); `TopupConfirmationError`, with the `client_secret` too, where the payer must
+            confirm the payment (3-D Secure) before it can complete.
         """
         return self._client.portal.call(
             lambda: create_and_wait(

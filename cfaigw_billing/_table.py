@@ -30,6 +30,8 @@ class Column:
     heading: str = ""
     right: bool = False
     """Whether its texts end at the right: amounts and other numbers."""
+    wraps: bool = False
+    """Whether its texts may be broken into lines."""
 
 
 @frozen(kw_only=True)
@@ -96,8 +98,7 @@ _ALERT = "color:#e5484d;font-weight:bold;"
 def _cell(tag: str, text: str, column: Column) -> str:
     style = "border-bottom:1px solid rgba(128,128,128,.4);padding:.2em .8em;background:none;"
     style += f"text-align:{'right' if column.right else 'left'};"
-    if column.right:
-        style += "white-space:nowrap;"
+    style += "overflow-wrap:anywhere;" if column.wraps else "white-space:nowrap;"
     if isinstance(text, Alert):
         style += _ALERT
     return f'<{tag} style="{style}">{escape(text)}</{tag}>'

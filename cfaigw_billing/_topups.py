@@ -12,6 +12,7 @@ from attrs import frozen
 from ._config import check_seconds
 from ._paging import AsyncInvoicePaginator
 from .errors import (
+    APIError,
     TopupConfirmationError,
     TopupOutcomeUnknownError,
     TopupPendingError,
@@ -177,5 +178,5 @@ async def create_and_wait(
         return await wait(
             client, account_id=account_id, payment_intent_id=payment_intent_id, timeout=timeout
         )
-    except ValueError as error:  # which says that nothing was sent; but the charge was
+    except (APIError, ValueError) as error:  # they speak of a question, not of the charge
         raise TopupPendingError(payment_intent_id) from error

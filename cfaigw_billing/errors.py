@@ -71,15 +71,18 @@ def _restore(cls: type[CloudflareError], args: tuple[Any, ...], state: Any) -> C
 
 
 class TopupPendingError(CloudflareError):
-    """A top-up has not completed in the time that `topup.wait` had. It may still complete."""
+    """A top-up was charged and has not been seen to complete. It may still, or may have by now.
+
+    The time that `topup.wait` had is over, or its status could not be asked (see `__cause__`).
+    """
 
     payment_intent_id: str
     """What to ask `topup.status` about, or `topup.wait` again."""
 
     def __init__(self, payment_intent_id: str) -> None:
         super().__init__(
-            f"the top-up {payment_intent_id} is still pending; it has been charged and may still "
-            f"complete: wait for it again instead of making another"
+            f"the top-up {payment_intent_id} has been charged and was not seen to complete: wait "
+            f"for it again instead of making another"
         )
         self.payment_intent_id = payment_intent_id
 

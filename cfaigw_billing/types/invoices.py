@@ -108,7 +108,7 @@ class BillingInvoiceHistoryResponse(Response):
             columns=[
                 Column("Created (UTC)"),
                 Column("Invoice"),
-                Column("Description"),
+                Column("Description", wraps=True),
                 Column("Due", right=True),
                 Column("Paid", right=True),
                 Column("Status"),
@@ -245,7 +245,7 @@ class BillingInvoicePreviewResponse(Response):
         return Table(
             title=f"Invoice preview: {self.amount_due_money} due ({self.status})",
             columns=[
-                Column("Description"),
+                Column("Description", wraps=True),
                 Column("From (UTC)"),
                 Column("Until (UTC)"),
                 Column("Quantity", right=True),

@@ -7,7 +7,7 @@ Checks the accounts that are named, or all that the token can see. Prints a line
 low (to stdout) or could not be read (to stderr), and then a summary; cron mails what is printed.
 
 Exit codes: 0 all are well; 1 nothing could be checked; 2 wrong usage; 3 some accounts could not be
-read, whether or not others are low; 5 some are low.
+read, and no other is low; 5 some are low.
 """
 
 # ruff: noqa: T201  # printing is its purpose
@@ -66,9 +66,9 @@ def report(balances: CreditBalances, threshold: Money, *, verbose: bool) -> Exit
 def exit_code(balances: CreditBalances, low: object) -> ExitCode:
     if not balances:  # a token that sees no account is not good news either
         return ExitCode.NOTHING_CHECKED
-    if balances.failed:
-        return ExitCode.SOME_FAILED
-    return ExitCode.SOME_LOW if low else ExitCode.WELL
+    if low:
+        return ExitCode.SOME_LOW
+    return ExitCode.SOME_FAILED if balances.failed else ExitCode.WELL
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """What a web app answers where a call of the SDK fails: one map, for any framework.
 
-Copy it beside your app; `fastapi_app.py` and `aiohttp_app.py` show its use. Charge with
-`topup.create`: after the charge, `create_and_wait` can still fail with any of the errors below that
-elsewhere mean that nothing was charged.
+Copy it beside your app; `fastapi_app.py` and `aiohttp_app.py` show its use.
 """
 
 from __future__ import annotations

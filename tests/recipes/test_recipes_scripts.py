@@ -71,9 +71,10 @@ def test_accounts_that_cannot_be_read_are_named(service: Emulator, capsys: Print
     service.accounts["b"].balance = 640.19
     fail(service, "a")
     code, out, [error] = check(capsys)
-    assert code == ExitCode.SOME_FAILED
+    assert code == ExitCode.SOME_LOW
     assert out == ["b: $6.40 is below $10.00", "2 accounts read, 1 low, 1 not read"]
     assert error.startswith("a: 403 GET ")
+    assert check(capsys, "--below", "1")[0] == ExitCode.SOME_FAILED
 
 
 def test_where_nothing_can_be_checked_that_is_no_good_news(

@@ -237,7 +237,7 @@ async def test_an_id_that_cannot_be_asked_about_does_not_look_like_no_charge(
     body = json.dumps({"success": True, "result": result}).encode()
     billing_emulator.inject(Fault(body=body), path="/topup")
     async with AsyncCloudflare(**at(billing_emulator)) as client:
-        with pytest.raises(TopupPendingError, match="it has been charged") as caught:
+        with pytest.raises(TopupPendingError, match="has been charged") as caught:
             await client.ai_gateway.billing.topup.create_and_wait(account_id="a", amount=1000)
     assert caught.value.payment_intent_id == name
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cfaigw_billing import (
+    APIError,
     AsyncCloudflare,
     Cloudflare,
     NotFoundError,
@@ -209,13 +210,14 @@ async def test_a_time_out_of_the_caller_is_the_callers() -> None:
 async def test_an_error_on_the_way_carries_a_note_of_the_top_up(
     fault: Fault, kind: type[Exception]
 ) -> None:
-    async with Emulator(topup_seconds=60) as emulator, AsyncCloudflare(**at(emulator)) as client:
-        emulator.add_account("a")
+    async with Emulator() as emulator, AsyncCloudflare(**at(emulator)) as client:
+        payment_intent_id, _ = await started(client, emulator)
         emulator.inject(fault, path="/topup/status")
         with pytest.raises(kind) as caught:
-            await client.ai_gateway.billing.topup.create_and_wait(account_id="a", amount=1000)
-    [charge] = emulator.charges
-    assert any(charge.payment_intent_id in note for note in caught.value.__notes__)
+            await client.ai_gateway.billing.topup.wait(
+                account_id="a", payment_intent_id=payment_intent_id
+            )
+    assert any(payment_intent_id in note for note in caught.value.__notes__)
 
 
 async def test_a_cancellation_on_the_way_carries_it_too() -> None:
@@ -302,6 +304,28 @@ async def test_a_top_up_that_fails_is_not_waited_for(case: str) -> None:
         with pytest.raises(kind):
             await client.ai_gateway.billing.topup.create_and_wait(account_id="a", amount=1000)
         assert len(emulator.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(status=500), Fault(status=401), Fault(status=429), Fault(silence="close")]
+)
+def test_a_charge_whose_status_cannot_be_asked_does_not_look_like_none(
+    fault: Fault, run: Run
+) -> None:
+    with Emulator() as emulator:
+        emulator.add_account("a")
+        emulator.inject(fault, path="/topup/status", times=None)
+        with pytest.raises(TopupPendingError, match="has been charged") as caught:
+            run(
+                lambda client: client.ai_gateway.billing.topup.create_and_wait(
+                    account_id="a", amount=1000
+                ),
+                max_retries=0,
+                **at(emulator),
+            )
+        [charge] = emulator.charges
+    assert caught.value.payment_intent_id == charge.payment_intent_id
+    assert isinstance(caught.value.__cause__, APIError)
 
 
 REFUSED: dict[str, tuple[Any, type[Exception]]] = {
