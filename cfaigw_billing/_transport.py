@@ -429,8 +429,20 @@ def _drop_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSessio
     close = connector._close  # pyright: ignore[reportPrivateUsage]  # `close` has to be awaited
     if loop.is_running():
         loop.call_soon_threadsafe(close)
-    else:
-        close()
+        return
+    if loop.is_closed():
+        _end_connections(connector)
+    close()
+
+
+def _end_connections(connector: aiohttp.BaseConnector) -> None:
+    """Close the sockets of a loop that has ended: neither aiohttp nor the loop does any more."""
+    idle = [p for pool in connector._conns.values() for p, _ in pool]  # pyright: ignore[reportPrivateUsage]
+    for protocol in (*idle, *connector._acquired):  # pyright: ignore[reportPrivateUsage]
+        # What the loop would call next; the transports of uvloop end with their loop.
+        end = getattr(protocol.transport, "_call_connection_lost", None)
+        if end is not None:
+            end(None)
 
 
 def _drop_all(sessions: Sessions, pid: int) -> None:
