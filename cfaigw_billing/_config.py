@@ -44,8 +44,8 @@ class RequestOptions(TypedDict, total=False):
     """Instead of the client's `timeout`."""
 
 
-class ClientOptions(TypedDict, total=False):
-    """What `with_options` takes: what the constructor does, and two more."""
+class ConstructorOptions(TypedDict, total=False):
+    """What the constructor of the sync client takes."""
 
     api_token: str | None
     api_email: str | None
@@ -62,11 +62,22 @@ class ClientOptions(TypedDict, total=False):
     """Headers to add to those of the client; `None` as a value leaves one out."""
     default_query: Mapping[str, object] | None
     """Query parameters to add to those of the client; `None` as a value leaves one out."""
+    trace_configs: Sequence[TraceConfig]
+
+
+class AsyncConstructorOptions(ConstructorOptions, total=False):
+    """What the constructor of the async client takes."""
+
+    http_client: ClientSession | None
+
+
+class ClientOptions(ConstructorOptions, total=False):
+    """What `with_options` takes: what the constructor does, and two more."""
+
     set_default_headers: Mapping[str, str | None] | None
     """Headers to have instead of those of the client."""
     set_default_query: Mapping[str, object] | None
     """Query parameters to have instead of those of the client."""
-    trace_configs: Sequence[TraceConfig]
 
 
 class AsyncClientOptions(ClientOptions, total=False):

@@ -16,6 +16,7 @@ import aiohttp
 import attrs
 import pytest
 
+from cfaigw_billing import Money
 from cfaigw_billing._pytest_plugin import billing_emulator  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registered or not
 from cfaigw_billing.testing import EmulatedAccount, EmulatedInvoice, Emulator, Fault
 
@@ -282,6 +283,33 @@ async def test_a_topup_counts_once_however_often_it_is_looked_at(
     assert [account.balance for _ in range(3)] == [5640.19] * 3
     account.balance = 1.0
     assert account.balance == 1.0
+
+
+async def test_how_long_topups_take_may_be_changed_and_differ(
+    call: Call, emulator: Emulator, account: EmulatedAccount
+) -> None:
+    emulator.topup_seconds = 600
+    slow = await topup(call)
+    account.topup_seconds = 60
+    own = await topup(call)
+    emulator.advance(59)
+    assert [await status_of(call, each) for each in (slow, own)] == ["pending", "pending"]
+    emulator.advance(1)
+    assert [await status_of(call, each) for each in (slow, own)] == ["pending", "completed"]
+    emulator.advance(540)
+    assert await status_of(call, slow) == "completed"
+    account.topup_seconds = 0
+    assert await status_of(call, await topup(call)) == "completed"
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan])
+def test_a_topup_does_not_complete_before_it_is_made(seconds: float) -> None:
+    emulator = Emulator()
+    for owner in (emulator, emulator.add_account("a")):
+        with pytest.raises(ValueError, match="topup_seconds"):
+            owner.topup_seconds = seconds
+    with pytest.raises(ValueError, match="topup_seconds"):
+        Emulator(topup_seconds=seconds)
 
 
 async def test_every_topup_is_a_charge_of_its_own(call: Call, emulator: Emulator) -> None:
@@ -686,8 +714,40 @@ async def test_reset_forgets_all_but_the_accounts(
 
 
 def test_the_clock_does_not_go_back() -> None:
-    with pytest.raises(ValueError, match="ahead"):
-        Emulator().advance(-1)
+    for seconds in (-1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="ahead"):
+            Emulator().advance(seconds)
+
+
+def test_a_clock_that_stands_still_moves_only_when_it_is_told_to() -> None:
+    moment = datetime(2026, 3, 31, 23, 59, 30, tzinfo=UTC)
+    emulator = Emulator(at=moment)
+    account = emulator.add_account("acc")
+    account.spend(5)
+    account.start_topup(1000)
+    assert emulator.now == moment
+    emulator.advance(30)
+    assert emulator.now == datetime(2026, 4, 1, tzinfo=UTC)
+    assert account.created_on == "2026-03-31T23:59:30+00:00"
+    assert account.usage == {int(datetime(2026, 3, 31, 23, tzinfo=UTC).timestamp()) * 1000: 5}
+    assert [charge.at for charge in emulator.charges] == [moment.timestamp()]
+    assert [invoice.fields["created"] for invoice in account.invoices] == [moment.timestamp()]
+
+
+def test_a_clock_stands_still_at_a_moment_that_is_the_same_everywhere() -> None:
+    with pytest.raises(ValueError, match="aware"):
+        Emulator(at=datetime(2026, 3, 31))
+
+
+def test_what_was_charged_is_added_up() -> None:
+    emulator = Emulator()
+    assert emulator.charged() == Money(0)
+    for account_id, cents in (("a", 1000), ("a", 2500), ("b", 5000)):
+        account = emulator.accounts.get(account_id) or emulator.add_account(account_id)
+        account.start_topup(cents)
+    assert [charge.amount_money for charge in emulator.charges] == [*map(Money, (1000, 2500, 5000))]
+    assert emulator.charged() == Money.from_major(85)
+    assert (emulator.charged("a"), emulator.charged("c")) == (Money.from_major(35), Money(0))
 
 
 # Lifetime.

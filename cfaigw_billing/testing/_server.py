@@ -7,12 +7,14 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 import attrs
 from aiohttp import web
+from attrs.validators import ge
 from yarl import URL
 
+from ..types.money import Money
 from ._limit import RequestLimit
 from ._messages import (
     BASE_PATH,
@@ -38,6 +40,8 @@ from ._validation import (
 )
 
 if TYPE_CHECKING:
+    from .. import AsyncCloudflare, Cloudflare
+    from .._config import AsyncConstructorOptions, ConstructorOptions
     from .._portal import Portal
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -50,8 +54,20 @@ class _NoAnswerError(Exception):
     """The connection is to be broken instead of answering."""
 
 
+def _moment(at: datetime | None) -> datetime | None:
+    if at is not None and at.utcoffset() is None:
+        raise ValueError(f"`at` must be an aware datetime (with a tzinfo), got {at!r}")
+    return at
+
+
 def _new_processor(emulator: Emulator) -> CardProcessor:
-    return CardProcessor(emulator.topup_seconds)
+    at = None if emulator.at is None else emulator.at.timestamp()
+    return CardProcessor(emulator.topup_seconds, at)
+
+
+def _set_topup_seconds(emulator: Emulator, _: object, seconds: float) -> float:
+    emulator._processor.topup_seconds = seconds  # pyright: ignore[reportPrivateUsage]
+    return seconds
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -67,7 +83,11 @@ class Emulator:
         api_key: The global API key.
         host: The address to serve on.
         port: The port to serve on; 0 takes a free one.
-        topup_seconds: How long a top-up stays pending, on the emulator's clock.
+        topup_seconds: How long a top-up stays pending, in seconds on the emulator's clock; setting
+            it is for the top-ups from then on. An account may have its own.
+        at: Where the emulator's clock stands still, so that dates are the same in every run; only
+            `advance` moves it. None: it goes with that of the machine. `topup.reconcile` compares
+            the service's dates with those of the machine: leave it out there, or freeze both.
         ignores_page: Answer the first page of every list, whichever was asked for.
         spending_limit_retired: Refuse to set a spending limit with 403, as the newest service does.
         topup_config_dashboard_only: Refuse API tokens that set or delete the top-up configuration.
@@ -80,7 +100,12 @@ class Emulator:
     api_key: str = "emulator-key"
     host: str = "127.0.0.1"
     port: int = 0
-    topup_seconds: float = attrs.field(default=2.0, on_setattr=attrs.setters.frozen)
+    topup_seconds: float = attrs.field(
+        default=2.0, validator=ge(0), on_setattr=[attrs.setters.validate, _set_topup_seconds]
+    )
+    at: datetime | None = attrs.field(
+        default=None, converter=_moment, on_setattr=attrs.setters.frozen
+    )
     ignores_page: bool = False
     spending_limit_retired: bool = False
     topup_config_dashboard_only: bool = False
@@ -108,6 +133,30 @@ class Emulator:
         host, port = self._runner.addresses[0][:2]
         return str(URL.build(scheme="http", host=host, port=port, path=BASE_PATH))
 
+    def client(self, **options: Unpack[ConstructorOptions]) -> Cloudflare:
+        """A sync client of this emulator, for the caller to close.
+
+        Args:
+            **options: What `Cloudflare` takes. Without credentials among them, it gets the token
+                that the emulator accepts.
+        """
+        from .. import Cloudflare  # not every test wants both clients
+
+        self._complete(options)
+        return Cloudflare(**options)
+
+    def async_client(self, **options: Unpack[AsyncConstructorOptions]) -> AsyncCloudflare:
+        """As `client`, an async one, which may be made outside an event loop."""
+        from .. import AsyncCloudflare  # as above
+
+        self._complete(options)
+        return AsyncCloudflare(**options)
+
+    def _complete(self, options: ConstructorOptions) -> None:
+        options.setdefault("base_url", self.base_url)
+        if not {"api_email", "api_key", "user_service_key"} & options.keys():
+            options.setdefault("api_token", self.api_token)
+
     @property
     def accounts(self) -> Mapping[str, EmulatedAccount]:
         """The accounts by their id."""
@@ -117,6 +166,16 @@ class Emulator:
     def charges(self) -> list[Charge]:
         """Every charge that a top-up made, in order."""
         return self._processor.charges
+
+    def charged(self, account_id: str | None = None) -> Money:
+        """The sum of the charges, of one account or of all."""
+        ours = (c for c in self.charges if account_id in (None, c.account_id))
+        return sum((charge.amount_money for charge in ours), Money(0))
+
+    @property
+    def now(self) -> datetime:
+        """The emulator's time, aware and in UTC."""
+        return datetime.fromtimestamp(self._processor.now(), UTC)
 
     def add_account(
         self,
@@ -128,6 +187,7 @@ class Emulator:
         first_topup_success: bool = False,
         declines: bool = False,
         needs_confirmation: bool = False,
+        topup_seconds: float | None = None,
     ) -> EmulatedAccount:
         """Add an account; these and its other attributes may also be set afterwards.
 
@@ -139,6 +199,7 @@ class Emulator:
             first_topup_success: Whether a manual top-up completed in the past.
             declines: Whether the card is declined.
             needs_confirmation: Whether top-ups wait for `EmulatedAccount.confirm`.
+            topup_seconds: How long its top-ups stay pending; None: as the emulator's.
         """
         if account_id in self._accounts:
             raise ValueError(f"there is an account {account_id!r} already")
@@ -146,12 +207,13 @@ class Emulator:
             processor=self._processor,
             id=account_id,
             name=name or f"Account {account_id}",
-            created_on=datetime.fromtimestamp(self._processor.now(), UTC).isoformat(),
+            created_on=self.now.isoformat(),
             balance=balance,
             payment_method=None if payment_method is None else dict(payment_method),
             first_topup_success=first_topup_success,
             declines=declines,
             needs_confirmation=needs_confirmation,
+            topup_seconds=topup_seconds,
         )
         self._accounts[account_id] = account
         return account
@@ -179,7 +241,7 @@ class Emulator:
         self._injections.clear()
 
     def advance(self, seconds: float) -> None:
-        """Move the emulator's clock ahead, so that a pending top-up completes."""
+        """Move the emulator's clock ahead by so many seconds: pending top-ups complete."""
         self._processor.advance(seconds)
 
     def reset(self) -> None:

@@ -12,9 +12,13 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
+from attrs.validators import ge, optional
+
+from ..types._derived import Derived
+from ..types.money import Money, money
 
 JSON = dict[str, Any]
 InvoiceType = Literal["auto", "manual"]
@@ -37,6 +41,8 @@ class Charge:
 
     account_id: str
     amount: int
+    amount_money: ClassVar[Derived[Money]] = money("amount")
+    """`amount` as exact money."""
     payment_intent_id: str
     payment_method_id: str | None
     at: float
@@ -44,20 +50,25 @@ class Charge:
 
 @attrs.define
 class CardProcessor:
-    """What all accounts share: the clock, the numbering of invoices, and the record of charges."""
+    """What all accounts share: the clock, the numbering of invoices, and the record of charges.
+
+    The clock is that of the machine unless it stands still, in which case only `advance` moves it.
+    """
 
     topup_seconds: float
+    stands_still_at: float | None = None
     charges: list[Charge] = attrs.field(factory=list[Charge], init=False)
     _skipped: float = attrs.field(default=0.0, init=False)
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
 
     def now(self) -> float:
         """The emulator's time in Unix seconds."""
-        return time.time() + self._skipped
+        start = time.time() if self.stands_still_at is None else self.stands_still_at
+        return start + self._skipped
 
     def advance(self, seconds: float) -> None:
         """Move the clock ahead."""
-        if seconds < 0:
+        if not 0 <= seconds < math.inf:
             raise ValueError(f"the clock only moves ahead, not by {seconds} seconds")
         self._skipped += seconds
 
@@ -102,6 +113,7 @@ class EmulatedAccount:
         payment_method: The default card, `{"brand": …, "last4": …}`, or None.
         declines: Whether the card is declined (402).
         needs_confirmation: Whether the payer must `confirm` each top-up (3-D Secure).
+        topup_seconds: How long a top-up from now on stays pending; None: as the emulator says.
         first_topup_success: Whether a manual top-up has completed.
         invoices: As the service lists them, newest first; a list to change in place.
         topup_config: The answer of `topup/config`.
@@ -119,6 +131,7 @@ class EmulatedAccount:
     payment_method: dict[str, str] | None = None
     declines: bool = False
     needs_confirmation: bool = False
+    topup_seconds: float | None = attrs.field(default=None, validator=optional(ge(0)))
     topup_config: JSON = attrs.field(factory=UNSET_TOPUP_CONFIG.copy)
     topup_limits: JSON = attrs.field(
         factory=lambda: {"min_cents": 1000, "max_cents": 100_000, "currency": "usd"}
@@ -233,12 +246,15 @@ class EmulatedAccount:
     ) -> Topup:
         """Charge the card `amount` cents; the balance grows when the top-up completes."""
         now = self.processor.now()
+        pending = self.topup_seconds
+        if pending is None:
+            pending = self.processor.topup_seconds
         topup = Topup(
             payment_intent_id=self.processor.new_invoice_id(),
             type=type,
             amount=amount,
             at=now,
-            due=math.inf if self.needs_confirmation else now + self.processor.topup_seconds,
+            due=math.inf if self.needs_confirmation else now + pending,
         )
         charge = Charge(
             account_id=self.id,

@@ -521,6 +521,11 @@ def emulation() -> Generator[Emulator]:
         assert_type(emulator.base_url, str)
         assert_type(emulator.add_account("a", balance=1.5), EmulatedAccount)
         assert_type(emulator.charges, list[Charge])
+        assert_type(emulator.charges[0].amount_money, Money)
+        assert_type(emulator.charged("a"), Money)
+        assert_type(emulator.now, datetime)
+        assert_type(emulator.client(account_id="a", max_retries=0), Cloudflare)
+        assert_type(emulator.async_client(timeout=5), AsyncCloudflare)
         assert_type(emulator.requests, list[RecordedRequest])
         assert_type(emulator.inject(Fault(status=500), times=None, path="/topup"), None)
         yield emulator

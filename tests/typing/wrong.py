@@ -199,4 +199,6 @@ def emulation() -> None:
         emulator.add_account("a", balance="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         emulator.inject(500)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         emulator.inject(Fault(silence="sleep"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        emulator.client(max_retry=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        emulator.client(http_client=None)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         emulator.advance()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
