@@ -77,6 +77,8 @@ LAYERS = (
     "testing._state",
     "testing._validation",
     "testing._messages",
+    "testing._faults",
+    "testing._delivery",
     "testing._operations",
     "testing._routes",
     "testing._server",

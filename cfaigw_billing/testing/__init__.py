@@ -21,8 +21,9 @@ Blocking code writes `with Emulator() as emulator`. In pytest, the fixture `bill
 running emulator.
 """
 
+from ._faults import Fault
 from ._limit import RequestLimit
-from ._messages import Fault, RecordedRequest
+from ._messages import RecordedRequest
 from ._server import Emulator
 from ._state import Charge, EmulatedAccount, EmulatedInvoice
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack, cast
 
 import attrs
 from aiohttp import web
@@ -15,16 +15,10 @@ from attrs.validators import ge
 from yarl import URL
 
 from ..types.money import Money
+from ._delivery import BrokenOffError, deliver, fall_silent
+from ._faults import Fault, Injection
 from ._limit import RequestLimit
-from ._messages import (
-    BASE_PATH,
-    Fault,
-    Injection,
-    RecordedRequest,
-    envelope,
-    parameters,
-    refusal,
-)
+from ._messages import BASE_PATH, RecordedRequest, envelope, parameters, refusal
 from ._operations import AccountList, Paging
 from ._routes import ROUTES, Route
 from ._state import CardProcessor, Charge, EmulatedAccount
@@ -48,10 +42,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 VISA: Mapping[str, str] = {"brand": "visa", "last4": "4242"}
 SHUTDOWN_SECONDS = 0.2  # for how long a request that is still arriving may hold up the stop
-
-
-class _NoAnswerError(Exception):
-    """The connection is to be broken instead of answering."""
 
 
 def _moment(at: datetime | None) -> datetime | None:
@@ -312,12 +302,17 @@ class Emulator:
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         recorded = await RecordedRequest.receive(request)
         self.requests.append(recorded)
+        if self.limit is not None and not self.limit.take(self._processor.now()):
+            return self._signed(refusal(RefusedError(429, RATE_LIMITED, "Too many requests.")))
         try:
-            response = await self._answer(request, handler, self._next_fault(recorded))
-        except _NoAnswerError:
-            if request.transport is not None:
+            return await self._answer(request, handler, self._next_fault(recorded))
+        except BrokenOffError:
+            if request.transport is not None and not request.transport.is_closing():
                 request.transport.abort()
-            return web.Response()
+            return web.Response()  # to nobody
+
+    def _signed(self, response: web.Response) -> web.Response:
+        """The answer with the headers that every answer has."""
         if self.limit is not None:
             response.headers.update(self.limit.headers(self._processor.now()))
         response.headers.setdefault("CF-Ray", f"{next(self._rays):016x}-EMU")
@@ -334,31 +329,27 @@ class Emulator:
     async def _answer(
         self, request: web.Request, handler: Handler, fault: Fault
     ) -> web.StreamResponse:
-        if self.limit is not None and not self.limit.take(self._processor.now()):
-            return refusal(RefusedError(429, RATE_LIMITED, "Too many requests."))
         carried_out = await self._carry_out(request, handler) if fault.after else None
         if fault.delay:
             await self._pause(fault.delay)
-        if fault.silence == "hang":
-            await self._pause(None)
-        if fault.silence == "close":
-            raise _NoAnswerError
+        if not fault.answers:
+            await fall_silent(request, fault, self._pause)
         response = fault.answer() or carried_out or await self._carry_out(request, handler)
         response.headers.update(fault.headers)
-        return response
+        return await deliver(request, self._signed(response), fault, self._pause)
 
     async def _pause(self, seconds: float | None) -> None:
-        """Wait; when the emulator stops meanwhile, break the connection."""
+        """Wait so many seconds (None: for ever); raise `BrokenOffError` when the emulator stops."""
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
             return
-        raise _NoAnswerError
+        raise BrokenOffError
 
-    async def _carry_out(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _carry_out(self, request: web.Request, handler: Handler) -> web.Response:
         try:
             self._authenticate(request.headers)
-            return await handler(request)
+            return cast("web.Response", await handler(request))  # none of them streams
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
             message = (
                 f"Could not route to {request.path}, perhaps your object identifier is invalid?"

@@ -1,0 +1,70 @@
+"""How an answer goes out over its connection: as a whole, as a fault has it, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import NoReturn
+
+from aiohttp import web
+
+from ._faults import Fault
+
+Pause = Callable[[float | None], Awaitable[None]]
+"""Waits for so many seconds, or for ever; raises `BrokenOffError` when the emulator stops."""
+
+_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+_TO_ARRIVE = 0.02
+"""Seconds. A reset overtakes what the client has not read yet."""
+
+
+class BrokenOffError(Exception):
+    """Nothing more goes over the connection."""
+
+
+async def deliver(
+    request: web.Request, response: web.Response, fault: Fault, pause: Pause
+) -> web.StreamResponse:
+    """Send the answer as the fault has it."""
+    if fault.truncate is None and not fault.drip:
+        return response  # which aiohttp sends
+    body = response.body if isinstance(response.body, bytes) else b""
+    stream = web.StreamResponse(status=response.status, headers=response.headers)
+    stream.content_length = len(body)
+    try:
+        await stream.prepare(request)
+        for piece in _pieces(body[: fault.truncate], fault.drip):
+            await stream.write(piece)
+            if fault.drip:
+                await pause(fault.drip)
+    except ConnectionError:  # the client has gone
+        raise BrokenOffError from None
+    if fault.truncate is not None:
+        await fall_silent(request, fault, pause)
+    return stream
+
+
+async def fall_silent(request: web.Request, fault: Fault, pause: Pause) -> NoReturn:
+    """Send what the fault has instead of an answer, if anything, and end the connection."""
+    transport = request.transport
+    if transport is None:
+        raise BrokenOffError
+    if fault.raw:
+        transport.write(fault.raw)
+    if fault.silence == "hang":
+        await pause(None)
+    if fault.silence == "reset":
+        await asyncio.sleep(_TO_ARRIVE)
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+        transport.abort()
+    transport.close()
+    raise BrokenOffError
+
+
+def _pieces(body: bytes, drip: float) -> Iterator[bytes]:
+    size = 1 if drip else max(len(body), 1)
+    return (body[start : start + size] for start in range(0, len(body), size))
