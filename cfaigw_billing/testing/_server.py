@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Self, Unpack, cast
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 VISA: Mapping[str, str] = {"brand": "visa", "last4": "4242"}
+ACCEPTING_ITERATIONS = 3  # of the loop, from an accepted socket to a connection of the server
 SHUTDOWN_SECONDS = 0.2  # for how long a request that is still arriving may hold up the stop
 
 
@@ -58,6 +60,17 @@ def _new_processor(emulator: Emulator) -> CardProcessor:
 def _set_topup_seconds(emulator: Emulator, _: object, seconds: float) -> float:
     emulator._processor.topup_seconds = seconds  # pyright: ignore[reportPrivateUsage]
     return seconds
+
+
+async def _stop_listening(listener: asyncio.Server) -> None:
+    """Accept no more, and let what was accepted become connections, which alone can be closed."""
+    loop = asyncio.get_running_loop()
+    with suppress(NotImplementedError):  # by the default loop of Windows
+        for sock in listener.sockets:
+            loop.remove_reader(sock)
+    for _ in range(ACCEPTING_ITERATIONS):
+        await asyncio.sleep(0)
+    listener.close()
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -110,6 +123,7 @@ class Emulator:
     _injections: list[Injection] = attrs.field(factory=list[Injection], init=False)
     _rays: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
     _runner: web.AppRunner | None = attrs.field(default=None, init=False)
+    _listener: asyncio.Server | None = attrs.field(default=None, init=False)
     _stopping: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _portal: Portal | None = attrs.field(default=None, init=False)
 
@@ -118,9 +132,9 @@ class Emulator:
     @property
     def base_url(self) -> str:
         """What a client takes as its base URL while the emulator runs."""
-        if self._runner is None:
+        if self._listener is None:
             raise RuntimeError("The emulator is not running: use it in a `with` block.")
-        host, port = self._runner.addresses[0][:2]
+        host, port = self._listener.sockets[0].getsockname()[:2]
         return str(URL.build(scheme="http", host=host, port=port, path=BASE_PATH))
 
     def client(self, **options: Unpack[ConstructorOptions]) -> Cloudflare:
@@ -277,14 +291,19 @@ class Emulator:
         )
         try:
             await self._runner.setup()
-            await web.TCPSite(self._runner, self.host, self.port).start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                cast("Callable[[], asyncio.Protocol]", self._runner.server), self.host, self.port
+            )
         except BaseException:
             await self._stop()
             raise
 
     async def _stop(self) -> None:
         runner, self._runner = self._runner, None
+        listener, self._listener = self._listener, None
         self._stopping.set()
+        if listener is not None:
+            await _stop_listening(listener)
         if runner is not None:
             await runner.cleanup()
 
