@@ -175,7 +175,7 @@ def _base_url(value: Any) -> str:
         raise ValueError("`base_url` must hold no user and no password; use `api_token`")
     if url.raw_query_string or url.raw_fragment or "?" in value or "#" in value:
         raise ValueError("`base_url` must have no query and no fragment; use `default_query`")
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not is_loopback(url.host):
         raise ValueError(
             f"`base_url` must begin with https://: over http:// the credentials would travel in "
             f"the clear to {url.host} (http:// is for a server on this machine)"
@@ -183,7 +183,8 @@ def _base_url(value: Any) -> str:
     return str(url).rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether it is an address of this machine that no other can reach."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -81,6 +81,7 @@ LAYERS = (
     "testing._delivery",
     "testing._operations",
     "testing._routes",
+    "testing._control",
     "testing._server",
     "testing",
     "_pytest_plugin",

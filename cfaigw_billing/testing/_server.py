@@ -16,6 +16,7 @@ from attrs.validators import ge
 from yarl import URL
 
 from ..types.money import Money
+from ._control import CONTROL_PATH, control_app
 from ._delivery import BrokenOffError, deliver, fall_silent
 from ._faults import Fault, Injection
 from ._limit import RequestLimit
@@ -248,8 +249,14 @@ class Emulator:
         """Move the emulator's clock ahead by so many seconds: pending top-ups complete."""
         self._processor.advance(seconds)
 
-    def reset(self) -> None:
-        """Forget requests, charges and faults. The accounts stay as they are."""
+    def reset(self, *, accounts: bool = False) -> None:
+        """Forget requests, charges and faults.
+
+        Args:
+            accounts: Forget the accounts too; otherwise they stay as they are.
+        """
+        if accounts:
+            self._accounts.clear()
         self.requests.clear()
         self.charges.clear()
         self.clear_faults()
@@ -309,6 +316,7 @@ class Emulator:
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[self._serve])
+        app.add_subapp(CONTROL_PATH, control_app(self))
         app.router.add_route("GET", f"{BASE_PATH}/accounts", self._list_accounts)
         for route in ROUTES:
             path = f"{BASE_PATH}/accounts/{{account_id}}/ai-gateway/billing{route.path}"
@@ -319,6 +327,8 @@ class Emulator:
 
     @web.middleware
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(CONTROL_PATH):
+            return await handler(request)
         recorded = await RecordedRequest.receive(request)
         self.requests.append(recorded)
         if self.limit is not None and not self.limit.take(self._processor.now()):

@@ -25,6 +25,10 @@ UNKNOWN = 10013
 FORBIDDEN = 10403
 
 
+NULLABLE = {"nullable": True}
+"""The metadata of a field that may be null; any other is left out or has a value."""
+
+
 @attrs.define
 class RefusedError(Exception):
     """The service answers with this HTTP status and error instead of a result."""
@@ -44,7 +48,7 @@ def parse(cls: type[Parameters], given: Any) -> Parameters:
     for name, value in properties.items():
         if name not in known:
             raise RefusedError(400, INVALID, f"{name!r} is not a known property")
-        if value is None:
+        if value is None and not known[name].metadata.get("nullable"):
             raise RefusedError(400, INVALID, f"{name!r} must not be null")
     for name, field in known.items():
         if name not in properties and field.default is attrs.NOTHING:
