@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import socket
 from typing import Any
@@ -19,12 +20,10 @@ from cfaigw_billing import (
     InternalServerError,
     RateLimitError,
     TopupOutcomeUnknownError,
+    _transport,
 )
 from cfaigw_billing._clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
-
-BALANCE = "/credit-balance"
-TOPUP = "/topup"
 
 
 @attrs.frozen
@@ -52,7 +51,7 @@ ROWS = {
     "redirect": Row(Fault.redirect("http://127.0.0.1:9/"), APIStatusError, False),
     "wrong_result": Row(Fault.wrong_result({"balance": "much"}), APIResponseValidationError, False),
     "bad_gzip": Row(Fault.bad_gzip(), APIResponseValidationError, True),
-    "oversized": Row(Fault.oversized(), APIResponseValidationError, False),
+    "oversized": Row(Fault.oversized((1 << 20) + 1), APIResponseValidationError, False),
     "lost_answer": Row(Fault.lost_answer(), APIConnectionError, True, charged=True),
     "reset": Row(Fault.reset(), APIConnectionError, True),
     "reset after it": Row(Fault.reset(after=True), APIConnectionError, True, charged=True),
@@ -75,7 +74,9 @@ ROWS = {
 
 
 @pytest.fixture(autouse=True)
-def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No back-off, and a smaller largest body."""
+    monkeypatch.setattr(_transport, "MAX_BODY", 1 << 20)
     monkeypatch.setattr(Clock, "jitter", lambda self: 0.0)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
 
 
@@ -115,6 +116,16 @@ def test_every_constructor_is_in_the_table() -> None:
         assert "Error" in (inspect.getdoc(getattr(Fault, name)) or "")
 
 
+def test_what_is_oversized_is_larger_than_the_largest_body(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    packed = Fault.oversized().body
+    assert packed is not None
+    assert len(packed) < 1 << 20
+    assert len(gzip.decompress(packed)) > _transport.MAX_BODY
+
+
 def test_a_short_wait_is_waited_for(ask: Run, billing_emulator: Emulator) -> None:
     billing_emulator.add_account("a")
     billing_emulator.inject(Fault.rate_limited(retry_after=0.01))
@@ -126,10 +137,10 @@ def test_a_short_wait_is_waited_for(ask: Run, billing_emulator: Emulator) -> Non
 def test_an_answer_that_drips_fast_enough_is_a_good_one(
     ask: Run, billing_emulator: Emulator
 ) -> None:
-    billing_emulator.add_account("a", balance=640.19)
-    billing_emulator.inject(Fault(drip=0.0001), path=BALANCE)
-    answer = ask(lambda client: client.ai_gateway.billing.credit_balance(account_id="a"))
-    assert answer.balance == 640.19
+    billing_emulator.add_account("a")
+    billing_emulator.inject(Fault(drip=0.0001))
+    answer = ask(lambda client: client.ai_gateway.billing.topup.limits(account_id="a"))
+    assert answer.currency == "usd"
 
 
 def test_nothing_is_reached_where_no_emulator_runs(ask: Run, billing_emulator: Emulator) -> None:

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from cfaigw_billing.testing import Emulator
+from cfaigw_billing.testing import Emulator, Fault
 
 WITHIN = 5.0  # seconds
 
@@ -30,3 +30,26 @@ async def test_a_connection_that_was_just_accepted_is_ended(iterations: int) -> 
             except ConnectionResetError:
                 continue
             assert left == b""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.slow(60),
+        Fault(truncate=5, silence="hang"),
+        Fault(raw="HTTP/1.1 200 OK\r\n\r\n", silence="hang"),
+    ],
+)
+async def test_an_answer_that_has_begun_is_ended(fault: Fault) -> None:
+    async with Emulator() as emulator:
+        emulator.inject(fault)
+        host, port = emulator.base_url.removeprefix("http://").split("/")[0].split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /client/v4/accounts HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WITHIN)
+    try:
+        await asyncio.wait_for(reader.read(), WITHIN)
+    except ConnectionResetError:
+        pass
+    finally:
+        writer.close()
