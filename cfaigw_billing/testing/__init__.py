@@ -48,10 +48,10 @@ any time. `account.spend(cents)` uses up credit and sets off the automatic top-u
 `account.fill_usage(days)` and `account.add_invoice(cents)` make up a past. `Emulator(limit=…)` has
 the service's rate limit, see `RequestLimit`.
 
-**Time.** `emulator.advance(seconds)` moves the clock ahead. What is booked late is a large
-`topup_seconds`, of the emulator or of an account. `Emulator(at=datetime(…))` has a clock that
-stands still but for `advance`, for tests that look at dates. It is the service's clock only: clients
-wait in real time.
+**Time.** `emulator.advance(seconds)` moves the clock ahead. A large `topup_seconds`, of the
+emulator or of an account, books top-ups late. `Emulator(at=datetime(…))` has a clock that stands
+still but for `advance`, for tests that look at dates. It is the service's clock only: clients wait
+in real time.
 
 **Faults.** `emulator.inject(fault, times=…, method=…, path=…)` says which requests meet one, and
 `Fault` what goes wrong: an error or a page instead of the answer, a reset, no answer in time, one
