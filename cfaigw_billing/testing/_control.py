@@ -348,8 +348,8 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except RefusedError as refused:
         return web.json_response({"error": refused.message}, status=refused.status)
     except web.HTTPException as error:
-        there_is = [f"{endpoint.method} {CONTROL_PATH}{endpoint.path}" for endpoint in ENDPOINTS]
-        answer = {"error": f"{error.reason}: {request.method} {request.path}", "there is": there_is}
+        error_line = f"{error.reason}: {request.method} {request.path}"
+        answer = {"error": error_line, "endpoints": [e.described() for e in ENDPOINTS]}
         return web.json_response(answer, status=error.status)
 
 

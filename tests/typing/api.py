@@ -527,5 +527,7 @@ def emulation() -> Generator[Emulator]:
         assert_type(emulator.client(account_id="a", max_retries=0), Cloudflare)
         assert_type(emulator.async_client(timeout=5), AsyncCloudflare)
         assert_type(emulator.requests, list[RecordedRequest])
+        assert_type(Fault.rate_limited(retry_after=0.5), Fault)
+        assert_type(Fault(body="<html>").body, bytes | None)
         assert_type(emulator.inject(Fault(status=500), times=None, path="/topup"), None)
         yield emulator
