@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BARS = 30
 """The accounts that a plot shows."""
+FAILURES = 10
+"""The accounts that failed which a table shows."""
 
 
 class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
@@ -107,12 +109,15 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
             color=["tab:red" if self._is_low(account_id) else "tab:blue" for account_id in lowest],
         )
         axes.axvline(float(self.low.major), color="tab:red", linestyle="dashed", linewidth=1)
-        names = [self.names.get(account_id, account_id) for account_id in lowest]
-        axes.set_yticks(places, names, parse_math=False)  # a name may have dollar signs
+        axes.set_yticks(
+            places, map(self._name, lowest), parse_math=False
+        )  # a name may have dollar signs
         axes.invert_yaxis()
         axes.margins(y=0.01)
         axes.set(
-            title=f"The {len(lowest):,} lowest of {len(self):,} balances",
+            title=f"The {len(lowest):,} lowest of {len(self):,} credit balances"
+            if len(lowest) < len(self)
+            else "Credit balances",
             xlabel=f"Credit balance in US dollars (dashed: low, below {self.low.major:,.2f})",
             ylabel="Account",
         )
@@ -123,13 +128,14 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         return self._table(LONGEST).html()
 
     def _table(self, limit: int | None, *, failed: bool = True) -> Table:
-        """What a person sees: at most `limit` accounts that failed, and as many others."""
+        """What a person sees: a few accounts that failed and why, and at most `limit` others."""
         shown, notes = first(self._lowest_first(), limit, "none of them lower")
         rows = [self._row(account_id) for account_id in shown]
         if failed:
-            broken, more = first(list(self.failed), limit, "which failed too: see `.failed`")
+            broken, more = first(list(self.failed), FAILURES, "which failed too: see `.failed`")
             rows = [self._failed_row(account_id) for account_id in broken] + rows
-            notes = more + notes
+            reasons = [f"{self._name(name)} failed: {self.failed[name]}" for name in broken]
+            notes = reasons + more + notes
         return Table(title=self._summary(), columns=_COLUMNS, rows=rows, notes=notes).filled()
 
     def _summary(self) -> str:
@@ -142,14 +148,17 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         mark = Alert("LOW") if self._is_low(account_id) else ""
         balance = balance_text(answer, self.low)
         name, topup = self.names.get(account_id, ""), topup_text(answer.topup_config)
-        return account_id, name, balance, mark, card_text(answer), topup, ""
+        return account_id, name, balance, mark, card_text(answer), topup
 
     def _failed_row(self, account_id: str) -> tuple[str, ...]:
         name = self.names.get(account_id, "")
-        return account_id, name, "", Alert("FAILED"), "", "", str(self.failed[account_id])
+        return account_id, name, "", Alert("FAILED"), "", ""
 
     def _lowest_first(self) -> list[str]:
         return sorted(self, key=lambda account_id: self[account_id].balance_money)
+
+    def _name(self, account_id: str) -> str:
+        return self.names.get(account_id, account_id)
 
     def _is_low(self, account_id: str) -> bool:
         return self[account_id].balance_money < self.low
@@ -162,7 +171,6 @@ _COLUMNS = (
     Column(),
     Column("Card"),
     Column("Automatic top-up"),
-    Column("Error", wraps=True),
 )
 _TEXT = Entry(lambda _: None)
 _ENTRIES = entries(BillingCreditBalanceResponse)

@@ -204,9 +204,11 @@ def sweep() -> CreditBalances:
 
 def test_a_sweep_is_shown_with_its_failures_and_its_lowest_first(sweep: CreditBalances) -> None:
     page = shown(sweep)
-    assert page.rest.strip() == ("5 accounts: $100,019.95 in all, 2 low (below $10.00), 1 failed")
+    assert "".join(page.rest.split("\n")) == (
+        f"5 accounts: $100,019.95 in all, 2 low (below $10.00), 1 failedX <1> failed: {HOSTILE}"
+    )
     headings, *rows = page.rows
-    assert headings == ["Account", "Name", "Balance", "", "Card", "Automatic top-up", "Error"]
+    assert headings == ["Account", "Name", "Balance", "", "Card", "Automatic top-up"]
     assert [row[:4] for row in rows] == [
         ["x", "X <1>", "", "FAILED"],
         ["over", "", "-$0.05", "LOW"],
@@ -215,7 +217,6 @@ def test_a_sweep_is_shown_with_its_failures_and_its_lowest_first(sweep: CreditBa
         ["rich", "", "$100,000.00", ""],
     ]
     assert page.marked == ["FAILED", "-$0.05", "LOW", "$10.00", "LOW"]
-    assert rows[0][-1] == HOSTILE
 
 
 def test_what_counts_as_low_can_be_set(sweep: CreditBalances) -> None:
@@ -235,10 +236,11 @@ def test_many_failures_do_not_push_the_balances_out() -> None:
     found = {f"a{n}": balance(n) for n in range(100)}
     failed = {f"x{n}": ValueError("no") for n in range(100)}
     page = shown(CreditBalances(found, failed))
-    assert len(page.rows) == 1 + 40 + 40
-    assert page.rows[41][1] == "$0.00"
-    assert page.rest.splitlines()[1:] == [
-        "and 60 more, which failed too: see `.failed`",
+    assert len(page.rows) == 1 + 10 + 40
+    assert page.rows[11][1] == "$0.00"
+    assert page.rest.splitlines()[10:] == [
+        "x9 failed: no",
+        "and 90 more, which failed too: see `.failed`",
         "and 60 more, none of them lower",
     ]
 
@@ -403,6 +405,7 @@ def test_the_plot_of_a_sweep_shows_the_lowest_in_dollars(sweep: CreditBalances) 
         "rich",
     ]
     assert "US dollars" in axes.get_xlabel()
+    assert axes.get_title() == "Credit balances"
     red, blue = {bar.get_facecolor() for bar in axes.patches[:2]}, axes.patches[2].get_facecolor()
     assert len(red) == 1
     assert red != {blue}
@@ -412,7 +415,7 @@ def test_the_plot_of_a_sweep_shows_the_lowest_in_dollars(sweep: CreditBalances) 
 def test_the_plot_of_many_accounts_is_cut_and_says_so() -> None:
     axes = CreditBalances({f"a{n}": balance(n) for n in range(500)}, {}).plot()
     assert len(axes.patches) == 30
-    assert axes.get_title() == "The 30 lowest of 500 balances"
+    assert axes.get_title() == "The 30 lowest of 500 credit balances"
 
 
 # The rest.
