@@ -62,7 +62,9 @@ class Table:
         if any(column.heading for column in self.columns):
             rows.insert(0, "".join(headings))
         body = "".join(f"<tr>{row}</tr>" for row in rows)
-        notes = "".join(f'<div style="opacity:.75;font-size:.9em">{escape(note)}</div>' for note in self.notes)
+        notes = "".join(
+            f'<div style="opacity:.75;font-size:.9em">{escape(note)}</div>' for note in self.notes
+        )
         # Without the class, a notebook takes what stands between two dollar signs for a formula.
         return (
             f'<div class="tex2jax_ignore mathjax_ignore"><b>{escape(self.title)}</b>'
@@ -91,6 +93,7 @@ def first(items: Sequence[T], limit: int | None, rest: str) -> tuple[Sequence[T]
     return items[: len(items) - left_out], note
 
 
+_NOTE = "opacity:.75;font-size:.9em"
 _ALERT = "color:#e5484d;font-weight:bold;"
 """A red that can be read on white and on black."""
 

@@ -19,6 +19,7 @@ import pytest
 
 from cfaigw_billing import AuthenticationError, Cloudflare, NotFoundError
 from cfaigw_billing.testing import Emulator, Fault
+from cfaigw_billing.types import BillingCreditBalanceParams
 
 HANG = 10.0  # seconds after which a process is taken to hang
 
@@ -227,6 +228,47 @@ def assert_no_more_threads_than(number: int) -> None:
     while threading.active_count() > number and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= number
+
+
+# A client that nobody holds.
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_client_that_nobody_holds_ends_without_the_garbage_collector(emulator: Emulator) -> None:
+    threads = threading.active_count()
+    with pytest.warns(ResourceWarning, match="unclosed Cloudflare client"):
+        balance(new_client(emulator))
+    deadline = time.monotonic() + HANG
+    while threading.active_count() > threads:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+LEFT: dict[str, Callable[[Cloudflare], float]] = {
+    "a call": balance,
+    "a raw call": lambda c: c.with_raw_response.ai_gateway.billing.credit_balance().parse().balance,
+    "a copy": lambda c: balance(c.with_options(timeout=5)),
+    "a copy of a copy": lambda c: balance(c.with_options(timeout=5).copy()),
+    "a sweep": lambda c: c.ai_gateway.billing.credit_balances(["acc"])["acc"].balance,
+    "a list": lambda c: 640.19 * len(list(c.accounts.list())),
+}
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.filterwarnings("ignore:unclosed Cloudflare client:ResourceWarning")
+@pytest.mark.parametrize("what", LEFT)
+def test_a_call_ends_well_although_nobody_holds_its_client(what: str, emulator: Emulator) -> None:
+    assert LEFT[what](new_client(emulator)) == 640.19
+    with new_client(emulator).send_many([BillingCreditBalanceParams()]) as outcomes:
+        assert [outcome.unwrap().balance for outcome in outcomes] == [640.19]
 
 
 # The end of the process.
