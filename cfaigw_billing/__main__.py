@@ -14,7 +14,7 @@ def main() -> None:
     try:
         from .cli import app  # here, because Typer and Rich are an extra
     except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich"):
+        if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
         sys.stderr.write(MISSING)
         sys.exit(2)

@@ -85,10 +85,8 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
 
         Dollars stay exact: `Decimal`s in columns `…_usd`, to be made floats with `astype(float)`.
         """
-        columns = ("account_id", "account_name", "error")
-        return to_frame(
-            self.to_records(), dict.fromkeys(columns, _TEXT) | _ENTRIES, index="account_id"
-        )
+        columns = dict.fromkeys(RECORD, _TEXT) | _ENTRIES
+        return to_frame(self.to_records(), columns, index="account_id")
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the lowest balances, in US dollars; needs the extra `notebook`.
@@ -166,11 +164,13 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
 
 _COLUMNS = (
     Column("Account"),
-    Column("Name"),
+    Column("Name", least=8),
     Column("Balance", right=True),
     Column(),
-    Column("Card"),
+    Column("Card", least=0),
     Column("Automatic top-up"),
 )
 _TEXT = Entry(lambda _: None)
 _ENTRIES = entries(BillingCreditBalanceResponse)
+RECORD = ("account_id", "account_name", "error", *_ENTRIES)
+"""The names of what a record has, whether there is one or not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
 from typing import TypeVar
@@ -32,6 +32,8 @@ class Column:
     """Whether its texts end at the right: amounts and other numbers."""
     wraps: bool = False
     """Whether its texts may be broken into lines."""
+    least: int | None = None
+    """The characters to which a narrow terminal may cut its texts, before it leaves it out."""
 
 
 @frozen(kw_only=True)
@@ -46,8 +48,16 @@ class Table:
 
     def filled(self) -> Table:
         """Without the columns in which nothing stands."""
-        kept = [index for index in range(len(self.columns)) if any(row[index] for row in self.rows)]
-        columns = [self.columns[index] for index in kept]
+        return self._with(i for i in range(len(self.columns)) if any(row[i] for row in self.rows))
+
+    def without(self, column: Column) -> Table:
+        """Without that column."""
+        return self._with(i for i, other in enumerate(self.columns) if other is not column)
+
+    def _with(self, numbers: Iterable[int]) -> Table:
+        """With these columns alone."""
+        kept = list(numbers)
+        columns = [self.columns[i] for i in kept]
         return evolve(self, columns=columns, rows=[[row[i] for i in kept] for row in self.rows])
 
     def html(self) -> str:

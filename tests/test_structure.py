@@ -85,6 +85,14 @@ LAYERS = (
     "testing._server",
     "testing",
     "_pytest_plugin",
+    "cli._errors",
+    "cli._session",
+    "cli._inputs",
+    "cli._output",
+    "cli.balances",
+    "cli.reports",
+    "cli.topups",
+    "cli.local",
     "cli",
     "__main__",
 )
@@ -150,7 +158,8 @@ def test_a_module_imports_only_from_those_above_it(module: str) -> None:
 
 def test_the_import_parser_sees_what_there_is() -> None:
     assert {"_json", "_codec", "types", "_secret"} <= Imports(MODULES["_request"]).found
-    assert {"_client", "errors", "types", "testing"} <= Imports(MODULES["cli"]).found
+    assert {"_sync", "cli._errors"} <= Imports(MODULES["cli._session"]).found
+    assert "testing" in Imports(MODULES["cli.local"]).found
     assert "_portal" in Imports(MODULES["testing._server"]).found
     assert "_client" not in Imports(MODULES["_paging"]).found  # it is there for type checkers
 

@@ -108,7 +108,7 @@ class BillingInvoiceHistoryResponse(Response):
             columns=[
                 Column("Created (UTC)"),
                 Column("Invoice"),
-                Column("Description", wraps=True),
+                Column("Description", wraps=True, least=8),
                 Column("Due", right=True),
                 Column("Paid", right=True),
                 Column("Status"),
@@ -245,7 +245,7 @@ class BillingInvoicePreviewResponse(Response):
         return Table(
             title=f"Invoice preview: {self.amount_due_money} due ({self.status})",
             columns=[
-                Column("Description", wraps=True),
+                Column("Description", wraps=True, least=8),
                 Column("From (UTC)"),
                 Column("Until (UTC)"),
                 Column("Quantity", right=True),

@@ -1,0 +1,64 @@
+"""How a command ends: the exit codes, and the line on stderr that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ..errors import CloudflareError
+
+
+class ExitCode(IntEnum):
+    """What a command ends with."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    PARTLY_FAILED = 3
+    UNKNOWN = 4
+    BELOW = 5
+    INTERRUPTED = 130  # Typer sees to it
+
+
+EXIT_CODES = (
+    "Exit codes: 0 success; 1 the service refused or did not answer, every account failed, or you "
+    "answered no; 2 wrong usage, or no credentials; 3 some accounts failed; 4 whether a card was "
+    "charged is unknown; 5 a balance is below --fail-below; 130 stopped by Ctrl-C."
+)
+
+
+def show_error(error: Exception | str) -> None:
+    """Print an error to stderr; only the width of a terminal breaks its one line."""
+    console = Console(stderr=True, highlight=False)
+    line = Text.assemble(("error: ", "bold red"), str(error))
+    console.print(line, soft_wrap=not console.is_terminal)
+
+
+def fail(error: Exception | str, code: ExitCode) -> NoReturn:
+    """End the command with a line and an exit code."""
+    show_error(error)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def one_line_errors() -> Generator[None]:
+    """What the service refuses, and calls that it does not answer, end the command in one line."""
+    try:
+        yield
+    except CloudflareError as error:
+        fail(error, ExitCode.FAILED)
+
+
+@contextmanager
+def checked_arguments() -> Generator[None]:
+    """What the SDK says about a wrong argument is said as wrong usage."""
+    try:
+        yield
+    except ValueError as error:
+        fail(error, ExitCode.USAGE)

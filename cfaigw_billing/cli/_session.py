@@ -1,0 +1,89 @@
+"""What stands between a command and the service: credentials, the client, and consent."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from ._errors import ExitCode, checked_arguments, fail, one_line_errors
+
+if TYPE_CHECKING:
+    from .._sync import Cloudflare
+
+NO_CREDENTIALS = (
+    "no credentials: set CLOUDFLARE_API_TOKEN, or both CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY"
+)
+CREDENTIALS = (
+    {"CLOUDFLARE_API_TOKEN"},
+    {"CLOUDFLARE_EMAIL", "CLOUDFLARE_API_KEY"},
+    {"CLOUDFLARE_API_USER_SERVICE_KEY"},
+)
+"""The variables that authenticate, in groups of which one is enough."""
+
+
+@contextmanager
+def session(
+    *, max_charge: int = 0, base_url: str | None = None, api_token: str | None = None
+) -> Generator[Cloudflare]:
+    """A client for one command, which can charge `max_charge` cents at most; then it is closed.
+
+    Its errors end the command in one line.
+    """
+    from .. import Cloudflare  # here, because it takes long to load, and help does not need it
+
+    with checked_arguments():
+        client = Cloudflare(
+            api_token=api_token or asked_token(), base_url=base_url, max_charge=max_charge
+        )
+    with client, one_line_errors():
+        yield client
+
+
+def asked_token() -> str | None:
+    """An API token that a person types; `None` where the environment has credentials."""
+    given = {name for group in CREDENTIALS for name in group if os.environ.get(name)}
+    if any(group <= given for group in CREDENTIALS):
+        return None
+    has_person = can_ask() and sys.stderr.isatty()
+    token = hidden_line("Cloudflare API token: ") if has_person and not given else ""
+    return token or fail(NO_CREDENTIALS, ExitCode.USAGE)
+
+
+def can_ask() -> bool:
+    """Whether stdin is a terminal."""
+    return sys.stdin.isatty()
+
+
+def hidden_line(prompt: str) -> str:
+    """What a person types without seeing it."""
+    from getpass import getpass
+
+    try:
+        return getpass(prompt, stream=sys.stderr).strip()
+    except EOFError:
+        return ""
+
+
+def check_consent(yes: bool) -> None:
+    """Refuse what has to be agreed to where nobody can."""
+    if not (yes or can_ask()):
+        fail("nobody to ask on stdin: say --yes to go ahead without a question", ExitCode.USAGE)
+
+
+def agree(plan: str, facts: str = "", *, yes: bool) -> None:
+    """Say what is going to happen; unless `yes`, go on only if a person agrees."""
+    typer.echo(f"{plan}{'.' if yes else '?'} {facts}".strip(), err=True, nl=yes)
+    if yes:
+        return
+    typer.echo(" [y/N] ", err=True, nl=False)
+    answer = sys.stdin.readline()
+    if not answer:  # Ctrl-D leaves the cursor behind the question
+        typer.echo(err=True)
+    if answer.strip().lower() not in ("y", "yes"):
+        typer.echo("Nothing was done.", err=True)
+        raise typer.Exit(ExitCode.FAILED)

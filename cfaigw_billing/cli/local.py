@@ -1,0 +1,119 @@
+"""What needs no account: a demonstration, and the emulator for programs in other languages."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ._errors import ExitCode, fail
+from ._inputs import TEN_DOLLARS, Concurrency, Low
+from ._output import Form, progress_bar, show_commands
+from ._session import session
+from .balances import show_balances, verdict
+
+if TYPE_CHECKING:
+    from ..testing import Emulator
+
+DEMO_ROWS = 10  # so that the demo's output fits a terminal of 24 lines
+CARDS = ({"brand": "visa", "last4": "4242"}, {"brand": "mastercard", "last4": "4444"}, None)
+PRODUCTS = (
+    *("shop", "search", "support", "docs", "checkout", "chat", "mail", "maps", "ads", "blog"),
+    *("forum", "video", "games", "news", "music", "travel", "books", "jobs", "labs", "crm"),
+)
+PLACES = (
+    *("eu", "us", "uk", "de", "fr", "jp", "br", "in", "au", "ca", "dev", "test", "staging"),
+    *("beta", "batch"),
+)
+
+AccountCount = Annotated[int, typer.Option(min=1, help="How many accounts to make up.")]
+Latency = Annotated[int, typer.Option(min=0, help="Milliseconds that each answer takes.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to serve on; 0: a free one.")]
+
+
+def demo(
+    accounts: AccountCount = 300,
+    concurrency: Concurrency = 50,
+    threshold: Low = TEN_DOLLARS,
+    latency_ms: Latency = 20,
+) -> None:
+    """Check hundreds of made-up accounts at once; needs no credentials.
+
+    Starts an emulator of the service on this machine and asks it over HTTP.
+    """
+    from ..testing import Fault  # here, because it is a web server that others do not need
+
+    with new_emulator(accounts) as emulator:
+        emulator.inject(Fault(delay=latency_ms / 1000), times=None)
+        with (
+            session(base_url=emulator.base_url, api_token=emulator.api_token) as client,
+            progress_bar("Balances") as report,
+        ):
+            started = time.perf_counter()
+            found = client.ai_gateway.billing.credit_balances(
+                concurrency=concurrency, progress=report
+            )
+            seconds = time.perf_counter() - started
+    found.low = threshold
+    show_balances(found, Form.TABLE, DEMO_ROWS)
+    typer.echo(f"\nTime {seconds:.2f} s, {accounts / seconds:,.0f} accounts/s")
+    show_commands(
+        "Next, your accounts; without CLOUDFLARE_API_TOKEN it asks for an API token:",
+        ".venv/bin/python -m cfaigw_billing balances --all",
+    )
+    raise typer.Exit(verdict(found))
+
+
+def emulator(port: Port = 8787, accounts: AccountCount = 5) -> None:
+    """Serve an emulator of the service on this machine until Ctrl-C, which is success here.
+
+    Its accounts have invoices and a month of usage.
+    """
+    try:
+        with new_emulator(accounts, port) as server:
+            for account in server.accounts.values():
+                account.fill_usage(days=30)
+                account.add_invoice(5000)
+            show_commands(
+                f"Serving on {server.base_url} until Ctrl-C. In another shell:",
+                f"export CLOUDFLARE_BASE_URL={server.base_url}",
+                f"export CLOUDFLARE_API_TOKEN={server.api_token}",
+                f"python -m cfaigw_billing balance {next(iter(server.accounts))}",
+            )
+            while True:
+                time.sleep(3600)
+    except KeyboardInterrupt:
+        pass  # how this command is meant to end
+    except OSError as error:  # the port is taken
+        fail(error, ExitCode.FAILED)
+
+
+def new_emulator(accounts: int, port: int = 0) -> Emulator:
+    """An emulator with the same accounts each time: most are well, some low, a few overdrawn."""
+    from ..testing import Emulator  # as in `demo`
+
+    server = Emulator(port=port)
+    rng = random.Random(1)
+    for index in range(accounts):
+        card = rng.choices(CARDS, weights=(6, 3, 1))[0]
+        balance = round(rng.gauss(4500, 2200), 2)
+        amount = rng.choice((0, 2000, 5000))
+        account = server.add_account(
+            f"{rng.getrandbits(128):032x}",
+            name=made_up_name(index),
+            balance=balance,
+            payment_method=card,
+        )
+        account.topup_config |= {"amount": amount, "threshold": amount // 4}
+        if card is None:
+            account.topup_config["disabledReason"] = "payment_failed"
+    return server
+
+
+def made_up_name(index: int) -> str:
+    """What somebody may have called an account: the first 300 have names of their own."""
+    turn, index = divmod(index, len(PRODUCTS) * len(PLACES))
+    name = f"{PRODUCTS[index % len(PRODUCTS)]}-{PLACES[index // len(PRODUCTS)]}"
+    return f"{name} {turn + 1}" if turn else name

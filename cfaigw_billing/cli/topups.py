@@ -1,0 +1,230 @@
+"""What charges a card, now or later, and what stops it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import CloudflareError, TopupOutcomeUnknownError
+from ..types import (
+    AccountParams,
+    BillingCreditBalanceResponse,
+    ConfigCreateParams,
+    ConfigDeleteParams,
+    Money,
+    TopupConfig,
+    TopupCreateParams,
+    TopupCreateResponse,
+)
+from ..types.balance import card_text, topup_text
+from ._errors import ExitCode, checked_arguments, fail, show_error
+from ._inputs import Account, AsCsv, AsJson, Yes, whole_cents
+from ._output import Form, show
+from ._session import agree, check_consent, session
+
+if TYPE_CHECKING:
+    from .._sync import Cloudflare
+
+ToCharge = typer.Option(
+    parser=whole_cents, metavar="DOLLARS", show_default=False, help="What to charge."
+)
+PaymentMethod = Annotated[
+    str | None, typer.Option(metavar="pm_…", help="The card; without it, the default card.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the credit has arrived.")]
+Timeout = Annotated[
+    int, typer.Option(min=1, max=86_400, metavar="SECONDS", help="How long to wait at most.")
+]
+Threshold = Annotated[
+    Money | None,
+    typer.Option(parser=whole_cents, metavar="DOLLARS", help="Charge when the balance is below."),
+]
+Off = Annotated[bool, typer.Option("--off", help="Switch it off.")]
+
+
+def topup(
+    amount: Annotated[Money, ToCharge],
+    account: Account = "",
+    payment_method: PaymentMethod = None,
+    yes: Yes = False,
+    wait: Wait = False,
+    timeout: Timeout = 300,
+) -> None:
+    """Charge a card for credit, once you have agreed.
+
+    It is sent once and never again. Where its answer is lost, this looks
+    whether the card was charged, and ends with exit code 4 either way.
+    """
+    with checked_arguments():
+        params = TopupCreateParams(
+            account_id=account, amount=int(amount.cents), payment_method_id=payment_method
+        )
+    check_consent(yes)
+    with session(max_charge=params.amount) as client:
+        balance = client.ai_gateway.billing.credit_balance(account_id=account)
+        card = payment_method or card_name(balance)
+        plan = f"Charge {card} of account {account} {amount}"
+        agree(plan, f"The balance is {balance.balance_money}.", yes=yes)
+        created = charge(client, params, card)
+        if created.client_secret is not None:
+            fail(
+                f"the payer must confirm the payment in the Cloudflare dashboard (3-D Secure); "
+                f"until then the top-up {created.payment_intent_id} is pending",
+                ExitCode.FAILED,
+            )
+        if wait:
+            wait_for_credit(client, account, created.payment_intent_id, timeout)
+
+
+def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCreateResponse:
+    """Send a charge, once; where nobody knows what came of it, look and end the command."""
+    try:
+        with terminations_as_interrupts():
+            created = client.send(params)
+            if created.client_secret is None:
+                typer.echo(f"Charged {card} {Money(params.amount)}: {created.payment_intent_id}.")
+            return created
+    except TopupOutcomeUnknownError as error:
+        look_for(client, error)
+    except KeyboardInterrupt as interrupt:
+        look_for(client, interrupt.__cause__)
+    raise typer.Exit(ExitCode.UNKNOWN)
+
+
+@contextmanager
+def terminations_as_interrupts() -> Generator[None]:
+    """What asks the process to end lets it say first what it was doing, as Ctrl-C does."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def look_for(client: Cloudflare, error: BaseException | None) -> None:
+    """Say on stderr what can be found out about a charge whose answer was lost."""
+    if not isinstance(error, TopupOutcomeUnknownError):
+        # The interrupt came at the edge of the call, and cannot say on which side.
+        show_error("interrupted: the card may have been charged; see `invoices --type manual`")
+        return
+    show_error(error)
+    try:
+        found = client.ai_gateway.billing.topup.reconcile(error)
+    except (CloudflareError, KeyboardInterrupt) as failure:
+        show_error(f"it could not be looked for: {str(failure) or 'interrupted'}")
+        return
+    invoices = ", ".join(str(invoice.id) for invoice in found.invoices)
+    verdict = {
+        "charged": f"The card was charged: invoice {invoices}.",
+        "not_found_yet": "There is no invoice of it yet. One may take some minutes to appear: look "
+        "again with `invoices --type manual` before you make another top-up.",
+        "ambiguous": f"These invoices may be of it, and a person has to look: {invoices}.",
+    }[found.outcome]
+    typer.echo(f"{verdict} The balance is {found.balance.balance_money}.", err=True)
+
+
+def wait_for_credit(
+    client: Cloudflare, account: str, payment_intent_id: str, timeout: float
+) -> None:
+    """Wait for the credit of a top-up, and show the new balance."""
+    billing = client.ai_gateway.billing
+    status = billing.topup.wait(
+        account_id=account, payment_intent_id=payment_intent_id, timeout=timeout
+    ).status
+    if status != "completed":
+        fail(f"the top-up {payment_intent_id} is {status!r}", ExitCode.FAILED)
+    show(billing.credit_balance(account_id=account), Form.TABLE, account)
+
+
+def card_name(balance: BillingCreditBalanceResponse) -> str:
+    """The card that is charged where none is named."""
+    return card_text(balance) if balance.payment_method else "the default card"
+
+
+def topup_config(
+    account: Account = "",
+    amount: Annotated[Money | None, ToCharge] = None,
+    threshold: Threshold = None,
+    off: Off = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show the automatic top-up; set it with --amount and --threshold; --off ends it.
+
+    Once it is set, the service charges the card by itself, whenever the
+    balance is below the threshold.
+    """
+    form = Form.chosen(as_json, as_csv)
+    change = config_change(account, amount, threshold, off)
+    if change is not None:
+        check_consent(yes)
+    with session(max_charge=0 if amount is None else int(amount.cents)) as client:
+        billing = client.ai_gateway.billing
+        if change is not None:
+            balance = billing.credit_balance(account_id=account)
+            agree(*consequence(account, amount, threshold, balance), yes=yes)
+            client.send(change)
+        answer = billing.topup.config.get(account_id=account)
+    show(answer, form, account)
+
+
+def config_change(
+    account: str, amount: Money | None, threshold: Money | None, off: bool
+) -> AccountParams[Any] | None:
+    """What the options ask to change."""
+    if off:
+        if amount or threshold:
+            fail("--off excludes --amount and --threshold", ExitCode.USAGE)
+        return ConfigDeleteParams(account_id=account)
+    if amount is None and threshold is None:
+        return None
+    if amount is None or threshold is None:
+        fail("--amount and --threshold belong together", ExitCode.USAGE)
+    with checked_arguments():
+        return ConfigCreateParams(
+            account_id=account, amount=int(amount.cents), threshold=int(threshold.cents)
+        )
+
+
+def consequence(
+    account: str,
+    amount: Money | None,
+    threshold: Money | None,
+    balance: BillingCreditBalanceResponse,
+) -> tuple[str, str]:
+    """What a change of the automatic top-up means, and how things stand."""
+    now = topup_text(balance.topup_config or TopupConfig())
+    facts = f"The balance is {balance.balance_money}; the automatic top-up is now {now}."
+    if amount is None:
+        return f"Switch off the automatic top-up of account {account}", facts
+    plan = f"Charge {card_name(balance)} of account {account} {amount}"
+    return f"{plan} whenever the balance is below {threshold}", facts
+
+
+def spending_limit(
+    account: Account = "",
+    off: Off = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show the spending limit; --off removes it.
+
+    The service has retired setting one (it answers 403): set a spend limit
+    in AI Gateway instead.
+    """
+    form = Form.chosen(as_json, as_csv)
+    if off:
+        check_consent(yes)
+    with session() as client:
+        limit = client.ai_gateway.billing.spending_limit
+        if off:
+            agree(f"Remove the spending limit of account {account}", yes=yes)
+            limit.delete(account_id=account)
+        answer = limit.get(account_id=account)
+    show(answer, form, account)

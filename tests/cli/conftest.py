@@ -1,0 +1,41 @@
+"""What the tests of this folder share: a terminal of 80 columns, and a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cfaigw_billing.testing import Emulator
+
+from .running import LOW, OVERDRAWN, RICH
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """80 columns, and no colours but where the test opens a terminal."""
+    for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "PY_COLORS", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("typer.rich_utils.FORCE_TERMINAL", None)  # Typer colours help in CI
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An emulator with three accounts, which the environment names as the service."""
+    with Emulator() as emulator:
+        monkeypatch.setenv("CLOUDFLARE_BASE_URL", emulator.base_url)
+        monkeypatch.setenv("CLOUDFLARE_API_TOKEN", emulator.api_token)
+        rich = emulator.add_account(RICH, name="Rich", balance=123_456.78)
+        rich.topup_config |= {"amount": 5000, "threshold": 1000}
+        low = emulator.add_account(LOW, name="Low", balance=640.19, payment_method=None)
+        low.topup_config |= {"amount": 5000, "threshold": 1000, "disabledReason": "no_card"}
+        emulator.add_account(OVERDRAWN, name="Overdrawn", balance=-1234.56)
+        yield emulator
+
+
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody is there to be asked."""
+    monkeypatch.setattr("cfaigw_billing.cli._session.can_ask", lambda: True)

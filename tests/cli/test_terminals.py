@@ -1,0 +1,227 @@
+"""The command line as a process: terminals, pipes, Ctrl-C, completion, missing extras."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+import pytest
+
+from cfaigw_billing.testing import Emulator, Fault
+
+from .running import LOW, MODULE, RICH, SECONDS, needs_posix, start, wait_for
+
+SCRIPT = Path(sys.executable).parent / "cfaigw-billing"
+
+
+# Ctrl-C
+
+
+@attrs.frozen
+class Ended:
+    code: int
+    stdout: str
+    stderr: str
+
+
+def stopped(service: Emulator, path: str, *arguments: str, by: int = signal.SIGINT) -> Ended:
+    """How a command ends that is stopped while it waits for the answer of a call."""
+    service.inject(Fault(silence="hang", after=True), times=None, path=path)
+    with start(*MODULE, *arguments) as process:
+        wait_for(lambda: any(request.path.endswith(path) for request in service.requests))
+        process.send_signal(by)
+        stdout, stderr = process.communicate(timeout=SECONDS)
+    return Ended(process.returncode, stdout, stderr)
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [("/usage-history", f"usage {LOW}"), ("/credit-balance", "balances --all --json")],
+)
+def test_ctrl_c_leaves_no_traceback(service: Emulator, path: str, command: str) -> None:
+    assert stopped(service, path, *command.split()) == Ended(130, "", "")
+
+
+@needs_posix
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_charge_that_is_interrupted_is_looked_for(service: Emulator, by: int) -> None:
+    ended = stopped(service, "/topup", "topup", RICH, "--amount", "50", "--yes", by=by)
+    assert ended.code == 4
+    assert ended.stdout == ""
+    _, unknown, found = ended.stderr.splitlines()
+    assert "whether it was charged is unknown: interrupted" in unknown
+    assert found.startswith("There is no invoice of it yet.")
+    assert [charge.amount for charge in service.charges] == [5000]
+
+
+@needs_posix
+def test_ctrl_c_while_waiting_for_credit_has_said_what_was_charged(service: Emulator) -> None:
+    ended = stopped(service, "/status", "topup", RICH, "--amount", "50", "--yes", "--wait")
+    assert ended.code == 130
+    assert ended.stdout == "Charged visa 4242 $50.00: in_emulated000001.\n"
+    assert "Traceback" not in ended.stderr
+
+
+# Terminals
+
+
+@attrs.define
+class Terminal:
+    """What a person types into a terminal and sees in it."""
+
+    leader: int
+    follower: int
+    shown: bytes = b""
+
+    def see(self, text: bytes) -> None:
+        while text not in self.shown:
+            self.shown += os.read(self.leader, 4096)
+
+    def see_the_end(self) -> str:
+        os.close(self.follower)
+        with suppress(OSError):  # what Linux says once nobody writes to a terminal any more
+            while chunk := os.read(self.leader, 4096):
+                self.shown += chunk
+        return self.shown.decode()
+
+
+@pytest.fixture
+def screen() -> Iterator[Terminal]:
+    import pty
+
+    terminal = Terminal(*pty.openpty())
+    yield terminal
+    os.close(terminal.leader)
+
+
+@needs_posix
+def test_a_terminal_gets_colours_and_a_progress_bar(screen: Terminal) -> None:
+    command = *MODULE, "demo", "--accounts", "3", "--threshold", "1000"
+    with start(*command, stdout=screen.follower, stderr=screen.follower) as process:
+        shown = screen.see_the_end()
+    assert process.returncode == 0
+    assert "Balances" in shown
+    assert "/?" in shown  # of how many is not known before the last page of accounts
+    assert "\x1b[1;31mLOW" in shown
+
+
+@needs_posix
+def test_a_terminal_without_colours_stays_so(service: Emulator, screen: Terminal) -> None:
+    terminal = {"stdout": screen.follower, "stderr": screen.follower}
+    with start(*MODULE, "balances", "--all", **terminal, NO_COLOR="1") as process:
+        shown = screen.see_the_end()
+    assert process.returncode == 0
+    assert "LOW" in shown
+    assert "[1;31m" not in shown
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    ("typed", "code"), [(b"emulator-token\n", 0), (b"\n", 2), (b"\x04", 2), (b"wrong\n", 1)]
+)
+def test_a_terminal_is_asked_for_the_token(
+    service: Emulator, screen: Terminal, typed: bytes, code: int
+) -> None:
+    follower = screen.follower
+    command = *MODULE, "balance", LOW, "--json"
+    with start(*command, stdin=follower, stderr=follower, CLOUDFLARE_API_TOKEN="") as process:
+        screen.see(b"Cloudflare API token: ")
+        os.write(screen.leader, typed)
+        stdout, _ = process.communicate(timeout=SECONDS)
+    shown = screen.see_the_end()
+    assert process.returncode == code
+    assert ('"balance": 640.19' in stdout) == (code == 0)
+    assert "-token" not in shown
+    assert "wrong" not in shown
+    assert ("error: no credentials" in shown.replace("\x1b[0m", "")) == (code == 2)
+
+
+@needs_posix
+@pytest.mark.parametrize("asked", [b"token: ", b"[y/N] "])
+def test_ctrl_c_at_a_question_is_130(service: Emulator, screen: Terminal, asked: bytes) -> None:
+    token = "" if b"token" in asked else service.api_token
+    follower = screen.follower
+    command = *MODULE, "topup", RICH, "--amount", "50"
+    with start(*command, stdin=follower, stderr=follower, CLOUDFLARE_API_TOKEN=token) as process:
+        screen.see(asked)
+        process.send_signal(signal.SIGINT)
+        stdout, _ = process.communicate(timeout=SECONDS)
+    assert (process.returncode, stdout) == (130, "")
+    assert "Traceback" not in screen.see_the_end()
+    assert service.charges == []
+
+
+# Pipes
+
+
+@needs_posix
+@pytest.mark.parametrize("form", ["", "--json", "--csv"])
+def test_a_closed_pipe_ends_quietly(service: Emulator, form: str) -> None:
+    service.accounts[RICH].fill_usage(days=30)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = *MODULE, "usage", RICH, "--by", "hour", *form.split()
+    with start(*command, stdout=writer) as process:
+        os.close(writer)
+        _, stderr = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert stderr == ""
+
+
+# Running the module, and the script
+
+
+def test_the_module_runs_the_command_line() -> None:
+    with start(*MODULE, "--help") as process:
+        stdout, stderr = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+    assert "python -m cfaigw_billing" in stdout
+    assert stderr == ""
+
+
+def test_a_shell_completes_the_commands_of_the_script() -> None:
+    words = {"COMP_WORDS": "cfaigw-billing top", "COMP_CWORD": "1"}
+    completion = {"_CFAIGW_BILLING_COMPLETE": "complete_bash", **words}
+    completed = subprocess.run(  # noqa: S603  # our own
+        [SCRIPT], env=os.environ | completion, capture_output=True, text=True, check=True
+    )
+    assert completed.stdout.split() == ["topup", "topup-config"]
+    assert completed.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["--help", "usage --help", "--version"])
+def test_help_loads_no_http(command: str) -> None:
+    code = f"""
+import sys
+from cfaigw_billing.cli import app
+try:
+    app({command.split()!r})
+except SystemExit:
+    print({{"aiohttp", "pandas", "matplotlib", "asyncio"}} & set(sys.modules), file=sys.stderr)
+"""
+    with start("-c", code) as process:
+        _, stderr = process.communicate(timeout=SECONDS)
+    assert stderr == "set()\n"
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_the_extra_one_line_says_what_to_install(missing: str) -> None:
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None  # which fails its import
+from cfaigw_billing.__main__ import main
+main()
+"""
+    with start("-c", code) as process:
+        stdout, stderr = process.communicate(timeout=SECONDS)
+    assert process.returncode == 2
+    assert stdout == ""
+    (line,) = stderr.splitlines()
+    assert "pip install 'cfaigw_billing[cli]'" in line

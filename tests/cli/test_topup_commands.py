@@ -1,0 +1,282 @@
+"""`topup`, `topup-config` and `spending-limit`: what is asked, what is sent, what is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cfaigw_billing import Cloudflare
+from cfaigw_billing.testing import Emulator, Fault
+from cfaigw_billing.types import TopupCreateParams
+
+from .running import LOW, RICH, UNKNOWN, as_json, paths, row, run, said
+
+
+def charges(service: Emulator) -> list[int]:
+    return [charge.amount for charge in service.charges]
+
+
+# A top-up
+
+
+def test_a_topup_asks_and_charges_when_told_yes(service: Emulator, person: None) -> None:
+    result = run("topup", RICH, "--amount", "50", stdin="y\n")
+    assert result.exit_code == 0
+    assert result.stderr == (
+        f"Charge visa 4242 of account {RICH} $50.00? The balance is $1,234.57. [y/N] "
+    )
+    assert result.stdout == "Charged visa 4242 $50.00: in_emulated000001.\n"
+    assert charges(service) == [5000]
+
+
+@pytest.mark.parametrize("answer", ["\n", "n\n", "", "yesterday\n"])
+def test_a_topup_charges_nothing_unless_told_yes(
+    service: Emulator, person: None, answer: str
+) -> None:
+    result = run("topup", RICH, "--amount", "50", stdin=answer)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.endswith("Nothing was done.\n")
+    assert charges(service) == []
+
+
+def test_a_topup_says_what_it_does_where_it_does_not_ask(service: Emulator) -> None:
+    result = run("topup", "--amount", "$12.34", "--yes", CLOUDFLARE_ACCOUNT_ID=RICH)
+    assert result.exit_code == 0
+    assert f"Charge visa 4242 of account {RICH} $12.34. The balance" in result.stderr
+    assert charges(service) == [1234]
+
+
+def test_the_card_may_be_named(service: Emulator) -> None:
+    result = run("topup", RICH, "--amount", "10", "--payment-method", "pm_1", "--yes")
+    assert result.exit_code == 0
+    assert "Charge pm_1 of account" in result.stderr
+    assert [charge.payment_method_id for charge in service.charges] == ["pm_1"]
+
+
+def test_without_a_known_card_the_service_says_so(service: Emulator) -> None:
+    result = run("topup", LOW, "--amount", "10", "--yes")
+    assert result.exit_code == 1
+    said, error = result.stderr.splitlines()
+    assert said.startswith("Charge the default card of account")
+    assert "no default payment method" in error
+
+
+def test_a_topup_may_wait_for_its_credit(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cfaigw_billing._topups.FIRST_PAUSE", 0.01)
+    service.inject(Fault(), path="/topup/status")
+    service._processor.topup_seconds = 0.05
+    result = run("topup", RICH, "--amount", "50", "--yes", "--wait")
+    assert result.exit_code == 0
+    assert row(result, "Balance") == "Balance           $1,284.57"
+    assert charges(service) == [5000]
+
+
+def test_a_topup_that_takes_too_long_is_pending(service: Emulator) -> None:
+    service.accounts[RICH].topup_limits |= {"max_cents": 5000}
+    service._processor.topup_seconds = 60
+    result = run("topup", RICH, "--amount", "50", "--yes", "--wait", "--timeout", 1)
+    assert result.exit_code == 1
+    assert "in_emulated000001 is still pending" in result.stderr
+    assert charges(service) == [5000]
+
+
+def test_a_topup_that_the_payer_must_confirm_says_so_and_no_secret(service: Emulator) -> None:
+    service.accounts[RICH].needs_confirmation = True
+    result = run("topup", RICH, "--amount", "50", "--yes", "--wait")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "the payer must confirm the payment in the Cloudflare dashboard" in result.stderr
+    assert charges(service) == [5000]  # which the emulator notes before it is confirmed
+    assert "POST /topup/status" not in paths(service)
+
+
+def test_a_declined_card_is_one_line(service: Emulator) -> None:
+    service.accounts[RICH].declines = True
+    result = run("topup", RICH, "--amount", "50", "--yes")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("error: 402 POST ")
+    assert charges(service) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("--amount 50", "say --yes"),
+        ("--amount 10.005 --yes", "whole cents"),
+        ("--amount 10.000 --yes", "whole cents"),
+        ("--amount 1e3 --yes", "whole cents"),
+        ("--amount 1,000 --yes", "whole cents"),
+        ("--amount -50 --yes", "whole cents"),
+        ("--amount 9.99 --yes", "at least 1000 cents"),
+        ("--amount 1000000 --yes", "at most"),
+        ("--yes", "--amount"),
+        ("--amount 50 --yes --payment-method a/b", "payment_method_id"),
+        ("--amount 50 --yes --wait --timeout 0", "--timeout"),
+    ],
+)
+def test_a_wrong_topup_is_refused_before_anything_is_sent(
+    service: Emulator, options: str, complaint: str
+) -> None:
+    result = run("topup", RICH, *options.split())
+    assert result.exit_code == 2
+    assert complaint in said(result)
+    assert service.requests == []
+
+
+# A charge whose outcome is unknown
+
+
+@pytest.mark.parametrize(
+    ("fault", "made"),
+    [
+        (Fault(silence="close", after=True), 1),
+        (Fault(silence="close"), 0),
+        (Fault(status=502, after=True), 1),
+        (Fault(body=b"<html>"), 0),
+    ],
+)
+def test_a_lost_answer_is_looked_for_once_and_is_exit_code_4(
+    service: Emulator, fault: Fault, made: int
+) -> None:
+    service.inject(fault, times=None, path="/topup")
+    result = run("topup", RICH, "--amount", "50", "--yes", "--wait")
+    assert result.exit_code == 4
+    assert result.stdout == ""
+    _, error, found = result.stderr.splitlines()
+    assert error.startswith("error: POST ")
+    assert "whether it was charged is unknown" in error
+    assert found.startswith("There is no invoice of it yet.")
+    assert found.endswith("The balance is $1,234.57.")
+    assert len(service.charges) == made
+    assert paths(service).count("POST /topup") == 1
+    assert paths(service).count("GET /invoice-history") == 1
+
+
+def test_what_is_found_of_a_lost_charge_is_said(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service._processor.topup_seconds = 0
+    service.inject(Fault(silence="close", after=True), path="/topup")
+    charged = run("topup", RICH, "--amount", "50", "--yes")
+    assert charged.exit_code == 4
+    assert "The card was charged: invoice in_emulated000001. The balance is $1,284.57." in (
+        charged.stderr
+    )
+    service.inject(Fault(silence="close"), path="/topup")
+    service.accounts[RICH].add_invoice(5000, id="in_other")
+    doubtful = run("topup", RICH, "--amount", "50", "--yes")
+    assert doubtful.exit_code == 4
+    assert "a person has to look: in_other, in_emulated000001." in doubtful.stderr
+
+
+def test_a_lost_charge_that_cannot_be_looked_for_stays_exit_code_4(service: Emulator) -> None:
+    service.inject(Fault(silence="close", after=True), path="/topup")
+    service.inject(Fault(status=403), times=None, path="/invoice-history")
+    result = run("topup", RICH, "--amount", "50", "--yes")
+    assert result.exit_code == 4
+    assert "error: it could not be looked for: 403 GET " in result.stderr
+
+
+def test_an_interrupt_that_cannot_say_what_was_sent_is_exit_code_4(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Cloudflare.send
+
+    def interrupted(client: Cloudflare, params: Any, **options: Any) -> Any:
+        if isinstance(params, TopupCreateParams):
+            raise KeyboardInterrupt
+        return send(client, params, **options)
+
+    monkeypatch.setattr(Cloudflare, "send", interrupted)
+    result = run("topup", RICH, "--amount", "50", "--yes")
+    assert result.exit_code == 4
+    assert "the card may have been charged" in result.stderr
+
+
+# The automatic top-up
+
+
+def test_the_automatic_topup_is_shown(service: Emulator) -> None:
+    result = run("topup-config", RICH)
+    assert row(result, "Automatic top-up") == "Automatic top-up  $50.00 at $10.00"
+    assert as_json(run("topup-config", RICH, "--json"))["threshold_usd"] == 10
+    assert {request.method for request in service.requests} == {"GET"}
+
+
+def test_the_automatic_topup_is_set_once_it_is_agreed_to(service: Emulator, person: None) -> None:
+    options = "--amount", "20", "--threshold", "5"
+    refused = run("topup-config", RICH, *options, stdin="\n")
+    assert refused.exit_code == 1
+    assert "POST /topup/config" not in paths(service)
+    result = run("topup-config", RICH, *options, "--json", stdin="yes\n")
+    assert result.exit_code == 0
+    assert result.stderr.startswith(
+        f"Charge visa 4242 of account {RICH} $20.00 whenever the balance is below $5.00?"
+    )
+    assert as_json(result)["amount"] == 2000
+    assert service.accounts[RICH].topup_config["threshold"] == 500
+
+
+def test_the_automatic_topup_is_switched_off(service: Emulator) -> None:
+    result = run("topup-config", RICH, "--off", "--yes")
+    assert result.exit_code == 0
+    assert "Switch off the automatic top-up" in result.stderr
+    assert "is now $50.00 at $10.00" in result.stderr
+    assert row(result, "Automatic top-up") == "Automatic top-up  off"
+    assert service.accounts[RICH].topup_config["amount"] == 0
+
+
+def test_what_only_the_dashboard_may_change_is_one_line(service: Emulator) -> None:
+    service.topup_config_dashboard_only = True
+    result = run("topup-config", RICH, "--off", "--yes")
+    assert result.exit_code == 1
+    assert "dashboard" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("--off", "say --yes"),
+        ("--amount 50 --threshold 10", "say --yes"),
+        ("--amount 50", "belong together"),
+        ("--threshold 50", "belong together"),
+        ("--off --amount 50", "--off excludes"),
+        ("--amount 5 --threshold 10 --yes", "at least 1000 cents"),
+        ("--amount 50 --threshold 4.99 --yes", "at least 500 cents"),
+        ("--amount 50.001 --threshold 10 --yes", "whole cents"),
+    ],
+)
+def test_a_wrong_change_is_refused_before_anything_is_sent(
+    service: Emulator, options: str, complaint: str
+) -> None:
+    result = run("topup-config", RICH, *options.split())
+    assert result.exit_code == 2
+    assert complaint in said(result)
+    assert service.requests == []
+
+
+# The spending limit
+
+
+def test_the_spending_limit_is_shown_and_removed(service: Emulator) -> None:
+    service.accounts[RICH].spending_limit = {
+        "amount": 5000,
+        "duration": "monthly",
+        "strategy": "fixed",
+    }
+    assert row(run("spending-limit", RICH), "Period") == "Period          monthly fixed"
+    assert as_json(run("spending-limit", RICH, "--json"))["config_amount_usd"] == 50
+    assert run("spending-limit", RICH, "--off").exit_code == 2
+    result = run("spending-limit", RICH, "--off", "--yes")
+    assert row(result, "Spending limit") == "Spending limit  off"
+    assert service.accounts[RICH].spending_limit is None
+    assert "retired" in run("spending-limit", "--help").stdout
+
+
+def test_an_unknown_account_is_not_charged(service: Emulator) -> None:
+    assert run("topup", UNKNOWN, "--amount", "50", "--yes").exit_code == 1
+    assert "POST /topup" not in paths(service)
