@@ -33,11 +33,15 @@ EXIT_CODES = (
 )
 
 
-def show_error(error: Exception | str) -> None:
-    """Print an error to stderr; only the width of a terminal breaks its one line."""
+def say(line: str | Text, end: str = "\n") -> None:
+    """Print a line to stderr; only the width of a terminal breaks it."""
     console = Console(stderr=True, highlight=False)
-    line = Text.assemble(("error: ", "bold red"), str(error))
-    console.print(line, soft_wrap=not console.is_terminal)
+    console.print(Text.assemble(line), end=end, soft_wrap=not console.is_terminal)
+
+
+def show_error(error: Exception | str) -> None:
+    """Print an error to stderr."""
+    say(Text.assemble(("error: ", "bold red"), str(error)))
 
 
 def fail(error: Exception | str, code: ExitCode) -> NoReturn:

@@ -70,12 +70,12 @@ def _lines(source: Path, name: str) -> Iterator[str]:
     """The lines without comments and blanks."""
     try:
         stdin = str(source) == "-"
-        text = sys.stdin.read() if stdin else source.read_text(encoding="utf-8-sig")
+        text = sys.stdin.read() if stdin else source.read_text(encoding="utf-8")
     except OSError as error:
         fail(f"{name}: {error.strerror}", ExitCode.USAGE)
     except UnicodeDecodeError:
         fail(f"{name} is no text in UTF-8", ExitCode.USAGE)
-    for line in text.split("\n"):
+    for line in text.removeprefix("\ufeff").split("\n"):
         yield line.partition("#")[0].strip()
 
 

@@ -170,6 +170,12 @@ def _cell(text: str) -> Text:
 # Lines.
 
 
+def show_line(line: str) -> None:
+    """Print a line, which only the width of a terminal breaks."""
+    console = Console(highlight=False)
+    console.print(Text(line), soft_wrap=not console.is_terminal)
+
+
 def show_commands(title: str, *commands: str) -> None:
     """Print what to type next, in lines that are never broken, so that they can be copied."""
     console = Console(highlight=False, markup=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ._errors import ExitCode, checked_arguments, fail, one_line_errors
+from ._errors import ExitCode, checked_arguments, fail, one_line_errors, say
 
 if TYPE_CHECKING:
     from .._sync import Cloudflare
@@ -77,13 +77,13 @@ def check_consent(yes: bool) -> None:
 
 def agree(plan: str, facts: str = "", *, yes: bool) -> None:
     """Say what is going to happen; unless `yes`, go on only if a person agrees."""
-    typer.echo(f"{plan}{'.' if yes else '?'} {facts}".strip(), err=True, nl=yes)
     if yes:
+        say(f"{plan}. {facts}".strip())
         return
-    typer.echo(" [y/N] ", err=True, nl=False)
+    say(f"{plan}? {facts}".strip(), end=" [y/N] ")
     answer = sys.stdin.readline()
     if not answer:  # Ctrl-D leaves the cursor behind the question
-        typer.echo(err=True)
+        say("")
     if answer.strip().lower() not in ("y", "yes"):
-        typer.echo("Nothing was done.", err=True)
+        say("Nothing was done.")
         raise typer.Exit(ExitCode.FAILED)

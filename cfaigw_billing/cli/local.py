@@ -10,7 +10,7 @@ import typer
 
 from ._errors import ExitCode, fail
 from ._inputs import TEN_DOLLARS, Concurrency, Low
-from ._output import Form, progress_bar, show_commands
+from ._output import Form, progress_bar, show_commands, show_line
 from ._session import session
 from .balances import show_balances, verdict
 
@@ -58,7 +58,7 @@ def demo(
             seconds = time.perf_counter() - started
     found.low = threshold
     show_balances(found, Form.TABLE, DEMO_ROWS)
-    typer.echo(f"\nTime {seconds:.2f} s, {accounts / seconds:,.0f} accounts/s")
+    show_line(f"\nTime {seconds:.2f} s, {accounts / seconds:,.0f} accounts/s")
     show_commands(
         "Next, your accounts; without CLOUDFLARE_API_TOKEN it asks for an API token:",
         ".venv/bin/python -m cfaigw_billing balances --all",

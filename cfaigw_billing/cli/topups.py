@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,9 +21,9 @@ from ..types import (
     TopupCreateResponse,
 )
 from ..types.balance import card_text, topup_text
-from ._errors import ExitCode, checked_arguments, fail, show_error
+from ._errors import ExitCode, checked_arguments, fail, say, show_error
 from ._inputs import Account, AsCsv, AsJson, Yes, whole_cents
-from ._output import Form, show
+from ._output import Form, show, show_line
 from ._session import agree, check_consent, session
 
 if TYPE_CHECKING:
@@ -86,12 +86,14 @@ def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCre
         with terminations_as_interrupts():
             created = client.send(params)
             if created.client_secret is None:
-                typer.echo(f"Charged {card} {Money(params.amount)}: {created.payment_intent_id}.")
+                show_line(f"Charged {card} {Money(params.amount)}: {created.payment_intent_id}.")
             return created
     except TopupOutcomeUnknownError as error:
-        look_for(client, error)
-    except KeyboardInterrupt as interrupt:
-        look_for(client, interrupt.__cause__)
+        lost: BaseException | None = error
+    except (KeyboardInterrupt, SystemExit) as end:  # Ctrl-C, or nobody reads stdout any more
+        lost = end.__cause__
+    with suppress(KeyboardInterrupt):  # the impatient get the exit code that this deserves, too
+        look_for(client, lost)
     raise typer.Exit(ExitCode.UNKNOWN)
 
 
@@ -108,14 +110,14 @@ def terminations_as_interrupts() -> Generator[None]:
 def look_for(client: Cloudflare, error: BaseException | None) -> None:
     """Say on stderr what can be found out about a charge whose answer was lost."""
     if not isinstance(error, TopupOutcomeUnknownError):
-        # The interrupt came at the edge of the call, and cannot say on which side.
-        show_error("interrupted: the card may have been charged; see `invoices --type manual`")
+        # What ended it came at the edge of the call, and cannot say on which side.
+        show_error("stopped: the card may have been charged; see `invoices --type manual`")
         return
     show_error(error)
     try:
         found = client.ai_gateway.billing.topup.reconcile(error)
-    except (CloudflareError, KeyboardInterrupt) as failure:
-        show_error(f"it could not be looked for: {str(failure) or 'interrupted'}")
+    except CloudflareError as failure:
+        show_error(f"it could not be looked for: {failure}")
         return
     invoices = ", ".join(str(invoice.id) for invoice in found.invoices)
     verdict = {
@@ -124,7 +126,7 @@ def look_for(client: Cloudflare, error: BaseException | None) -> None:
         "again with `invoices --type manual` before you make another top-up.",
         "ambiguous": f"These invoices may be of it, and a person has to look: {invoices}.",
     }[found.outcome]
-    typer.echo(f"{verdict} The balance is {found.balance.balance_money}.", err=True)
+    say(f"{verdict} The balance is {found.balance.balance_money}.")
 
 
 def wait_for_credit(

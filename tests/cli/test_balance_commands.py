@@ -232,6 +232,10 @@ def test_a_wrong_line_is_named_before_anything_is_sent(
     assert service.requests == []
 
 
+def test_stdin_may_begin_with_a_byte_order_mark(service: Emulator) -> None:
+    assert run_listed("\ufeff# ours", LOW).exit_code == 0
+
+
 def test_a_file_that_is_no_text_is_wrong_usage(service: Emulator, tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     result = run("balances", tmp_path / "binary")

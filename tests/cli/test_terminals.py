@@ -69,6 +69,19 @@ def test_ctrl_c_while_waiting_for_credit_has_said_what_was_charged(service: Emul
     assert "Traceback" not in ended.stderr
 
 
+@needs_posix
+def test_a_charge_of_which_nobody_reads_is_not_taken_for_refused(service: Emulator) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = *MODULE, "topup", RICH, "--amount", "50", "--yes"
+    with start(*command, stdout=writer) as process:
+        os.close(writer)
+        _, stderr = process.communicate(timeout=SECONDS)
+    assert process.returncode == 4
+    assert stderr.splitlines()[1].startswith("error: stopped: the card may have been charged")
+    assert len(service.charges) == 1
+
+
 # Terminals
 
 
@@ -114,8 +127,9 @@ def test_a_terminal_gets_colours_and_a_progress_bar(screen: Terminal) -> None:
 
 @needs_posix
 def test_a_terminal_without_colours_stays_so(service: Emulator, screen: Terminal) -> None:
-    terminal = {"stdout": screen.follower, "stderr": screen.follower}
-    with start(*MODULE, "balances", "--all", **terminal, NO_COLOR="1") as process:
+    follower = screen.follower
+    command = *MODULE, "balances", "--all"
+    with start(*command, stdout=follower, stderr=follower, NO_COLOR="1") as process:
         shown = screen.see_the_end()
     assert process.returncode == 0
     assert "LOW" in shown
