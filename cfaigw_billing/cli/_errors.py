@@ -33,15 +33,21 @@ EXIT_CODES = (
 )
 
 
+def plain(text: str, style: str = "") -> Text:
+    """A text that may come from the service, and may not steer the terminal."""
+    return Text("".join(c if c.isprintable() else " " for c in text), style)
+
+
 def say(line: str | Text, end: str = "\n") -> None:
     """Print a line to stderr; only the width of a terminal breaks it."""
     console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble(line), end=end, soft_wrap=not console.is_terminal)
+    shown = plain(line) if isinstance(line, str) else line
+    console.print(shown, end=end, soft_wrap=not console.is_terminal)
 
 
 def show_error(error: Exception | str) -> None:
     """Print an error to stderr."""
-    say(Text.assemble(("error: ", "bold red"), str(error)))
+    say(Text.assemble(("error: ", "bold red"), plain(str(error))))
 
 
 def fail(error: Exception | str, code: ExitCode) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,10 @@ from rich.text import Text
 from .._table import Alert, Table
 from ..types import Response
 from ..types._records import entries
-from ._errors import ExitCode, fail
+from ._errors import ExitCode, fail, plain
+
+UNLIMITED = 10_000
+"""The width of what is no terminal: a file has room for everything."""
 
 
 class Form(Enum):
@@ -100,15 +104,17 @@ def _as_csv(value: object) -> object:
 def show_table(table: Table) -> None:
     """Print a table: its title, its rows, its notes."""
     console = Console(highlight=False)
+    if not (console.is_terminal or os.environ.get("COLUMNS")):
+        console.width = UNLIMITED
     table, widths = _fitted(table, console.width)
     gap = 2 if sum(widths) + 2 * len(widths) - 2 <= console.width else 1
-    console.print(Text(table.title, "bold"))
+    console.print(plain(table.title, "bold"))
     if table.rows:
         # What is wider than the terminal is broken by the terminal, so that no id is ever cut.
         console.width = max(console.width, sum(widths) + gap * (len(widths) - 1))
         console.print(_grid(table, widths, gap))
     for note in table.notes:
-        console.print(Text(note, "dim"))
+        console.print(plain(note, "dim"))
 
 
 def _grid(table: Table, widths: Sequence[int], gap: int) -> Grid:
@@ -162,9 +168,9 @@ def _least(table: Table, widths: Sequence[int]) -> int:
 
 
 def _cell(text: str) -> Text:
-    """A text of the service's, which may not steer the terminal."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
-    return Text(printable, "bold red" if isinstance(text, Alert) else "", overflow="ellipsis")
+    cell = plain(text, "bold red" if isinstance(text, Alert) else "")
+    cell.overflow = "ellipsis"
+    return cell
 
 
 # Lines.
@@ -173,7 +179,7 @@ def _cell(text: str) -> Text:
 def show_line(line: str) -> None:
     """Print a line, which only the width of a terminal breaks."""
     console = Console(highlight=False)
-    console.print(Text(line), soft_wrap=not console.is_terminal)
+    console.print(plain(line), soft_wrap=not console.is_terminal)
 
 
 def show_commands(title: str, *commands: str) -> None:

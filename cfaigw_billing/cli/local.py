@@ -58,7 +58,8 @@ def demo(
             seconds = time.perf_counter() - started
     found.low = threshold
     show_balances(found, Form.TABLE, DEMO_ROWS)
-    show_line(f"\nTime {seconds:.2f} s, {accounts / seconds:,.0f} accounts/s")
+    show_line("")
+    show_line(f"Time {seconds:.2f} s, {accounts / seconds:,.0f} accounts/s")
     show_commands(
         "Next, your accounts; without CLOUDFLARE_API_TOKEN it asks for an API token:",
         ".venv/bin/python -m cfaigw_billing balances --all",

@@ -33,7 +33,7 @@ def run(*arguments: object, stdin: str | None = None, **environment: str) -> Res
     assert "_secret" not in result.output
     assert "emulator-token" not in result.output
     if not {"--json", "--csv"} & set(arguments):
-        width = max(80, int(environment.get("COLUMNS", 80)))
+        width = max(80, int((os.environ | environment).get("COLUMNS", 1000)))
         assert all(len(line) <= width for line in result.stdout.splitlines())
     return result
 

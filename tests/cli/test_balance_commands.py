@@ -121,6 +121,13 @@ def test_a_narrow_terminal_shortens_names_and_no_ids(service: Emulator) -> None:
     assert row(tiny, "Name") == "Name: shown in a wider terminal"
 
 
+def test_a_file_has_room_for_everything(service: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
+    service.accounts[RICH].name = name = "a name " * 20
+    result = run("balances", "--all")
+    assert f"{name}  $1,234.57       visa 4242  " in row(result, RICH)
+
+
 def test_a_file_has_an_account_a_line(service: Emulator, tmp_path: Path) -> None:
     file = tmp_path / "accounts.txt"
     file.write_text(f"\ufeff# ours\r\n{LOW}\r\n\n  {RICH}  # the rich one\n{LOW}\n", "utf-8")

@@ -176,7 +176,7 @@ def test_ctrl_c_at_a_question_is_130(service: Emulator, screen: Terminal, asked:
 
 
 @needs_posix
-@pytest.mark.parametrize("form", ["", "--json", "--csv"])
+@pytest.mark.parametrize("form", ["", "--csv"])
 def test_a_closed_pipe_ends_quietly(service: Emulator, form: str) -> None:
     service.accounts[RICH].fill_usage(days=30)
     reader, writer = os.pipe()
@@ -210,15 +210,14 @@ def test_a_shell_completes_the_commands_of_the_script() -> None:
     assert completed.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["--help", "usage --help", "--version"])
-def test_help_loads_no_http(command: str) -> None:
-    code = f"""
+def test_help_loads_no_http() -> None:
+    code = """
 import sys
 from cfaigw_billing.cli import app
 try:
-    app({command.split()!r})
+    app(["usage", "--help"])
 except SystemExit:
-    print({{"aiohttp", "pandas", "matplotlib", "asyncio"}} & set(sys.modules), file=sys.stderr)
+    print({"aiohttp", "pandas", "matplotlib", "asyncio"} & set(sys.modules), file=sys.stderr)
 """
     with start("-c", code) as process:
         _, stderr = process.communicate(timeout=SECONDS)

@@ -55,6 +55,12 @@ def test_the_card_may_be_named(service: Emulator) -> None:
     assert [charge.payment_method_id for charge in service.charges] == ["pm_1"]
 
 
+def test_the_name_of_a_card_does_not_steer_the_terminal(service: Emulator) -> None:
+    service.accounts[RICH].payment_method = {"brand": "\x1b[2Jvisa\n", "last4": "4242"}
+    assert run("topup", RICH, "--amount", "10", "--yes").exit_code == 0
+    assert "visa  4242" in run("balance", RICH).stdout
+
+
 def test_without_a_known_card_the_service_says_so(service: Emulator) -> None:
     result = run("topup", LOW, "--amount", "10", "--yes")
     assert result.exit_code == 1
