@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from getpass import getpass
 from typing import TYPE_CHECKING
 
 import typer
@@ -50,7 +51,9 @@ def asked_token() -> str | None:
     if any(group <= given for group in CREDENTIALS):
         return None
     has_person = can_ask() and sys.stderr.isatty()
-    token = hidden_line("Cloudflare API token: ") if has_person and not given else ""
+    if given or not has_person:
+        fail(NO_CREDENTIALS, ExitCode.USAGE)
+    token = typed(lambda: getpass("Cloudflare API token: ", stream=sys.stderr))
     return token or fail(NO_CREDENTIALS, ExitCode.USAGE)
 
 
@@ -59,13 +62,14 @@ def can_ask() -> bool:
     return sys.stdin.isatty()
 
 
-def hidden_line(prompt: str) -> str:
-    """What a person types without seeing it."""
-    from getpass import getpass
-
+def typed(read: Callable[[], str]) -> str:
+    """What a person answers to a question: nothing where that is Ctrl-D."""
     try:
-        return getpass(prompt, stream=sys.stderr).strip()
-    except EOFError:
+        return read().strip()
+    except (EOFError, KeyboardInterrupt) as end:
+        say("")  # the cursor stands behind the question
+        if isinstance(end, KeyboardInterrupt):
+            raise
         return ""
 
 
@@ -81,9 +85,6 @@ def agree(plan: str, facts: str = "", *, yes: bool) -> None:
         say(f"{plan}. {facts}".strip())
         return
     say(f"{plan}? {facts}".strip(), end=" [y/N] ")
-    answer = sys.stdin.readline()
-    if not answer:  # Ctrl-D leaves the cursor behind the question
-        say("")
-    if answer.strip().lower() not in ("y", "yes"):
+    if typed(input).lower() not in ("y", "yes"):
         say("Nothing was done.")
         raise typer.Exit(ExitCode.FAILED)

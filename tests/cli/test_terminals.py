@@ -168,7 +168,9 @@ def test_ctrl_c_at_a_question_is_130(service: Emulator, screen: Terminal, asked:
         process.send_signal(signal.SIGINT)
         stdout, _ = process.communicate(timeout=SECONDS)
     assert (process.returncode, stdout) == (130, "")
-    assert "Traceback" not in screen.see_the_end()
+    shown = screen.see_the_end()
+    assert "Traceback" not in shown
+    assert shown.endswith("\n")
     assert service.charges == []
 
 
