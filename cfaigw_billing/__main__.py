@@ -20,7 +20,10 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)  # as the commands do, once Typer is there to see to it
-    app()
+    try:
+        app()
+    except OSError as error:  # such as a full disk below stdout
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def dollars(value: str | Money) -> Money:
     """An amount as people write it, "10.00" or "$10"; Typer passes the default through here too."""
     try:
         return Money.from_major(str(value).removeprefix("$"))
-    except ValueError as error:
+    except (ArithmeticError, ValueError) as error:
         raise typer.BadParameter(f"{value!r} is not an amount in dollars") from error
 
 

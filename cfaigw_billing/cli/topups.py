@@ -90,7 +90,7 @@ def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCre
             return created
     except TopupOutcomeUnknownError as error:
         lost: BaseException | None = error
-    except (KeyboardInterrupt, SystemExit) as end:  # Ctrl-C, or nobody reads stdout any more
+    except (KeyboardInterrupt, SystemExit, OSError) as end:  # Ctrl-C, or stdout takes no more
         lost = end.__cause__
     with suppress(KeyboardInterrupt):  # the impatient get the exit code that this deserves, too
         look_for(client, lost)

@@ -264,6 +264,7 @@ def test_a_file_that_is_no_text_is_wrong_usage(service: Emulator, tmp_path: Path
         (["balance", LOW], {"CLOUDFLARE_API_TOKEN": "two words"}, "api_token"),
         (["balance", LOW, "--json", "--csv"], {}, "--json and --csv"),
         (["balance", LOW, "--fail-below", "ten"], {}, "not an amount"),
+        (["balance", LOW, "--fail-below", "1e999999999"], {}, "not an amount"),
         (["balances"], {"CLOUDFLARE_ACCOUNT_ID": LOW}, "- for stdin) or --all"),
         (["balances", "-", "--all"], {}, "- for stdin) or --all"),
         (["balances", "."], {}, ".: Is a directory"),
