@@ -99,6 +99,7 @@ class _Task(Generic[T]):
     def explain(self, interrupt: BaseException) -> None:
         """Let the interrupt say what the task, once cancelled, has to say."""
         if not self._ended.wait(_CLEAN_UP_SECONDS):
+            interrupt.add_note("the call has not ended yet, and may have been carried out")
             return
         if self.error is None:
             interrupt.add_note(f"the call had been answered already: {self._result!r:.2000}")

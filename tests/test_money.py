@@ -261,3 +261,12 @@ def test_the_unit_price_is_an_exact_decimal_without_a_unit() -> None:
     pricing = types.InvoiceLinePricing(unit_amount_decimal="0.00012345678901234567890123456789")
     assert pricing.unit_amount == Decimal("0.00012345678901234567890123456789")
     assert types.InvoiceLinePricing().unit_amount is None
+
+
+@pytest.mark.parametrize("amount", ["1e401", "-1e999999999", Decimal("1e99999")])
+def test_an_amount_beyond_all_reason_is_refused(amount: Decimal | str) -> None:
+    with pytest.raises(ValueError, match="below 1e401"):
+        Money(amount)
+    with pytest.raises(ValueError, match="below 1e401"):
+        Money.from_major(amount)
+    assert str(Money(1e308)).startswith("$")

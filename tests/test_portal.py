@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cfaigw_billing import AuthenticationError, Cloudflare, NotFoundError
+from cfaigw_billing._portal import Portal
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import BillingCreditBalanceParams
 
@@ -228,6 +229,23 @@ def assert_no_more_threads_than(number: int) -> None:
     while threading.active_count() > number and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= number
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
+def test_an_interrupt_that_does_not_learn_how_the_call_ended_says_so() -> None:
+    portal = Portal()
+
+    async def stubborn() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(HANG)
+        finally:
+            await asyncio.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        portal.call(stubborn)
+    portal.close()
+    assert caught.value.__notes__ == ["the call has not ended yet, and may have been carried out"]
 
 
 # A client that nobody holds.

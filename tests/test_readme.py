@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from cfaigw_billing import Cloudflare
 from cfaigw_billing.testing import Emulator, Fault
 
 README = Path(__file__).parent.parent / "README.md"
@@ -91,5 +92,12 @@ def test_a_lost_answer_to_a_charge_is_found_out_about(
     assert len(service.charges) == 1
 
 
-def test_the_test_passes(billing_emulator: Emulator) -> None:
-    run(OWN_TEST)["test_a_top_up_is_charged_once"](billing_emulator)
+def test_the_test_passes(billing_emulator: Emulator, billing_client: Cloudflare) -> None:
+    run(OWN_TEST)["test_a_top_up_is_charged_once"](billing_emulator, billing_client)
+
+
+def test_what_it_links_to_is_there() -> None:
+    links = re.findall(r"(?:\]\(|src(?:set)?=\")([^)\"]+)", README.read_text(encoding="utf-8"))
+    files = [link for link in links if not link.startswith(("http", "#"))]
+    assert len(files) > 5
+    assert [name for name in files if not (README.parent / name).exists()] == []

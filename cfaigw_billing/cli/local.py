@@ -72,6 +72,10 @@ def emulator(port: Port = 8787, accounts: AccountCount = 5) -> None:
 
     Its accounts have invoices and a month of usage.
     """
+    from yarl import URL
+
+    from ..testing._control import CONTROL_PATH  # as in `demo`
+
     try:
         with new_emulator(accounts, port) as server:
             for account in server.accounts.values():
@@ -82,6 +86,10 @@ def emulator(port: Port = 8787, accounts: AccountCount = 5) -> None:
                 f"export CLOUDFLARE_BASE_URL={server.base_url}",
                 f"export CLOUDFLARE_API_TOKEN={server.api_token}",
                 f"python -m cfaigw_billing balance {next(iter(server.accounts))}",
+            )
+            show_commands(
+                "Accounts to set up, faults to inject and charges to see, from any language:",
+                f"curl {URL(server.base_url).with_path(CONTROL_PATH)}/",
             )
             while True:
                 time.sleep(3600)

@@ -15,6 +15,8 @@ _FORMAT = re.compile(r"(.*?)(?:\.(\d+)f)?\Z", re.DOTALL)
 """A format of strings, and how many digits, if it ends in that."""
 _EXACT = Context(prec=1000)
 """So that no setting of the program's own decimal context rounds an amount."""
+_LARGEST = 400
+"""The exponent of the largest amounts: any float, and still well within that context."""
 _SYMBOLS = {"USD": "$"}
 
 
@@ -29,6 +31,8 @@ def _exact(value: Decimal | float | str) -> Decimal:
         raise ValueError(f"an amount must be a number, got {value!r}") from None
     if not amount.is_finite():
         raise ValueError(f"an amount must be finite, got {value!r}")
+    if amount.adjusted() > _LARGEST:
+        raise ValueError(f"an amount must be below 1e{_LARGEST + 1}, got {value!r}")
     return amount
 
 
@@ -60,7 +64,7 @@ class Money:
     @classmethod
     def from_major(cls, amount: Decimal | float | str, currency: str = "USD") -> Money:
         """Money from an amount in whole units: `Money.from_major("6.40")` is $6.40."""
-        return cls(_EXACT.multiply(_exact(amount), Decimal(100)), currency)
+        return cls(_EXACT.scaleb(_exact(amount), 2), currency)
 
     @property
     def major(self) -> Decimal:

@@ -127,7 +127,7 @@ class BillingUsageHistoryResponse(Response):
         # Cents alone would show the usage of a quiet hour as nothing.
         digits = 4 if any(0 < abs(row.aggregated_value) < 1 for row in self.history) else 2
         return Table(
-            title=f"Usage: {self.total} in {len(self.history):,} {window}s",
+            title=f"Usage: {self.total} in {len(self.history):,} {window}s" if rows else "No usage",
             columns=[Column(f"{window.capitalize()} (UTC)"), Column("Used", right=True)],
             rows=[
                 (moment(row, "start_time", time), f"{row.aggregated_value_money:.{digits}f}")

@@ -12,6 +12,7 @@ import io
 import math
 import os
 import pty
+import re
 import subprocess
 import sys
 import tempfile
@@ -126,6 +127,7 @@ def draw(*commands: tuple[str, ...]) -> None:
         console.print(f"[green]$[/] cfaigw-billing {' '.join(command)}", highlight=False)
         console.print(Text.from_ansi(terminal(*command)))
     svg = console.export_svg(title="cfaigw-billing", unique_id="terminal")
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # from another host
     (HERE / "terminal.svg").write_text(svg, encoding="utf-8")
 
 
