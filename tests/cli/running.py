@@ -66,15 +66,24 @@ def fail_account(emulator: Emulator, account_id: str, fault: Fault) -> None:
     emulator.inject(fault, times=None, path=f"/{account_id}/ai-gateway/billing/credit-balance")
 
 
+class Process(subprocess.Popen[str]):
+    """One that does not outlive the test which started it, even where that fails."""
+
+    def __exit__(self, *exc_info: Any) -> None:
+        if exc_info[0] is not None:
+            self.kill()
+        super().__exit__(*exc_info)
+
+
 def start(
     *arguments: str,
     stdin: int | None = subprocess.DEVNULL,
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
     **environment: str,
-) -> subprocess.Popen[str]:
+) -> Process:
     """Another Python, as a shell starts it, but in a session without a terminal of its own."""
-    return subprocess.Popen(  # noqa: S603  # our own
+    return Process(
         [sys.executable, *arguments],
         stdin=stdin,
         stdout=stdout,

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -163,6 +164,7 @@ def test_ctrl_c_at_a_question_is_130(service: Emulator, screen: Terminal, asked:
     command = *MODULE, "topup", RICH, "--amount", "50"
     with start(*command, stdin=follower, stderr=follower, CLOUDFLARE_API_TOKEN=token) as process:
         screen.see(asked)
+        time.sleep(0.3)  # a signal between the question and the reading is seen after the answer
         process.send_signal(signal.SIGINT)
         stdout, _ = process.communicate(timeout=SECONDS)
     assert (process.returncode, stdout) == (130, "")

@@ -86,7 +86,7 @@ def test_a_topup_that_takes_too_long_is_pending(service: Emulator) -> None:
     service._processor.topup_seconds = 60
     result = run("topup", RICH, "--amount", "50", "--yes", "--wait", "--timeout", 1)
     assert result.exit_code == 1
-    assert "in_emulated000001 is still pending" in result.stderr
+    assert "in_emulated000001 has been charged" in result.stderr
     assert charges(service) == [5000]
 
 

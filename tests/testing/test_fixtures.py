@@ -48,15 +48,15 @@ async def test_both(async_billing_client, billing_client, billing_emulator):
 def test_what_is_left_is_collected():
     gc.collect()
 """
-LOOP_SCOPE = "asyncio_default_fixture_loop_scope=function"
-PLUGINS = {
+ALONE = (  # without the plugins that are installed beside these two, which take their time
+    *("--disable-plugin-autoload", "-p", "cfaigw_billing._pytest_plugin"),
+    *("-p", "pytest_asyncio.plugin", "-o", "asyncio_default_fixture_loop_scope=function"),
+)
+PLUGINS: dict[str, tuple[str, tuple[str, ...]]] = {
     # what marks an async test, and the options of pytest
-    "pytest-asyncio, strict": (
-        "@pytest.mark.asyncio",
-        ["-o", LOOP_SCOPE, "-o", "asyncio_mode=strict"],
-    ),
-    "pytest-asyncio, auto": ("", ["-o", LOOP_SCOPE, "-o", "asyncio_mode=auto"]),
-    "anyio": ("@pytest.mark.anyio", ["-p", "no:asyncio"]),
+    "pytest-asyncio, strict": ("@pytest.mark.asyncio", (*ALONE, "-o", "asyncio_mode=strict")),
+    "pytest-asyncio, auto": ("", (*ALONE, "-o", "asyncio_mode=auto")),
+    "anyio": ("@pytest.mark.anyio", ("-p", "no:asyncio")),
 }
 
 
