@@ -44,7 +44,7 @@ async def alert(
         news = {
             f"Low, below {threshold}": amounts(balances, newly),
             "No longer low": amounts(balances, recovered),
-            "Could not be read": sorted(balances.failed),
+            "Could not be read": [balances.names[name] for name in sorted(balances.failed)],
         }
         lines = [f"{title}: {', '.join(names)}" for title, names in news.items() if names]
         await post(webhook_url, "\n".join(lines))
@@ -52,7 +52,7 @@ async def alert(
 
 
 def amounts(balances: CreditBalances, accounts: set[str]) -> list[str]:
-    return [f"{name} ({balances[name].balance_money})" for name in sorted(accounts)]
+    return [f"{balances.names[a]} ({balances[a].balance_money})" for a in sorted(accounts)]
 
 
 async def post(webhook_url: str, text: str) -> None:

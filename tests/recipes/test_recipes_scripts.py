@@ -32,7 +32,7 @@ def service(billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emul
     monkeypatch.setenv("CLOUDFLARE_BASE_URL", billing_emulator.base_url)
     monkeypatch.setenv("CLOUDFLARE_API_TOKEN", billing_emulator.api_token)
     for account_id in "abc":
-        billing_emulator.add_account(account_id, balance=1000)
+        billing_emulator.add_account(account_id, name=f"Shop {account_id}", balance=1000)
     return billing_emulator
 
 
@@ -179,7 +179,7 @@ async def test_an_episode_is_told_once_at_each_end(
 
     service.accounts["b"].balance = 640.19
     low = await slack_alert.alert(client, webhook.url, TEN, low)
-    assert (low, webhook.posted) == ({"b"}, ["Low, below $10.00: b ($6.40)"])
+    assert (low, webhook.posted) == ({"b"}, ["Low, below $10.00: Shop b ($6.40)"])
     low = await slack_alert.alert(client, webhook.url, TEN, low)
     assert (low, len(webhook.posted)) == ({"b"}, 1)
 
@@ -187,7 +187,7 @@ async def test_an_episode_is_told_once_at_each_end(
     service.accounts["c"].balance = 0
     low = await slack_alert.alert(client, webhook.url, TEN, low)
     assert low == {"a", "c"}
-    news = "Low, below $10.00: a (-$1.00), c ($0.00)\nNo longer low: b ($50.00)"
+    news = "Low, below $10.00: Shop a (-$1.00), Shop c ($0.00)\nNo longer low: Shop b ($50.00)"
     assert webhook.posted[1:] == [news]
 
 
@@ -208,7 +208,9 @@ async def test_what_cannot_be_read_keeps_its_state(
     service.accounts["c"].balance = 1
     low = await slack_alert.alert(client, webhook.url, TEN, low)
     assert low == {"a", "c"}
-    assert webhook.posted == ["Low, below $10.00: c ($0.01)\nCould not be read: a, b"]
+    assert webhook.posted == [
+        "Low, below $10.00: Shop c ($0.01)\nCould not be read: Shop a, Shop b"
+    ]
 
 
 async def test_an_account_that_is_gone_is_forgotten(
@@ -255,7 +257,7 @@ async def test_a_message_that_slack_did_not_take_is_posted_again(
 
     webhook.status = 200
     assert [await run(state), await run(state)] == [None, None]
-    assert webhook.posted == ["Low, below $10.00: b ($6.40)"]
+    assert webhook.posted == ["Low, below $10.00: Shop b ($6.40)"]
     assert files(tmp_path) == ["low.json"]
     assert json.loads(state.read_text()) == ["b"]
     ours = [record for record in caplog.records if record.name != "aiohttp.access"]  # Slack's own
