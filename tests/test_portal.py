@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from cfaigw_billing import AuthenticationError, Cloudflare, NotFoundError
@@ -233,17 +235,19 @@ def assert_no_more_threads_than(number: int) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
 def test_an_interrupt_that_does_not_learn_how_the_call_ended_says_so() -> None:
-    portal = Portal()
+    portal, seen = Portal(), threading.Event()
 
     async def stubborn() -> None:
         try:
             os.kill(os.getpid(), signal.SIGINT)
             await asyncio.sleep(HANG)
         finally:
-            await asyncio.sleep(1)
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(seen.wait)
 
     with pytest.raises(KeyboardInterrupt) as caught:
         portal.call(stubborn)
+    seen.set()
     portal.close()
     assert caught.value.__notes__ == ["the call has not ended yet, and may have been carried out"]
 
