@@ -33,9 +33,16 @@ PANELS = {
     "Pay": (topups.topup, topups.topup_config, topups.spending_limit),
     "Try it out, without an account": (local.demo, local.emulator),
 }
-for panel, commands in PANELS.items():
-    for command in commands:
-        app.command(epilog=EXIT_CODES, rich_help_panel=panel)(command)
+
+
+def add_commands() -> None:
+    """Make the functions commands of the app, in panels of its help."""
+    for panel, commands in PANELS.items():
+        for command in commands:
+            app.command(epilog=EXIT_CODES, rich_help_panel=panel)(command)
+
+
+add_commands()
 
 
 def show_version(value: bool) -> None:

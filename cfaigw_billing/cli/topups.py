@@ -29,7 +29,7 @@ from ._session import agree, check_consent, session
 if TYPE_CHECKING:
     from .._sync import Cloudflare
 
-ToCharge = typer.Option(
+ToCharge: Any = typer.Option(
     parser=whole_cents, metavar="DOLLARS", show_default=False, help="What to charge."
 )
 PaymentMethod = Annotated[
