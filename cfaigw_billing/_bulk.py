@@ -103,7 +103,7 @@ class AsyncOutcomes(Generic[T]):
         self._cut_off: list[Outcome[T]] = []
 
     async def __aenter__(self) -> Self:
-        if self._task is not None:
+        if self._task is not None or self._left:
             raise RuntimeError("a `send_many` can be entered once; call it again")
         self._news = asyncio.Event()
         self._answered = asyncio.Event()
@@ -185,14 +185,17 @@ class AsyncOutcomes(Generic[T]):
     async def _end(self) -> BaseException | None:
         """End the task, and wait for it through all interrupts; the last of them."""
         interrupt: BaseException | None = None
-        assert self._task is not None  # noqa: S101
-        self._task.cancel()
-        while not self._task.done():
+        task = self._task
+        if task is None:
+            return None
+        task.cancel()
+        while not task.done():
             try:
                 with anyio.CancelScope(shield=True):
-                    await asyncio.wait([self._task])
+                    await asyncio.wait([task])
             except asyncio.CancelledError as error:
                 interrupt = error
+        self._task = None  # its cancellation holds frames, and those the client
         return interrupt
 
     async def _run(self) -> None:

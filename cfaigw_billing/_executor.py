@@ -129,10 +129,13 @@ class Executor:
         )
         self._transport.check_open()
         outcome = await self._charge(call) if call.charges else (await self._send(call))[0]
-        if isinstance(outcome, APIConnectionError):
-            raise outcome
-        self.accepted |= outcome.http_response.status_code < 300
-        return outcome
+        try:
+            if isinstance(outcome, APIConnectionError):
+                raise outcome
+            self.accepted |= outcome.http_response.status_code < 300
+            return outcome
+        finally:
+            del outcome  # an error that is raised holds this frame, which must not hold the error
 
     @property
     def rate_limit(self) -> RateLimit:

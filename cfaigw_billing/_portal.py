@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -75,20 +75,25 @@ class _Task(Generic[T]):
         self.error: BaseException | None = None
         self._result: T | None = None
 
-    async def run(self) -> T:
+    async def run(self) -> None:
+        """Run it. No future gets its error: that would keep the error, and with it the client."""
         self._running = asyncio.current_task()
         try:
             if self._abandoned:
                 raise asyncio.CancelledError  # noqa: TRY301
-            result = await self._function()
+            self._result = await self._function()
         except BaseException as error:
             self.error = error
-            raise
-        else:
-            self._result = result
-            return result
+            if not isinstance(error, Exception):
+                raise
         finally:
             self._ended.set()
+
+    def result(self) -> T:
+        """What it returned, or what it raised."""
+        if self.error is not None:
+            raise self.error
+        return cast("T", self._result)
 
     def abandon(self) -> None:
         """Cancel it, or keep it from beginning, where no future stands for it."""
@@ -145,10 +150,11 @@ class Portal:
         """
         portal = self._started().portal
         task = _Task(function)
-        future: Future[T] | None = None
+        future: Future[None] | None = None
         try:
             future = portal.start_task_soon(task.run)
-            return future.result()
+            future.result()
+            return task.result()
         except BaseException as error:
             if error is task.error:
                 raise
@@ -162,6 +168,8 @@ class Portal:
                 future.cancel()
             task.explain(error)
             raise
+        finally:
+            task.error = None  # whose traceback holds this frame, and the frame the client
 
     @property
     def closed(self) -> bool:

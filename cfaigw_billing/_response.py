@@ -61,9 +61,12 @@ class Answer(Generic[T]):
         # Errors are made below and raised here, where no local variable holds the answer: what
         # reports an error with its local variables must not get to see a `client_secret`.
         outcome = self._outcome()
-        if isinstance(outcome, APIResponseError):
-            raise outcome
-        return outcome
+        try:
+            if isinstance(outcome, APIResponseError):
+                raise outcome
+            return outcome
+        finally:
+            del outcome  # an error that is raised holds this frame, which must not hold the error
 
     def error(self) -> APIResponseError | None:
         """The error that `parse` would raise."""

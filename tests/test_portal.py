@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from cfaigw_billing import AuthenticationError, Cloudflare, NotFoundError
+from cfaigw_billing import APIConnectionError, AuthenticationError, Cloudflare, NotFoundError
 from cfaigw_billing._portal import Portal
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import BillingCreditBalanceParams
@@ -264,11 +264,39 @@ def no_collector() -> Iterator[None]:
     gc.collect()  # what is part of a cycle all the same
 
 
+def refused(client: Cloudflare) -> None:
+    with pytest.raises(NotFoundError):
+        client.ai_gateway.billing.credit_balance(account_id="nope")
+
+
+def unanswered(client: Cloudflare) -> None:
+    with pytest.raises(APIConnectionError):
+        client.get("/lost", cast_to=dict)
+
+
+def left_early(client: Cloudflare) -> None:
+    with client.send_many([BillingCreditBalanceParams()] * 3, concurrency=2) as outcomes:
+        next(outcomes)
+
+
+USES: dict[str, Callable[[Cloudflare], object]] = {
+    "a call": balance,
+    "a refusal": refused,
+    "no answer": unanswered,
+    "a sweep": lambda c: c.ai_gateway.billing.credit_balances(),
+    "a sweep left early": left_early,
+}
+
+
+@pytest.mark.parametrize("use", USES)
 @pytest.mark.usefixtures("no_collector")
-def test_a_client_that_nobody_holds_ends_without_the_garbage_collector(emulator: Emulator) -> None:
+def test_a_client_that_nobody_holds_ends_without_the_garbage_collector(
+    use: str, emulator: Emulator
+) -> None:
+    emulator.inject(Fault(silence="close"), path="/lost")
     threads = threading.active_count()
     with pytest.warns(ResourceWarning, match="unclosed Cloudflare client"):
-        balance(new_client(emulator))
+        USES[use](new_client(emulator))
     deadline = time.monotonic() + HANG
     while threading.active_count() > threads:
         assert time.monotonic() < deadline
