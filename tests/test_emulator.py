@@ -302,6 +302,14 @@ async def test_how_long_topups_take_may_be_changed_and_differ(
     assert await status_of(call, await topup(call)) == "completed"
 
 
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf, 1e12])
+def test_a_clock_goes_to_no_time_that_cannot_be_told(seconds: float) -> None:
+    emulator = Emulator(at=datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(ValueError, match="clock"):
+        emulator.advance(seconds)
+    assert emulator.now == emulator.at
+
+
 @pytest.mark.parametrize("seconds", [-1, math.nan])
 def test_a_topup_does_not_complete_before_it_is_made(seconds: float) -> None:
     emulator = Emulator()

@@ -8,14 +8,13 @@ credentials, so it answers this machine alone, and no page in a browser.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 from aiohttp import web
-from attrs.validators import and_, ge, gt, lt, optional
+from attrs.validators import and_, ge, le, lt, optional
 
 from .._config import is_loopback
 from ..types._validators import of_type, one_of
@@ -38,8 +37,10 @@ CONTROL_PATH = "/_emulator"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_amount = and_(number, gt(-math.inf), lt(math.inf))
-_not_negative = and_(number, ge(0), lt(math.inf))
+_MOST = 1e15
+"""Of cents or seconds: what is added up stays a number that JSON knows."""
+_amount = and_(number, ge(-_MOST), le(_MOST))
+_not_negative = and_(number, ge(0), le(_MOST))
 
 
 # What may be sent: amounts are in cents, times in seconds unless they say otherwise.
@@ -220,7 +221,10 @@ def put_settings(call: Call, change: SettingsChange) -> JSON:
 
 def advance(call: Call, advance: Advance) -> JSON:
     """Move the emulator's clock ahead."""
-    call.emulator.advance(advance.seconds)
+    try:
+        call.emulator.advance(advance.seconds)
+    except ValueError as error:
+        raise RefusedError(400, INVALID, str(error)) from None
     return {"now": call.emulator.now.isoformat()}
 
 

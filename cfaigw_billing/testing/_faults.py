@@ -25,6 +25,11 @@ def _encoded(text: bytes | str | None) -> bytes | None:
     return text.encode() if isinstance(text, str) else text
 
 
+def _line(_: object, attribute: attrs.Attribute[Any], text: Any) -> None:
+    if not isinstance(text, str) or not text.isprintable():
+        raise ValueError(f"`{attribute.name}` must be text in one line: {text!r}")
+
+
 def _headers(_: object, attribute: attrs.Attribute[Any], headers: Any) -> None:
     if not isinstance(headers, Mapping):
         raise TypeError(f"`{attribute.name}` must be a mapping, not {type(headers).__name__}")
@@ -70,7 +75,7 @@ class Fault:
     code: int = attrs.field(default=UNKNOWN, validator=whole_number)
     message: str = attrs.field(default="An unknown error has occurred.", validator=of_type(str))
     body: bytes | None = attrs.field(default=None, converter=_encoded, validator=of_type(bytes))
-    content_type: str = attrs.field(default="application/json", validator=of_type(str))
+    content_type: str = attrs.field(default="application/json", validator=_line)
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], validator=_headers)
     after: bool = attrs.field(default=False, validator=of_type(bool))
     silence: Silence | None = attrs.field(default=None, validator=one_of("close", "reset", "hang"))
@@ -110,7 +115,7 @@ class Fault:
             status=429,
             code=RATE_LIMITED,
             message="Too many requests.",
-            headers={"Retry-After": f"{retry_after:g}"},
+            headers={"Retry-After": f"{retry_after:.15g}"},
         )
 
     @classmethod

@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 import attrs
@@ -25,6 +26,7 @@ InvoiceType = Literal["auto", "manual"]
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+_LAST_MOMENT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 UNSET_TOPUP_CONFIG: JSON = {
     "amount": 0,
@@ -68,8 +70,10 @@ class CardProcessor:
 
     def advance(self, seconds: float) -> None:
         """Move the clock ahead."""
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"the clock only moves ahead, not by {seconds} seconds")
+        if not 0 <= seconds <= _LAST_MOMENT - self.now():
+            raise ValueError(
+                f"the clock only moves ahead, at most to the year 9999, not by {seconds} seconds"
+            )
         self._skipped += seconds
 
     def new_invoice_id(self) -> str:

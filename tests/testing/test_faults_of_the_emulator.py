@@ -230,6 +230,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"message": 1}, "message"),
     ({"body": 1}, "body"),
     ({"content_type": None}, "content_type"),
+    ({"content_type": "a/b\r\nC: d"}, "content_type"),
     ({"headers": []}, "headers"),
     ({"headers": {"A": 1}}, "headers"),
     ({"headers": {"A": "b\r\nC: d"}}, "headers"),
