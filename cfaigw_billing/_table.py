@@ -72,9 +72,7 @@ class Table:
         if any(column.heading for column in self.columns):
             rows.insert(0, "".join(headings))
         body = "".join(f"<tr>{row}</tr>" for row in rows)
-        notes = "".join(
-            f'<div style="opacity:.75;font-size:.9em">{escape(note)}</div>' for note in self.notes
-        )
+        notes = "".join(f'<div style="{_NOTE}">{escape(note)}</div>' for note in self.notes)
         # Without the class, a notebook takes what stands between two dollar signs for a formula.
         return (
             f'<div class="tex2jax_ignore mathjax_ignore"><b>{escape(self.title)}</b>'

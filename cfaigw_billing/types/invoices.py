@@ -256,7 +256,7 @@ class BillingInvoicePreviewResponse(Response):
                     line.description or "",
                     moment(line.period, "start", day),
                     moment(line.period, "end", day),
-                    f"{line.quantity:,g}",
+                    f"{line.quantity:,.15g}",
                     str(line.amount_money),
                 )
                 for line in shown

@@ -11,8 +11,8 @@ from attrs import field, frozen
 
 from ._derived import Derived
 
-_FORMAT = re.compile(r"(.*?)(?:\.(\d+)f)?\Z", re.DOTALL)
-"""A format of strings, and how many digits, if it ends in that."""
+_FORMAT = re.compile(r"(.*?)(?:\.(\d+)f?)?\Z", re.DOTALL)
+"""A format of strings, and how many digits, if it ends in that: never a part of the text."""
 _EXACT = Context(prec=1000)
 """So that no setting of the program's own decimal context rounds an amount."""
 _LARGEST = 400

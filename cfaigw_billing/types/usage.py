@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from attrs import field, frozen
@@ -103,18 +106,17 @@ class BillingUsageHistoryResponse(Response):
         return cast("Axes", axes)
 
     def _steps(self) -> tuple[list[datetime], list[float]]:
-        """The moments between which a value holds, and the values; in a gap nothing was used."""
-        edges: list[datetime] = []
-        values: list[float] = []
-        for row in sorted(self.history, key=lambda row: row.start_time):
-            if not edges:
-                edges.append(row.start_time_datetime)
-            elif row.start_time_datetime > edges[-1]:
-                edges.append(row.start_time_datetime)
-                values.append(0.0)
-            edges.append(row.end_time_datetime)
-            values.append(float(row.aggregated_value_money.major))
-        return edges, values
+        """The moments between which a value holds, and the values: the sum of rows that overlap."""
+        changes: defaultdict[datetime, Money] = defaultdict(lambda: Money(0))
+        for row in self.history:
+            with suppress(OverflowError):  # there is no place for a number that is no moment
+                start, end = row.start_time_datetime, row.end_time_datetime
+                changes[start] += row.aggregated_value_money
+                changes[end] -= row.aggregated_value_money
+        edges = sorted(changes)
+        # Exact money comes back to nothing in a gap, and after the last row.
+        values = accumulate(changes[edge] for edge in edges)
+        return edges, [float(value.major) for value in values][:-1]
 
     def _window(self) -> Literal["day", "hour"]:
         hourly = self.history and all(r.end_time - r.start_time <= _HOUR for r in self.history)
@@ -123,7 +125,8 @@ class BillingUsageHistoryResponse(Response):
     def _table(self, limit: int | None) -> Table:
         window = self._window()
         time = "%Y-%m-%d" if window == "day" else "%Y-%m-%d %H:%M"
-        rows, notes = first(self.history[::-1], limit, "all earlier")
+        newest_first = sorted(self.history, key=lambda row: row.start_time, reverse=True)
+        rows, notes = first(newest_first, limit, "all earlier")
         # Cents alone would show the usage of a quiet hour as nothing.
         digits = 4 if any(0 < abs(row.aggregated_value) < 1 for row in self.history) else 2
         return Table(

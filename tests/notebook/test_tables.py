@@ -174,6 +174,35 @@ def test_invoices_are_shown_with_what_is_not_paid_marked() -> None:
     assert "7 on other pages" in page.rest
 
 
+def test_the_newest_usage_is_shown_first_however_it_came() -> None:
+    mixed = BillingUsageHistoryResponse(history=usage(100, 200, 300).history[::-1])
+    assert [row[1] for row in shown(mixed).rows[1:]] == ["$3.00", "$2.00", "$1.00"]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "text"), [(1_234_567.0, "1,234,567"), (0.25, "0.25"), (1e9, "1,000,000,000")]
+)
+def test_a_quantity_is_shown_in_full(quantity: float, text: str) -> None:
+    line = types.InvoiceLine(
+        amount=1,
+        currency="usd",
+        period=types.InvoiceLinePeriod(start=0, end=1),
+        pricing=types.InvoiceLinePricing(),
+        quantity=quantity,
+    )
+    amounts: Any = dict.fromkeys(("amount_due", "amount_paid", "amount_remaining"), 1)
+    preview = types.BillingInvoicePreviewResponse(
+        id="",
+        currency="usd",
+        invoice_lines=(line,),
+        period_start=0,
+        period_end=1,
+        status="draft",
+        **amounts,
+    )
+    assert shown(preview).rows[1][3] == text
+
+
 def test_the_preview_is_shown_line_by_line(client: Cloudflare, billing_emulator: Emulator) -> None:
     billing_emulator.add_account("a").usage[int(datetime.now(UTC).timestamp() * 1000)] = 1234
     page = shown(client.ai_gateway.billing.invoice_preview())
@@ -383,6 +412,28 @@ def test_the_plot_of_usage_has_units_and_leaves_gaps_empty() -> None:
     axes.figure.canvas.draw()
 
 
+def drawn(*rows: tuple[float, float, float]) -> tuple[list[float], list[float]]:
+    """The values and their edges, in days, of a plot of rows: cents, from when, until when."""
+    history = [
+        History(id="", aggregated_value=cents, start_time=start * DAY, end_time=end * DAY)
+        for cents, start, end in rows
+    ]
+    axes: Any = BillingUsageHistoryResponse(history=tuple(history)).plot()
+    axes.figure.canvas.draw()
+    if not axes.patches:
+        return [], []
+    values, edges, _ = axes.patches[0].get_data()
+    return list(values), [edge - edges[0] for edge in edges]
+
+
+def test_the_plot_of_usage_adds_what_overlaps_and_leaves_out_what_has_no_time() -> None:
+    assert drawn((100, 0, 1), (200, 0, 1)) == ([3], [0, 1])
+    assert drawn((100, 0, 2), (200, 1, 3)) == ([1, 3, 2], [0, 1, 2, 3])
+    assert drawn((10, 0, 1), (20, 0, 1), (100, 2, 3))[0] == [0.3, 0, 1]
+    assert drawn((100, 0, 1), (200, 1e18, 1e18 + 1)) == ([1], [0, 1])
+    assert drawn((200, 1e18, 1e18 + 1)) == ([], [])
+
+
 def test_hours_are_said_to_be_hours() -> None:
     assert usage(1, 2, width=HOUR).plot().get_ylabel() == "US dollars per hour"
 
@@ -482,6 +533,7 @@ def test_tables_need_no_extra(monkeypatch: pytest.MonkeyPatch, sweep: CreditBala
 
 
 def test_money_takes_a_format() -> None:
+    assert f"{Money(64019):.2}|{Money(64019):.0}|{Money(64019):>9.1}" == "$640.19|$640|   $640.2"
     assert f"{Money(640.19)}|{Money(640.19):>8}|{Money(640.19):.4f}|{Money(-0.31):<9.3f}|" == (
         "$6.40|   $6.40|$6.4019|-$0.003  |"
     )
