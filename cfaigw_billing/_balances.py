@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BARS = 30
 """The accounts that a plot shows."""
+LABEL = 40
+"""The characters of a name that a plot shows."""
 FAILURES = 10
 """The accounts that failed which a table shows."""
 
@@ -107,9 +109,8 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
             color=["tab:red" if self._is_low(account_id) else "tab:blue" for account_id in lowest],
         )
         axes.axvline(float(self.low.major), color="tab:red", linestyle="dashed", linewidth=1)
-        axes.set_yticks(
-            places, map(self._name, lowest), parse_math=False
-        )  # a name may have dollar signs
+        labels = [_short(self._name(account_id)) for account_id in lowest]
+        axes.set_yticks(places, labels, parse_math=False)  # a name may have dollar signs
         axes.invert_yaxis()
         axes.margins(y=0.01)
         axes.set(
@@ -156,10 +157,16 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         return sorted(self, key=lambda account_id: self[account_id].balance_money)
 
     def _name(self, account_id: str) -> str:
-        return self.names.get(account_id, account_id)
+        return self.names.get(account_id) or account_id
 
     def _is_low(self, account_id: str) -> bool:
         return self[account_id].balance_money < self.low
+
+
+def _short(name: str) -> str:
+    """A name in one line that leaves room for a plot, and without what no font has."""
+    line = "".join(character if character.isprintable() else " " for character in name)
+    return line if len(line) <= LABEL else f"{line[: LABEL - 1]}…"
 
 
 _COLUMNS = (

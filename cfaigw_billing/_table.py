@@ -74,10 +74,12 @@ class Table:
         body = "".join(f"<tr>{row}</tr>" for row in rows)
         notes = "".join(f'<div style="{_NOTE}">{escape(note)}</div>' for note in self.notes)
         # Without the class, a notebook takes what stands between two dollar signs for a formula.
-        return (
+        html = (
             f'<div class="tex2jax_ignore mathjax_ignore"><b>{escape(self.title)}</b>'
             f'<table style="border-collapse:collapse;margin:.4em 0">{body}</table>{notes}</div>'
         )
+        # Half a character, which JSON may hold and UTF-8 may not, would cost the whole table.
+        return html.encode(errors="replace").decode()
 
 
 def label(name: str) -> str:

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_MOMENT = "datetime64[us, UTC]"
+"""In microseconds: nanoseconds end in the year 2262."""
+
+
 @attrs.frozen
 class Entry:
     """One entry of a record."""
 
     read: Callable[[Any], object]
     """Gives it for a value; `None` for `None`."""
-    is_moment: bool = False
-    """Whether it is a `datetime`, where it is not `None`."""
+    dtype: str | None = None
+    """Its type in a data frame, where that must not depend on what the values happen to be."""
 
 
 def record(value: object) -> dict[str, object]:
@@ -55,25 +59,29 @@ def entries(cls: Any) -> dict[str, Entry]:
             inner = entries(kind).items()
             found |= {f"{field.name}_{name}": _within(field.name, entry) for name, entry in inner}
         elif sibling.endswith("_money"):
-            found[field.name] = Entry(_reader(field.name))
+            found[field.name] = Entry(_reader(field.name), "float64")
             found[sibling.removesuffix("_money") + "_usd"] = Entry(_dollars(sibling))
         else:
             is_moment = sibling.endswith("_datetime") or kind is datetime
-            found[field.name] = Entry(_reader(sibling), is_moment)
+            found[field.name] = Entry(_reader(sibling), _MOMENT if is_moment else None)
     return found
 
 
 def to_frame(
     records: Sequence[Mapping[str, object]], entries: Mapping[str, Entry], index: str | None
 ) -> pd.DataFrame:
-    """The records as a data frame, with the same columns of the same types if there are none."""
+    """The records as a data frame, with the same columns if there are none.
+
+    Cents and moments have the same types then, too, and where all of them are missing.
+    """
     with needed("`to_pandas()`", "notebook"):
         import pandas as pd
 
     frame = pd.DataFrame(records, columns=list(entries))
     for name, entry in entries.items():
-        if entry.is_moment:  # in microseconds: nanoseconds end in the year 2262
-            frame[name] = pd.Series([row[name] for row in records], dtype="datetime64[us, UTC]")
+        if entry.dtype is not None:
+            values: Any = [row[name] for row in records]
+            frame[name] = pd.Series(values, dtype=entry.dtype)
     return frame if index is None else frame.set_index(index)
 
 
@@ -119,4 +127,4 @@ def _dollars(attribute: str) -> Callable[[Any], object]:
 
 
 def _within(field: str, entry: Entry) -> Entry:
-    return Entry(lambda value: entry.read(getattr(value, field, None)), entry.is_moment)
+    return Entry(lambda value: entry.read(getattr(value, field, None)), entry.dtype)

@@ -532,6 +532,28 @@ def test_tables_need_no_extra(monkeypatch: pytest.MonkeyPatch, sweep: CreditBala
     assert attrs.asdict(usage(1))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["x" * 400, "a\n" * 40, "\ud800 \u202e", ""])
+def test_no_name_breaks_a_plot_or_a_table(name: str) -> None:
+    sweep = CreditBalances({"a": balance(1)}, {"b": ValueError("no")}, {"a": name, "b": name})
+    axes: Any = sweep.plot()
+    axes.figure.canvas.draw()
+    (label,) = axes.get_yticklabels()
+    assert 0 < len(label.get_text()) <= 40
+    assert label.get_text().isprintable()
+    assert sweep._repr_html_().encode()
+    called = (name or "b").encode(errors="replace").decode()
+    assert f"{called} failed: no" in shown(sweep).rest
+
+
+def test_cents_are_numbers_and_moments_are_moments_although_none_is_there() -> None:
+    for sweep in CreditBalances({}, {}), CreditBalances({}, {"a": ValueError("no")}):
+        frame = sweep.to_pandas()
+        assert frame.dtypes["balance"] == frame.dtypes["topup_config_amount"] == "float64"
+        assert frame.dtypes["topup_config_last_failed_at"] == "datetime64[us, UTC]"
+    assert usage().to_pandas().dtypes["aggregated_value"] == "float64"
+
+
 def test_money_takes_a_format() -> None:
     assert f"{Money(64019):.2}|{Money(64019):.0}|{Money(64019):>9.1}" == "$640.19|$640|   $640.2"
     assert f"{Money(640.19)}|{Money(640.19):>8}|{Money(640.19):.4f}|{Money(-0.31):<9.3f}|" == (
