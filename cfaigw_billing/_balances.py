@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ._extras import needed
-from ._table import LONGEST, LOW_DOLLARS, Alert, Column, Table, first
+from ._table import LONGEST, LOW_DOLLARS, Alert, Column, Table, counted, first
 from .types import BillingCreditBalanceResponse, Money
 from .types._records import Entry, entries, to_frame
 from .types.balance import balance_text, card_text, topup_text
@@ -30,8 +30,6 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
     """The accounts that did not answer, and why."""
     names: Mapping[str, str]
     """The accounts' names, where the sweep had to ask for the accounts; else empty."""
-    low: Money
-    """A balance below it is marked as low in the table and the plot; $10.00 until you set it."""
 
     def __init__(
         self,
@@ -42,7 +40,7 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         self._found = dict(found)
         self.failed = dict(failed)
         self.names = dict(names or {})
-        self.low = Money.from_major(LOW_DOLLARS)
+        self._low = Money.from_major(LOW_DOLLARS)
 
     def __getitem__(self, account_id: str) -> BillingCreditBalanceResponse:
         return self._found[account_id]
@@ -55,6 +53,17 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
 
     def __repr__(self) -> str:
         return f"<CreditBalances: {len(self)} accounts, {len(self.failed)} failed, {self.total}>"
+
+    @property
+    def low(self) -> Money:
+        """A balance below it is marked as low in table and plot; $10.00 until you set it."""
+        return self._low
+
+    @low.setter
+    def low(self, threshold: Money) -> None:
+        if not isinstance(threshold, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`low` must be Money, not {type(threshold).__name__}")
+        self._low = threshold
 
     @property
     def total(self) -> Money:
@@ -139,7 +148,7 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
 
     def _summary(self) -> str:
         low = f"{len(self.below(self.low)):,} low (below {self.low})"
-        count = f"{len(self) + len(self.failed):,} accounts"
+        count = counted(len(self) + len(self.failed), "account")
         return f"{count}: {self.total} in all, {low}, {len(self.failed):,} failed"
 
     def _row(self, account_id: str) -> tuple[str, ...]:

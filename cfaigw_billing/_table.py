@@ -82,6 +82,11 @@ class Table:
         return html.encode(errors="replace").decode()
 
 
+def counted(number: int, noun: str) -> str:
+    """So many things, such as "1 account" or "1,200 accounts"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def label(name: str) -> str:
     """The name of a field as a heading."""
     return name.replace("_", " ").capitalize()

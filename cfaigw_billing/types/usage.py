@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from attrs import field, frozen
 
 from .._extras import needed
-from .._table import Column, Table, first
+from .._table import Column, Table, counted, first
 from ._base import AccountParams, Response
 from ._derived import Derived, utc_milliseconds
 from ._records import moment
@@ -130,7 +130,9 @@ class BillingUsageHistoryResponse(Response):
         # Cents alone would show the usage of a quiet hour as nothing.
         digits = 4 if any(0 < abs(row.aggregated_value) < 1 for row in self.history) else 2
         return Table(
-            title=f"Usage: {self.total} in {len(self.history):,} {window}s" if rows else "No usage",
+            title=f"Usage: {self.total} in {counted(len(self.history), window)}"
+            if rows
+            else "No usage",
             columns=[Column(f"{window.capitalize()} (UTC)"), Column("Used", right=True)],
             rows=[
                 (moment(row, "start_time", time), f"{row.aggregated_value_money:.{digits}f}")

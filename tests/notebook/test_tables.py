@@ -249,6 +249,9 @@ def test_a_sweep_is_shown_with_its_failures_and_its_lowest_first(sweep: CreditBa
 
 
 def test_what_counts_as_low_can_be_set(sweep: CreditBalances) -> None:
+    wrong: Any = 25
+    with pytest.raises(TypeError, match="`low` must be Money, not int"):
+        sweep.low = wrong
     sweep.low = Money.from_major(0)
     assert shown(sweep).marked == ["FAILED", "-$0.05", "LOW"]
 
