@@ -29,6 +29,9 @@ from ._session import agree, check_consent, session
 if TYPE_CHECKING:
     from .._sync import Cloudflare
 
+ENDINGS = [number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")]
+"""What asks a process to end: Ctrl-C, a supervisor, a terminal that is closed."""
+
 ToCharge: Any = typer.Option(
     parser=whole_cents, metavar="DOLLARS", show_default=False, help="What to charge."
 )
@@ -64,7 +67,7 @@ def topup(
             account_id=account, amount=int(amount.cents), payment_method_id=payment_method
         )
     check_consent(yes)
-    with session(max_charge=params.amount) as client:
+    with endings_as_interrupts(), session(max_charge=params.amount) as client:
         balance = client.ai_gateway.billing.credit_balance(account_id=account)
         card = payment_method or card_name(balance)
         plan = f"Charge {card} of account {account} {amount}"
@@ -82,29 +85,39 @@ def topup(
 
 def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCreateResponse:
     """Send a charge, once; where nobody knows what came of it, look and end the command."""
+    lost: BaseException | None
     try:
-        with terminations_as_interrupts():
-            created = client.send(params)
-            if created.client_secret is None:
-                show_line(f"Charged {card} {Money(params.amount)}: {created.payment_intent_id}.")
-            return created
+        created = client.send(params)
+        if created.client_secret is None:
+            charged = " ".join(filter(None, (created.brand, created.last4))) or card
+            show_line(f"Charged {charged} {Money(params.amount)}: {created.payment_intent_id}.")
     except TopupOutcomeUnknownError as error:
-        lost: BaseException | None = error
-    except (KeyboardInterrupt, SystemExit, OSError) as end:  # Ctrl-C, or stdout takes no more
+        lost = error
+    except CloudflareError:  # the service refused, or nothing was sent
+        raise
+    except BaseException as end:  # Ctrl-C, or stdout takes no more, or whatever else
         lost = end.__cause__
-    with suppress(KeyboardInterrupt):  # the impatient get the exit code that this deserves, too
+    else:
+        return created
+    with suppress(BaseException):  # neither the impatient nor a closed stderr change the exit code
         look_for(client, lost)
+    for ending in ENDINGS:  # nor what comes while the client is closed
+        signal.signal(ending, signal.SIG_IGN)
     raise typer.Exit(ExitCode.UNKNOWN)
 
 
 @contextmanager
-def terminations_as_interrupts() -> Generator[None]:
+def endings_as_interrupts() -> Generator[None]:
     """What asks the process to end lets it say first what it was doing, as Ctrl-C does."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous = {ending: signal.getsignal(ending) for ending in ENDINGS}
+    for ending, handler in previous.items():
+        if handler is not signal.SIG_IGN:  # which `nohup` asks for
+            signal.signal(ending, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for ending, handler in previous.items():
+            signal.signal(ending, handler)
 
 
 def look_for(client: Cloudflare, error: BaseException | None) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
 
 from cfaigw_billing import Cloudflare
+from cfaigw_billing.cli import topups
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import TopupCreateParams
 
@@ -53,6 +55,17 @@ def test_the_card_may_be_named(service: Emulator) -> None:
     assert result.exit_code == 0
     assert "Charge pm_1 of account" in result.stderr
     assert [charge.payment_method_id for charge in service.charges] == ["pm_1"]
+
+
+def test_the_card_that_was_charged_is_the_one_that_the_service_names(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another(*_: object, **__: object) -> None:
+        service.accounts[RICH].payment_method = {"brand": "mastercard", "last4": "4444"}
+
+    monkeypatch.setattr(topups, "agree", another)  # somebody changes it during the question
+    result = run("topup", RICH, "--amount", "10", "--yes")
+    assert result.stdout.startswith("Charged mastercard 4444 $10.00")
 
 
 def test_the_name_of_a_card_does_not_steer_the_terminal(service: Emulator) -> None:
@@ -187,20 +200,72 @@ def test_a_lost_charge_that_cannot_be_looked_for_stays_exit_code_4(service: Emul
     assert "error: it could not be looked for: 403 GET " in result.stderr
 
 
-def test_an_interrupt_that_cannot_say_what_was_sent_is_exit_code_4(
-    service: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def ending_charges(monkeypatch: pytest.MonkeyPatch, end: BaseException) -> None:
+    """Let every charge end so, whether it was sent or not."""
     send = Cloudflare.send
 
-    def interrupted(client: Cloudflare, params: Any, **options: Any) -> Any:
+    def ended(client: Cloudflare, params: Any, **options: Any) -> Any:
         if isinstance(params, TopupCreateParams):
-            raise KeyboardInterrupt
+            raise end
         return send(client, params, **options)
 
-    monkeypatch.setattr(Cloudflare, "send", interrupted)
+    monkeypatch.setattr(Cloudflare, "send", ended)
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), RuntimeError("no thread"), MemoryError()])
+def test_an_end_that_cannot_say_what_was_sent_is_exit_code_4(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    ending_charges(monkeypatch, end)
     result = run("topup", RICH, "--amount", "50", "--yes")
     assert result.exit_code == 4
     assert "the card may have been charged" in result.stderr
+
+
+@pytest.mark.parametrize("end", [BrokenPipeError(), SystemExit(1), RuntimeError("no thread")])
+def test_a_charge_of_which_nothing_can_be_said_is_exit_code_4(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    def broken(*_: object) -> None:
+        raise end
+
+    monkeypatch.setattr("cfaigw_billing.cli.topups.show_line", broken)
+    monkeypatch.setattr("cfaigw_billing.cli.topups.show_error", broken)
+    assert run("topup", RICH, "--amount", "50", "--yes").exit_code == 4
+    assert charges(service) == [5000]
+
+
+def test_no_signal_changes_what_an_unknown_outcome_ends_with(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers: list[object] = []
+    close = Cloudflare.close
+
+    def interrupted(*_: object) -> None:
+        handlers.extend(map(signal.getsignal, topups.ENDINGS))
+        signal.raise_signal(signal.SIGINT)
+
+    def interrupted_close(client: Cloudflare) -> None:
+        signal.raise_signal(signal.SIGINT)
+        close(client)
+
+    before = [*map(signal.getsignal, topups.ENDINGS)]
+    ending_charges(monkeypatch, KeyboardInterrupt())
+    monkeypatch.setattr(topups, "look_for", interrupted)
+    monkeypatch.setattr(Cloudflare, "close", interrupted_close)
+    assert run("topup", RICH, "--amount", "50", "--yes").exit_code == 4
+    assert signal.SIGTERM in topups.ENDINGS
+    assert set(handlers) == {signal.default_int_handler}
+    assert [*map(signal.getsignal, topups.ENDINGS)] == before
+
+
+def test_a_signal_that_is_to_be_ignored_stays_so(service: Emulator) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with topups.endings_as_interrupts():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # The automatic top-up
