@@ -12,7 +12,7 @@ MISSING = (
 def main() -> None:
     """Run the command line, or say in one line what has to be installed for it."""
     try:
-        from .cli import app  # here, because Typer and Rich are an extra
+        from .cli import ExitCode, app, ignore_endings  # here, because Typer and Rich are an extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
@@ -20,8 +20,14 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)  # as the commands do, once Typer is there to see to it
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):  # the shell may have closed it
+        reconfigure(errors="backslashreplace")  # it may know fewer characters than the service
     try:
         app()
+    except SystemExit as end:
+        if end.code == ExitCode.UNKNOWN:
+            ignore_endings()  # while Python ends, Ctrl-C would kill it, with another exit code
+        raise
     except OSError as error:  # such as a full disk below stdout
         sys.exit(f"error: {error}")
 

@@ -13,7 +13,9 @@ import typer
 
 from .. import __version__
 from . import balances, local, reports, topups
-from ._errors import EXIT_CODES
+from ._errors import EXIT_CODES, ExitCode, ignore_endings
+
+__all__ = ["ExitCode", "app", "ignore_endings"]
 
 app: typer.Typer = typer.Typer(
     epilog=EXIT_CODES,

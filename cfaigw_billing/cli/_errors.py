@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -31,6 +32,16 @@ EXIT_CODES = (
     "answered no; 2 wrong usage, or no credentials; 3 some accounts failed; 4 whether a card was "
     "charged is unknown; 5 a balance is below --fail-below; 130 stopped by Ctrl-C."
 )
+
+
+ENDINGS = [number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")]
+"""What asks a process to end: Ctrl-C, a supervisor, a terminal that is closed."""
+
+
+def ignore_endings() -> None:
+    """Let nothing more change the exit code."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
 
 
 def plain(text: str, style: str = "") -> Text:

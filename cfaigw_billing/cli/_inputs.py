@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -70,7 +70,8 @@ def _lines(source: Path, name: str) -> Iterator[str]:
     """The lines without comments and blanks."""
     try:
         stdin = str(source) == "-"
-        text = sys.stdin.read() if stdin else source.read_text(encoding="utf-8")
+        given: TextIO | None = sys.stdin  # `None` where the shell has closed it
+        text = (given.read() if given else "") if stdin else source.read_text(encoding="utf-8")
     except OSError as error:
         fail(f"{name}: {error.strerror}", ExitCode.USAGE)
     except UnicodeDecodeError:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from io import StringIO
 from operator import attrgetter
+from typing import TextIO
 
 import typer
 from attrs import evolve
@@ -95,6 +96,8 @@ def _as_csv(value: object) -> object:
         return str(value).lower()  # as in JSON
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
+    if isinstance(value, str):
+        return plain(value).plain  # a row is a line, and may be shown in a terminal
     return value.isoformat() if isinstance(value, datetime) else value
 
 
@@ -190,10 +193,15 @@ def show_commands(title: str, *commands: str) -> None:
         console.print(f"  {command}", style="cyan")
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody is there; a stream that the shell has closed is `None`."""
+    return stream is not None and stream.isatty()
+
+
 @contextmanager
 def progress_bar(label: str) -> Generator[Callable[[int, int | None], object]]:
     """A progress bar on stderr, if that is a terminal; yields what a sweep reports to."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield lambda done, total: None  # noqa: ARG005  # as a sweep calls it
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ._errors import ExitCode, checked_arguments, fail, one_line_errors, say
+from ._output import is_terminal
 
 if TYPE_CHECKING:
     from .._sync import Cloudflare
@@ -50,7 +51,7 @@ def asked_token() -> str | None:
     given = {name for group in CREDENTIALS for name in group if os.environ.get(name)}
     if any(group <= given for group in CREDENTIALS):
         return None
-    has_person = can_ask() and sys.stderr.isatty()
+    has_person = can_ask() and is_terminal(sys.stderr)
     if given or not has_person:
         fail(NO_CREDENTIALS, ExitCode.USAGE)
     token = typed(lambda: getpass("Cloudflare API token: ", stream=sys.stderr))
@@ -59,7 +60,7 @@ def asked_token() -> str | None:
 
 def can_ask() -> bool:
     """Whether stdin is a terminal."""
-    return sys.stdin.isatty()
+    return is_terminal(sys.stdin)
 
 
 def typed(read: Callable[[], str]) -> str:
@@ -70,6 +71,8 @@ def typed(read: Callable[[], str]) -> str:
         say("")  # the cursor stands behind the question
         if isinstance(end, KeyboardInterrupt):
             raise
+        return ""
+    except UnicodeDecodeError:  # which is no answer
         return ""
 
 

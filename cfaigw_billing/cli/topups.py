@@ -21,16 +21,21 @@ from ..types import (
     TopupCreateResponse,
 )
 from ..types.balance import card_text, topup_text
-from ._errors import ExitCode, checked_arguments, fail, say, show_error
+from ._errors import (
+    ENDINGS,
+    ExitCode,
+    checked_arguments,
+    fail,
+    ignore_endings,
+    say,
+    show_error,
+)
 from ._inputs import Account, AsCsv, AsJson, Yes, whole_cents
 from ._output import Form, show, show_line
 from ._session import agree, check_consent, session
 
 if TYPE_CHECKING:
     from .._sync import Cloudflare
-
-ENDINGS = [number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")]
-"""What asks a process to end: Ctrl-C, a supervisor, a terminal that is closed."""
 
 ToCharge: Any = typer.Option(
     parser=whole_cents, metavar="DOLLARS", show_default=False, help="What to charge."
@@ -101,8 +106,7 @@ def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCre
         return created
     with suppress(BaseException):  # neither the impatient nor a closed stderr change the exit code
         look_for(client, lost)
-    for ending in ENDINGS:  # nor what comes while the client is closed
-        signal.signal(ending, signal.SIG_IGN)
+    ignore_endings()  # nor what comes while the client is closed
     raise typer.Exit(ExitCode.UNKNOWN)
 
 

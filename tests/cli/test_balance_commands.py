@@ -211,6 +211,13 @@ def test_data_is_complete_although_accounts_failed(service: Emulator) -> None:
     assert [row[0] for row in rows] == [LOW, UNKNOWN]
 
 
+def test_a_row_of_csv_is_a_line_that_does_not_steer_the_terminal(service: Emulator) -> None:
+    service.accounts[RICH].name = "sneaky\r\n\x1b]0;title\x07\u202e"
+    result = run("balances", "--all", "--csv")
+    assert len(result.stdout.splitlines()) == 4
+    assert "sneaky   ]0;title  ," in result.stdout
+
+
 def test_no_accounts_at_all_is_a_header_alone(service: Emulator) -> None:
     service._accounts.clear()
     (names,) = as_csv(run("balances", "--all", "--csv"))

@@ -5,16 +5,24 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import sys
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from cfaigw_billing import __version__
-from cfaigw_billing.cli import local
-from cfaigw_billing.cli._errors import EXIT_CODES
+from cfaigw_billing.__main__ import main
+from cfaigw_billing.cli import _session, app, local
+from cfaigw_billing.cli._errors import ENDINGS, EXIT_CODES
+from cfaigw_billing.cli._inputs import listed_accounts
+from cfaigw_billing.cli._output import progress_bar
 from cfaigw_billing.testing import Emulator, Fault
 
-from .running import MODULE, SECONDS, fail_account, needs_posix, row, run, start
+from .running import MODULE, RICH, SECONDS, fail_account, needs_posix, row, run, start
 
 # demo
 
@@ -145,3 +153,54 @@ def test_the_version_is_said() -> None:
 
 def test_no_command_takes_a_secret() -> None:
     assert all("token" not in run(c, "--help").stdout.lower() for c in COMMANDS)
+
+
+# The streams that a command gets
+
+
+def test_streams_that_the_shell_has_closed_are_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert not _session.can_ask()
+    with progress_bar("Balances") as report:
+        report(1, None)
+    with pytest.raises(typer.Exit) as end:
+        listed_accounts(Path("-"))
+    assert end.value.exit_code == 2
+
+
+def test_what_is_no_text_is_no_answer(service: Emulator, person: None) -> None:
+    result = CliRunner().invoke(app, ["topup", RICH, "--amount", "50"], input=b"\xff\n")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("Nothing was done.\n")
+    assert service.charges == []
+
+
+def test_stdout_may_know_few_characters(service: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.accounts[RICH].payment_method = {"brand": "vïsa", "last4": "4242"}
+    stdout = TextIOWrapper(BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "argv", ["cfaigw-billing", "balance", RICH])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    stdout.seek(0)
+    assert r"v\xefsa 4242" in stdout.read()
+
+
+@pytest.mark.parametrize("code", [0, 4])
+def test_no_signal_changes_an_unknown_outcome_while_python_ends(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def ends() -> None:
+        sys.exit(code)
+
+    before = {ending: signal.getsignal(ending) for ending in ENDINGS}
+    monkeypatch.setattr("cfaigw_billing.cli.app", ends)
+    try:
+        with pytest.raises(SystemExit):
+            main()
+        assert (signal.getsignal(signal.SIGINT) is signal.SIG_IGN) == (code == 4)
+    finally:
+        for ending, handler in before.items():
+            signal.signal(ending, handler)

@@ -9,6 +9,7 @@ import pytest
 
 from cfaigw_billing import Cloudflare
 from cfaigw_billing.cli import topups
+from cfaigw_billing.cli._errors import ENDINGS
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import TopupCreateParams
 
@@ -242,21 +243,21 @@ def test_no_signal_changes_what_an_unknown_outcome_ends_with(
     close = Cloudflare.close
 
     def interrupted(*_: object) -> None:
-        handlers.extend(map(signal.getsignal, topups.ENDINGS))
+        handlers.extend(map(signal.getsignal, ENDINGS))
         signal.raise_signal(signal.SIGINT)
 
     def interrupted_close(client: Cloudflare) -> None:
         signal.raise_signal(signal.SIGINT)
         close(client)
 
-    before = [*map(signal.getsignal, topups.ENDINGS)]
+    before = [*map(signal.getsignal, ENDINGS)]
     ending_charges(monkeypatch, KeyboardInterrupt())
     monkeypatch.setattr(topups, "look_for", interrupted)
     monkeypatch.setattr(Cloudflare, "close", interrupted_close)
     assert run("topup", RICH, "--amount", "50", "--yes").exit_code == 4
-    assert signal.SIGTERM in topups.ENDINGS
+    assert signal.SIGTERM in ENDINGS
     assert set(handlers) == {signal.default_int_handler}
-    assert [*map(signal.getsignal, topups.ENDINGS)] == before
+    assert [*map(signal.getsignal, ENDINGS)] == before
 
 
 def test_a_signal_that_is_to_be_ignored_stays_so(service: Emulator) -> None:
