@@ -29,8 +29,9 @@ class ExitCode(IntEnum):
 
 EXIT_CODES = (
     "Exit codes: 0 success; 1 the service refused or did not answer, every account failed, or you "
-    "answered no; 2 wrong usage, or no credentials; 3 some accounts failed; 4 whether a card was "
-    "charged is unknown; 5 a balance is below --fail-below; 130 stopped by Ctrl-C."
+    "answered no; 2 wrong usage, or no credentials; 3 some accounts failed; 4 a card may have been "
+    "charged, or it was and then something failed: look before you charge again; 5 a balance is "
+    "below --fail-below; 130 stopped by Ctrl-C."
 )
 
 

@@ -82,10 +82,11 @@ def topup(
             fail(
                 f"the payer must confirm the payment in the Cloudflare dashboard (3-D Secure); "
                 f"until then the top-up {created.payment_intent_id} is pending",
-                ExitCode.FAILED,
+                ExitCode.UNKNOWN,
             )
         if wait:
-            wait_for_credit(client, account, created.payment_intent_id, timeout)
+            with once_charged():
+                wait_for_credit(client, account, created.payment_intent_id, timeout)
 
 
 def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCreateResponse:
@@ -146,6 +147,17 @@ def look_for(client: Cloudflare, error: BaseException | None) -> None:
     say(f"{verdict} The balance is {found.balance.balance_money}.")
 
 
+@contextmanager
+def once_charged() -> Generator[None]:
+    """What fails after a charge must not look as if there had been none: one would charge again."""
+    try:
+        yield
+    except (CloudflareError, ValueError, OSError) as error:
+        fail(error, ExitCode.UNKNOWN)
+    except SystemExit as end:  # what Rich raises where nobody reads stdout
+        raise typer.Exit(ExitCode.UNKNOWN) from end
+
+
 def wait_for_credit(
     client: Cloudflare, account: str, payment_intent_id: str, timeout: float
 ) -> None:
@@ -155,7 +167,7 @@ def wait_for_credit(
         account_id=account, payment_intent_id=payment_intent_id, timeout=timeout
     ).status
     if status != "completed":
-        fail(f"the top-up {payment_intent_id} is {status!r}", ExitCode.FAILED)
+        fail(f"the top-up {payment_intent_id} is {status!r}", ExitCode.UNKNOWN)
     show(billing.credit_balance(account_id=account), Form.TABLE, account)
 
 

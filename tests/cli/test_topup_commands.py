@@ -15,6 +15,9 @@ from cfaigw_billing.types import TopupCreateParams
 
 from .running import LOW, RICH, UNKNOWN, as_json, paths, row, run, said
 
+WITHOUT_ID = b'{"success": true, "result": {"onboarding": false, "payment_intent_id": ""}}'
+FAILED = b'{"success": true, "result": {"payment_intent_id": "in_1", "status": "failed"}}'
+
 
 def charges(service: Emulator) -> list[int]:
     return [charge.amount for charge in service.charges]
@@ -99,7 +102,7 @@ def test_a_topup_that_takes_too_long_is_pending(service: Emulator) -> None:
     service.accounts[RICH].topup_limits |= {"max_cents": 5000}
     service._processor.topup_seconds = 60
     result = run("topup", RICH, "--amount", "50", "--yes", "--wait", "--timeout", 1)
-    assert result.exit_code == 1
+    assert result.exit_code == 4
     assert "in_emulated000001 has been charged" in result.stderr
     assert charges(service) == [5000]
 
@@ -107,11 +110,41 @@ def test_a_topup_that_takes_too_long_is_pending(service: Emulator) -> None:
 def test_a_topup_that_the_payer_must_confirm_says_so_and_no_secret(service: Emulator) -> None:
     service.accounts[RICH].needs_confirmation = True
     result = run("topup", RICH, "--amount", "50", "--yes", "--wait")
-    assert result.exit_code == 1
+    assert result.exit_code == 4
     assert result.stdout == ""
     assert "the payer must confirm the payment in the Cloudflare dashboard" in result.stderr
     assert charges(service) == [5000]  # which the emulator notes before it is confirmed
     assert "POST /topup/status" not in paths(service)
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("/topup/status", Fault(status=403)),
+        ("/topup/status", Fault(body=FAILED)),
+        ("/topup", Fault(body=WITHOUT_ID)),
+    ],
+)
+def test_what_fails_after_a_charge_is_not_taken_for_a_refusal(
+    service: Emulator, path: str, fault: Fault
+) -> None:
+    service.inject(fault, path=path)
+    result = run("topup", RICH, "--amount", "50", "--yes", "--wait")
+    assert result.exit_code == 4
+    assert result.stdout.startswith("Charged visa 4242 $50.00: ")
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize("end", [SystemExit(1), OSError("no space")])
+def test_a_balance_that_nobody_reads_is_not_taken_for_a_refusal(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    def broken(*_: object) -> None:
+        raise end
+
+    monkeypatch.setattr(topups, "show", broken)
+    service._processor.topup_seconds = 0
+    assert run("topup", RICH, "--amount", "50", "--yes", "--wait").exit_code == 4
 
 
 def test_a_declined_card_is_one_line(service: Emulator) -> None:
