@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import CloudflareError, TopupOutcomeUnknownError
+from ..errors import (
+    APIConnectionError,
+    CloudflareError,
+    InternalServerError,
+    TopupOutcomeUnknownError,
+)
 from ..types import (
     AccountParams,
     BillingCreditBalanceResponse,
@@ -199,9 +204,19 @@ def topup_config(
         if change is not None:
             balance = billing.credit_balance(account_id=account)
             agree(*consequence(account, amount, threshold, balance), yes=yes)
-            client.send(change)
+            send_change(client, change)
         answer = billing.topup.config.get(account_id=account)
     show(answer, form, account)
+
+
+def send_change(client: Cloudflare, change: AccountParams[Any]) -> None:
+    """Change the automatic top-up, and say so: whether it can be shown afterwards is not known."""
+    try:
+        client.send(change)
+    except (APIConnectionError, InternalServerError, KeyboardInterrupt):
+        say("It may have been changed: see `topup-config`.")
+        raise
+    say("It is changed.")
 
 
 def config_change(

@@ -11,7 +11,7 @@ from cfaigw_billing import Cloudflare
 from cfaigw_billing.cli import topups
 from cfaigw_billing.cli._errors import ENDINGS
 from cfaigw_billing.testing import Emulator, Fault
-from cfaigw_billing.types import TopupCreateParams
+from cfaigw_billing.types import ConfigDeleteParams, TopupCreateParams
 
 from .running import LOW, RICH, UNKNOWN, as_json, paths, row, run, said
 
@@ -333,6 +333,42 @@ def test_the_automatic_topup_is_switched_off(service: Emulator) -> None:
     assert "is now $50.00 at $10.00" in result.stderr
     assert row(result, "Automatic top-up") == "Automatic top-up  off"
     assert service.accounts[RICH].topup_config["amount"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "method", "told"),
+    [
+        (Fault(silence="close", after=True), "POST", "It may have been changed"),
+        (Fault(status=500), "POST", "It may have been changed"),
+        (Fault(status=403), "POST", "error: 403"),
+        (Fault(status=403), "GET", "It is changed."),
+    ],
+)
+def test_a_change_of_which_no_answer_comes_is_not_taken_for_none(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch, fault: Fault, method: str, told: str
+) -> None:
+    monkeypatch.setattr("cfaigw_billing._retry._FIRST_BACKOFF", 0.0)
+    service.inject(fault, times=None, path="/topup/config", method=method)
+    options = "--amount", "20", "--threshold", "5", "--yes"
+    result = run("topup-config", RICH, *options)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[1].startswith(told)
+
+
+def test_ctrl_c_during_a_change_says_that_it_may_have_been_made(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Cloudflare.send
+
+    def interrupted(client: Cloudflare, params: Any, **options: Any) -> Any:
+        if isinstance(params, ConfigDeleteParams):
+            raise KeyboardInterrupt
+        return send(client, params, **options)
+
+    monkeypatch.setattr(Cloudflare, "send", interrupted)
+    result = run("topup-config", RICH, "--off", "--yes")
+    assert result.exit_code == 130
+    assert result.stderr.endswith("It may have been changed: see `topup-config`.\n")
 
 
 def test_what_only_the_dashboard_may_change_is_one_line(service: Emulator) -> None:
