@@ -6,7 +6,7 @@ import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import typer
 from rich.console import Console
@@ -48,6 +48,11 @@ def ignore_endings() -> None:
 def plain(text: str, style: str = "") -> Text:
     """A text that may come from the service, and may not steer the terminal."""
     return Text("".join(c if c.isprintable() else " " for c in text), style)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody is there; a stream that the shell has closed is `None`."""
+    return stream is not None and stream.isatty()
 
 
 def say(line: str | Text, end: str = "\n") -> None:

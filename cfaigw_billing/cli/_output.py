@@ -13,7 +13,6 @@ from decimal import Decimal
 from enum import Enum
 from io import StringIO
 from operator import attrgetter
-from typing import TextIO
 
 import typer
 from attrs import evolve
@@ -26,7 +25,7 @@ from rich.text import Text
 from .._table import Alert, Table
 from ..types import Response
 from ..types._records import entries
-from ._errors import ExitCode, fail, plain
+from ._errors import ExitCode, fail, is_terminal, plain
 
 UNLIMITED = 10_000
 """The width of what is no terminal: a file has room for everything."""
@@ -191,11 +190,6 @@ def show_commands(title: str, *commands: str) -> None:
     console.print(f"\n{title}\n")
     for command in commands:
         console.print(f"  {command}", style="cyan")
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody is there; a stream that the shell has closed is `None`."""
-    return stream is not None and stream.isatty()
 
 
 @contextmanager

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ._errors import ExitCode, checked_arguments, fail, one_line_errors, say
-from ._output import is_terminal
+from ._errors import ExitCode, checked_arguments, fail, is_terminal, one_line_errors, say
 
 if TYPE_CHECKING:
     from .._sync import Cloudflare
