@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import sys
+from pathlib import PurePath
 
 MISSING = (
     "the command line needs Typer and Rich; install them with: pip install 'cfaigw_billing[cli]'\n"
+)
+NO_COMPLETION = (
+    "shells complete the script: `cfaigw-billing --install-completion`, not `python -m …`\n"
 )
 
 
 def main() -> None:
     """Run the command line, or say in one line what has to be installed for it."""
+    as_module = PurePath(sys.argv[0]).name == "__main__.py"
+    if as_module and {"--install-completion", "--show-completion"} & {*sys.argv}:
+        sys.stderr.write(NO_COMPLETION)
+        sys.exit(2)
     try:
         from .cli import ExitCode, app, ignore_endings  # here, because Typer and Rich are an extra
     except ModuleNotFoundError as error:

@@ -59,7 +59,7 @@ def balances(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Show the balances of many accounts, the lowest first."""
+    """Show the balances of many accounts; in the table, the lowest first."""
     form = Form.chosen(as_json, as_csv)
     if everyone == (source is not None):
         fail("give either a file of account ids (- for stdin) or --all", ExitCode.USAGE)
@@ -89,6 +89,8 @@ def verdict(found: CreditBalances, fail_below: Money | None = None) -> ExitCode:
     """What a command ends with after a round over accounts."""
     if found.failed and not found:
         return ExitCode.FAILED
+    if fail_below is not None and not found:
+        fail("there is no account to check", ExitCode.FAILED)
     below = () if fail_below is None else found.below(fail_below)
     if below:
         show_error(f"{len(below):,} of {len(found):,} balances are below {fail_below}")

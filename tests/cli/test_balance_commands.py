@@ -307,3 +307,11 @@ def test_missing_credentials_are_wrong_usage(
 def test_an_email_and_a_key_are_credentials(service: Emulator) -> None:
     key = {"CLOUDFLARE_EMAIL": service.api_email, "CLOUDFLARE_API_KEY": service.api_key}
     assert run("balance", LOW, CLOUDFLARE_API_TOKEN="", **key).exit_code == 0
+
+
+def test_an_alarm_over_no_accounts_at_all_is_no_good_news(service: Emulator) -> None:
+    service.reset(accounts=True)
+    assert run("balances", "--all").exit_code == 0
+    result = run("balances", "--all", "--fail-below", 10)
+    assert result.exit_code == 1
+    assert "no account to check" in result.stderr

@@ -251,3 +251,10 @@ main()
     assert stdout == ""
     (line,) = stderr.splitlines()
     assert "pip install 'cfaigw_billing[cli]'" in line
+
+
+def test_completion_is_offered_for_the_script_alone() -> None:
+    with start(*MODULE, "--install-completion") as process:
+        stdout, stderr = process.communicate(timeout=SECONDS)
+    assert (process.returncode, stdout) == (2, "")
+    assert "cfaigw-billing --install-completion" in stderr
