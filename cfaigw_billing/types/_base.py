@@ -91,11 +91,11 @@ class Response:
 
     def _table(self, limit: int | None) -> Table:
         """What a person sees: at most `limit` rows of a list."""
-        title = _WORDS.sub(
-            " ", type(self).__name__.removeprefix("Billing").removesuffix("Response")
-        ).capitalize()
+        name = type(self).__name__.removeprefix("Billing").removesuffix("Response")
+        title = _WORDS.sub(" ", name).capitalize()
         if self._list is None:
-            return Table(title=title, columns=(Column(), Column()), rows=self._details())
+            columns = Column(), Column(wraps=True)
+            return Table(title=title, columns=columns, rows=self._details())
         shown, notes = first(self.to_records(), limit, "in the same order")
         return Table(
             title=title,
