@@ -81,12 +81,13 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         """
         answers: dict[str, BillingCreditBalanceResponse | None] = dict(self)
         answers |= dict.fromkeys(self.failed)
+        answered = entries(BillingCreditBalanceResponse).items()
         return [
             {
                 "account_id": account_id,
                 "account_name": self.names.get(account_id),
                 "error": str(self.failed[account_id]) if account_id in self.failed else None,
-                **{name: entry.read(answer) for name, entry in _ENTRIES.items()},
+                **{name: entry.read(answer) for name, entry in answered},
             }
             for account_id, answer in answers.items()
         ]
@@ -96,8 +97,7 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
 
         Dollars stay exact: `Decimal`s in columns `…_usd`, to be made floats with `astype(float)`.
         """
-        columns = dict.fromkeys(RECORD, _TEXT) | _ENTRIES
-        return to_frame(self.to_records(), columns, index="account_id")
+        return to_frame(self.to_records(), columns(), index="account_id")
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the lowest balances, in US dollars; needs the extra `notebook`.
@@ -186,7 +186,9 @@ _COLUMNS = (
     Column("Card", least=0),
     Column("Automatic top-up"),
 )
-_TEXT = Entry(lambda _: None)
-_ENTRIES = entries(BillingCreditBalanceResponse)
-RECORD = ("account_id", "account_name", "error", *_ENTRIES)
-"""The names of what a record has, whether there is one or not."""
+
+
+def columns() -> dict[str, Entry]:
+    """What a record has, whether there is one or not: an account's, and those of its answer."""
+    own = dict.fromkeys(("account_id", "account_name", "error"), Entry(lambda _: None))
+    return own | entries(BillingCreditBalanceResponse)
