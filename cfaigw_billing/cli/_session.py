@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from getpass import getpass
 from typing import TYPE_CHECKING
 
@@ -82,11 +82,24 @@ def check_consent(yes: bool) -> None:
 
 
 def agree(plan: str, facts: str = "", *, yes: bool) -> None:
-    """Say what is going to happen; unless `yes`, go on only if a person agrees."""
+    """Say what is going to happen, and where; unless `yes`, go on only if a person agrees."""
+    if service := os.environ.get("CLOUDFLARE_BASE_URL"):
+        facts = f"{facts} The service is {service}.".strip()
     if yes:
         say(f"{plan}. {facts}".strip())
         return
+    forget_what_was_typed()
     say(f"{plan}? {facts}".strip(), end=" [y/N] ")
     if typed(input).lower() not in ("y", "yes"):
         say("Nothing was done.")
         raise typer.Exit(ExitCode.FAILED)
+
+
+def forget_what_was_typed() -> None:
+    """An answer that was typed before its question was seen is none."""
+    try:
+        import termios  # which Windows has not
+    except ImportError:
+        return
+    with suppress(termios.error, OSError):  # stdin is no terminal
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)

@@ -174,6 +174,23 @@ def test_ctrl_c_at_a_question_is_130(service: Emulator, screen: Terminal, asked:
     assert service.charges == []
 
 
+@needs_posix
+def test_what_was_typed_before_the_question_is_no_answer(
+    service: Emulator, screen: Terminal
+) -> None:
+    os.write(screen.leader, b"y\n")
+    follower = screen.follower
+    with start(
+        *MODULE, "topup", RICH, "--amount", "50", stdin=follower, stderr=follower
+    ) as process:
+        screen.see(b"[y/N] ")
+        os.write(screen.leader, b"\n")
+        process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert "Nothing was done." in screen.see_the_end()
+    assert service.charges == []
+
+
 # Pipes
 
 

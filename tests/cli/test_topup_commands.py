@@ -30,7 +30,8 @@ def test_a_topup_asks_and_charges_when_told_yes(service: Emulator, person: None)
     result = run("topup", RICH, "--amount", "50", stdin="y\n")
     assert result.exit_code == 0
     assert result.stderr == (
-        f"Charge visa 4242 of account {RICH} $50.00? The balance is $1,234.57. [y/N] "
+        f"Charge visa 4242 of account {RICH} $50.00? The balance is $1,234.57. "
+        f"The service is {service.base_url}. [y/N] "
     )
     assert result.stdout == "Charged visa 4242 $50.00: in_emulated000001.\n"
     assert charges(service) == [5000]
