@@ -11,11 +11,11 @@ It raises whatever comes to hand when something is wrong. Who calls it explains 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 import attrs
 
+from .types._annotations import member_of
 from .types._base import EMPTY
 
 Hook = Callable[[Any, Any], Any]
@@ -27,17 +27,6 @@ _UNLIKE = {
     float: "type(x) is not float or x - x != 0.0",  # the difference is NaN where x is not finite
 }
 """By the type of a field: whether a value is not what its hook would answer."""
-
-
-def member_of(cls: Any) -> tuple[Any, bool]:
-    """Which type a value has that is not `None`, and whether it may be `None`.
-
-    An open enumeration, `Literal[…] | str`, takes whatever string comes next.
-    """
-    if get_origin(cls) not in (Union, UnionType):
-        return cls, False
-    members = [member for member in get_args(cls) if member is not type(None)]
-    return str if str in members else members[0], len(members) < len(get_args(cls))
 
 
 def structure_function(

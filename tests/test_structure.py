@@ -38,6 +38,7 @@ LAYERS = (
     "_secret",
     "_http",
     "errors",
+    "types._annotations",
     "types._derived",
     "types._records",
     "types._validators",

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
 import attrs
 
 from .._extras import needed
 from .._secret import Secret
+from ._annotations import member_of
 from ._derived import Derived
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def entries(cls: Any) -> dict[str, Entry]:
     siblings = _siblings(cls)
     found: dict[str, Entry] = {}
     for field in attrs.fields(attrs.resolve_types(cls)):
-        kind = _kind(field.type)
+        kind, _ = member_of(field.type)
         sibling = siblings.get(field.name) or field.name
         if kind is Secret or field.name == "extra" or get_origin(kind) is tuple:
             continue
@@ -99,13 +99,6 @@ def _siblings(cls: Any) -> dict[str, str]:
     """By the name of a field, the attribute that shows it in another form."""
     attributes = {name: getattr(cls, name) for name in dir(cls)}
     return {a.field_name: name for name, a in attributes.items() if isinstance(a, Derived)}
-
-
-def _kind(annotation: Any) -> Any:
-    """The type of a field that may be `None`; an open enumeration is of its first type."""
-    if get_origin(annotation) not in (Union, UnionType):
-        return annotation
-    return next(member for member in get_args(annotation) if member is not type(None))
 
 
 def _reader(attribute: str) -> Callable[[Any], object]:

@@ -272,7 +272,7 @@ class Server:
                 self.charges += 1
             self._lock.notify_all()
 
-    def wait_for(self, condition: Callable[[], object], timeout: float = 15.0) -> bool:
+    def wait_for(self, condition: Callable[[], object], timeout: float = 5.0) -> bool:
         """Whether the condition comes true: the server may be a moment behind the client."""
         with self._lock:
             return bool(self._lock.wait_for(condition, timeout))

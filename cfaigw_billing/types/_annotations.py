@@ -1,0 +1,17 @@
+"""What the annotation of a field says."""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+
+def member_of(cls: Any) -> tuple[Any, bool]:
+    """Which type a value has that is not `None`, and whether it may be `None`.
+
+    An open enumeration, `Literal[…] | str`, takes whatever string comes next.
+    """
+    if get_origin(cls) not in (Union, UnionType):
+        return cls, False
+    members = [member for member in get_args(cls) if member is not type(None)]
+    return str if str in members else members[0], len(members) < len(get_args(cls))
