@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from cfaigw_billing.testing import Emulator, Fault
 NOTEBOOK = Path(__file__).parent.parent / "recipes" / "accounts.ipynb"
 v4: Any = nbformat.v4  # it has no types
 HTML, IMAGE = "text/html", "image/png"
+NOW = datetime(2100, 1, 21, 12, tzinfo=UTC)
+"""The service's time: 20 days of the month have usage. It lies far ahead because the notebook asks
+for the usage since 30 days before the day on which it runs."""
 SECONDS = 30.0  # within which whatever a test waits for has to happen
 
 
@@ -53,7 +57,7 @@ class Kernel:
 @pytest.fixture(scope="module")
 def service() -> Iterator[Emulator]:
     """Twelve accounts, one of which fails."""
-    with Emulator() as emulator:
+    with Emulator(at=NOW) as emulator:
         for number in range(12):
             account = emulator.add_account(
                 f"{number:032x}", name=f"Shop <{number}>", balance=100.0 * 2**number

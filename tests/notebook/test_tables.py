@@ -203,13 +203,15 @@ def test_a_quantity_is_shown_in_full(quantity: float, text: str) -> None:
     assert shown(preview).rows[1][3] == text
 
 
-def test_the_preview_is_shown_line_by_line(client: Cloudflare, billing_emulator: Emulator) -> None:
-    billing_emulator.add_account("a").usage[int(datetime.now(UTC).timestamp() * 1000)] = 1234
-    page = shown(client.ai_gateway.billing.invoice_preview())
+def test_the_preview_is_shown_line_by_line() -> None:
+    with Emulator(at=datetime(2026, 11, 21, tzinfo=UTC)) as emulator:
+        emulator.add_account("a").spend(1234)
+        with emulator.client(account_id="a") as client:
+            page = shown(client.ai_gateway.billing.invoice_preview())
     assert page.rest.startswith("Invoice preview: $12.34 due (draft)")
     headings, line = page.rows
     assert headings == ["Description", "From (UTC)", "Until (UTC)", "Quantity", "Amount"]
-    assert (line[0], line[3:]) == ("AI Gateway usage", ["1", "$12.34"])
+    assert line == ["AI Gateway usage", "2026-11-01", "2026-12-01", "1", "$12.34"]
 
 
 def test_what_has_no_table_of_its_own_is_shown_by_name() -> None:
