@@ -44,10 +44,9 @@ class Kernel:
 
     def printed(self, source: str) -> str:
         """What a cell prints; it must have no other output."""
-        (output,) = self.run(source)
-        assert output["name"] == "stdout", output
-        text: str = output["text"]
-        return text.strip()
+        outputs = self.run(source)  # several, where the machine is slow: a kernel flushes by time
+        assert {output["name"] for output in outputs} == {"stdout"}, outputs
+        return "".join(output["text"] for output in outputs).strip()
 
     def interrupt(self) -> None:
         manager: Any = self._client.km
