@@ -2,15 +2,19 @@
 
 A list has ended where the service says so (`has_more`, `total_pages`, no further cursor), where a
 page is empty, where one is shorter than asked for (unless the service says that more follow), and
-where a page has no row that had not come before: the service has been seen to ignore `page` and to
-answer the first one for ever. Rows that come again, because one that was added meanwhile moved them
-to the next page, are left out.
+where the service ignores `page`, as it has been seen to do: rows come again on a page that does not
+name itself, or that gives itself the number of the page before.
+
+Rows that come again on a page that names itself as the next one were moved there by others that
+were added meanwhile. They are left out, and the list goes on; but not for ever, in case the service
+repeats a page under the number that was asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import evolve, frozen
@@ -53,9 +57,14 @@ ACCOUNTS: Layout[AccountListResponse, Account] = Layout(
 INVOICES: Layout[BillingInvoiceHistoryResponse, Invoice] = Layout(
     items=lambda page: page.invoices,
     info=lambda page: ResultInfo(
-        has_more=page.pagination.has_more, per_page=page.pagination.per_page
+        has_more=page.pagination.has_more,
+        page=page.pagination.page,
+        per_page=page.pagination.per_page,
+        total_count=page.pagination.total_count,
     ),
 )
+STALE = 20
+"""How many pages without a new row are read in a row before a list counts as ended."""
 
 
 class AsyncPaginator(Generic[P, T]):
@@ -197,22 +206,46 @@ class PageTurner(Generic[P, T]):
         self.params: Params[P] | None = params
         """Those of the page to ask for, or `None` at the end."""
         self._layout = layout
+        self._last = ResultInfo()
         self._seen: set[int] = set()
+        self._found = 0
+        self._stale = 0
 
     def new(self, page: P) -> list[T]:
         """Take the page that was asked for; its rows that did not come before."""
-        rows = self._layout.items(page)
-        new = [row for row in rows if self._is_new(row)]
-        following = _following(self.params, len(rows), self._layout.info(page))
-        self.params = following if new else None
+        rows, info = self._layout.items(page), self._layout.info(page)
+        again = self._may_come_again(info)
+        new = [row for place, row in enumerate(rows) if self._is_new(row, place < again)]
+        self._found += len(new)
+        self._stale = 0 if new else self._stale + 1
+        ended = self._ignores_page(info, len(rows) - len(new)) or self._stale >= STALE
+        self.params = None if ended else _following(self.params, len(rows), info)
+        self._last = info
         return new
 
-    def _is_new(self, row: T) -> bool:
-        mark = hash(getattr(row, "id", None) or row)
-        if mark in self._seen:
+    def _may_come_again(self, info: ResultInfo) -> float:
+        """How many rows at the beginning of a page may have come before.
+
+        Those that have no id are told apart by it: two that are equal are two rows of the list,
+        unless the list has grown, which moves the last rows of one page to the next.
+        """
+        total, before = info.total_count, self._last.total_count
+        if info.page in (None, self._last.page) or total is None or self._found >= total:
+            return inf
+        return 0 if before is None else total - before
+
+    def _is_new(self, row: T, may_come_again: bool) -> bool:
+        name = getattr(row, "id", None)
+        mark = hash(name or row)
+        if mark in self._seen and (name or may_come_again):
             return False
         self._seen.add(mark)
         return True
+
+    def _ignores_page(self, info: ResultInfo, old: int) -> bool:
+        if info.page is None:
+            return old > 0 and self._stale > 0
+        return old > 0 and info.page == self._last.page
 
 
 def _following(params: Any, rows: int, info: ResultInfo) -> Any:

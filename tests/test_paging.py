@@ -151,6 +151,53 @@ def test_the_list_ends_where_it_ends(
     assert len(billing_emulator.requests) == len(pages)
 
 
+PER_PAGE_1: Pages = [(letter, {"page": page}) for page, letter in enumerate("aabcdde", start=1)]
+
+SHIFTED: dict[str, tuple[Pages, str]] = {
+    # Rows that were added in front meanwhile move others to the next page, which names itself as
+    # it was asked for; where the service ignores `page`, it names the one before again.
+    "a whole page that came before": (
+        [
+            ("ab", {"page": 1, "total_pages": 3}),
+            ("ab", {"page": 2, "total_pages": 4}),
+            ("cd", {"page": 3, "total_pages": 4}),
+            ("e", {"page": 4, "total_pages": 4}),
+        ],
+        "abcde",
+    ),
+    "pages of one row": ([*PER_PAGE_1, ("", {"page": 8})], "abcde"),
+    "pages counted from 0": ([("ab", {"page": 0}), ("cd", {"page": 1}), ("", {"page": 2})], "abcd"),
+    "pages that are all called the first": (
+        [("ab", {"page": 1}), ("cd", {"page": 1}), ("e", {"page": 1})],
+        "abcde",
+    ),
+    "the first page again": ([("ab", {"page": 1}), ("ab", {"page": 1})], "ab"),
+    "the first page again, and a row more": ([("ab", {"page": 1}), ("xa", {"page": 1})], "abx"),
+}
+
+
+@pytest.mark.parametrize("shift", SHIFTED)
+def test_rows_that_are_added_meanwhile_do_not_end_the_list(
+    shift: str, ids: Callable[..., list[str]], billing_emulator: Emulator
+) -> None:
+    pages, expected = SHIFTED[shift]
+    billing_emulator.add_account("emulated")
+    for page in pages:
+        billing_emulator.inject(answer(*page))
+    assert ids(billing_emulator, per_page=len(pages[0][0])) == list(expected)
+    assert len(billing_emulator.requests) == len(pages)
+
+
+@pytest.mark.parametrize("more", [{"has_more": True}, {"total_pages": 10**9}, {"per_page": 2}])
+def test_a_service_that_repeats_a_page_under_the_right_number_ends_the_list_too(
+    more: Info, ids: Callable[..., list[str]], billing_emulator: Emulator
+) -> None:
+    for page in range(1, 200):
+        billing_emulator.inject(answer("ab", {"page": page, **more}))
+    assert ids(billing_emulator, per_page=2) == ["a", "b"]
+    assert len(billing_emulator.requests) < 50
+
+
 CONTINUES: dict[str, Info] = {
     "has_more": {"has_more": True},
     "total_pages": {"total_pages": 2},

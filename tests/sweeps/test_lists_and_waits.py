@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import math
 import pickle
 from collections.abc import Callable
@@ -93,6 +94,77 @@ def test_a_service_that_ignores_the_page_ends_the_invoices_too(
     billing_emulator.ignores_page = True
     assert invoices(per_page=4) == expected[:4]
     assert len(billing_emulator.requests) == 2
+
+
+@pytest.mark.parametrize("per_page", [1, 2, 3])
+async def test_invoices_that_are_made_meanwhile_do_not_end_the_list(
+    per_page: int, billing_emulator: Emulator
+) -> None:
+    """Each moves those that were there before by a row."""
+    expected = add_invoices(billing_emulator, 20)
+    [account] = billing_emulator.accounts.values()
+    found: list[str | None] = []
+    async with AsyncCloudflare(**at(billing_emulator)) as client:
+        async for invoice in client.ai_gateway.billing.iter_invoices(
+            account_id="a", per_page=per_page
+        ):
+            found.append(invoice.id)
+            if len(found) in (1, 2, 5):
+                account.add_invoice(5000)
+                account.add_invoice(5000)
+    assert [name for name in found if name in expected] == expected
+    assert len(found) == len(set(found))
+
+
+INVOICE = {"amount_due": 525, "amount_paid": 525, "amount_remaining": 0, "currency": "usd"}
+
+Pages = list[tuple[str, int, int]]
+"""Of each page the descriptions of its invoices, the number that it gives itself, and the total."""
+
+WITHOUT_IDS: dict[str, tuple[Pages, str]] = {
+    "alike on a page": ([("xxy", 1, 3)], "xxy"),
+    "alike on two pages": ([("xy", 1, 4), ("xz", 2, 4)], "xyxz"),
+    "alike on both sides of a turn": ([("x", 1, 2), ("x", 2, 2)], "xx"),
+    "one was added": ([("ab", 1, 4), ("bc", 2, 5), ("d", 3, 5)], "abcd"),
+    "one was added, and one is like it": ([("ab", 1, 4), ("bb", 2, 5), ("d", 3, 5)], "abbd"),
+    "a whole page was added": ([("ab", 1, 4), ("ab", 2, 6), ("cd", 3, 6)], "abcd"),
+    "the first page again and again": ([("xx", 1, 9), ("xx", 1, 9)], "xx"),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_IDS)
+def test_invoices_without_an_id_are_listed_once_each(
+    case: str, run: Run, billing_emulator: Emulator
+) -> None:
+    """Also those that are equal in all that they have."""
+    pages, expected = WITHOUT_IDS[case]
+    for index, (rows, page, total) in enumerate(pages, start=1):
+        ends = index == len(pages) and page == index
+        place = {"has_more": not ends, "page": page, "per_page": 2, "total_count": total}
+        listed = [{**INVOICE, "description": letter} for letter in rows]
+        result = {"invoices": listed, "pagination": place}
+        body = json.dumps({"success": True, "result": result}).encode()
+        billing_emulator.inject(Fault(body=body), path="/invoice-history")
+
+    def call(client: Any) -> Any:
+        return client.ai_gateway.billing.iter_invoices(account_id="a", per_page=2).collect()
+
+    found = run(call, **at(billing_emulator))
+    assert "".join(invoice.description for invoice in found.invoices) == expected
+    assert len(billing_emulator.requests) == len(pages)
+
+
+def test_collecting_gives_all_of_them_on_one_page(run: Run, billing_emulator: Emulator) -> None:
+    expected = add_invoices(billing_emulator, 5)
+
+    def call(client: Any) -> Any:
+        return client.ai_gateway.billing.iter_invoices(account_id="a", per_page=2).collect()
+
+    found = run(call, **at(billing_emulator))
+    assert [invoice.id for invoice in found.invoices] == expected
+    place = found.pagination
+    assert (place.has_more, place.page, place.per_page, place.total_count) == (False, 1, 5, 5)
+    assert len(billing_emulator.requests) == 3
 
 
 @pytest.mark.parametrize("sync", [True, False])
