@@ -5,6 +5,9 @@ makes it. All of them belong to a task of the `with` block: leaving the block, h
 waits for it. That task, and not the caller's, holds the task group, so that a block inside an async
 generator, which may be left in another task than it was entered in, does no harm.
 
+A fault of the requests, or credentials that are refused, end the reading and what has not been sent;
+what has been sent comes to its end and is handed over first: a charge must not be cut off for them.
+
 An outcome stays in the queue until a reader takes it, in one step that cannot be interrupted, so
 that none is lost where a reader is. The blocking twin reads the requests in the caller's thread:
 they may come from a database cursor, or from the client itself.
@@ -25,8 +28,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 import anyio
 from attrs import frozen
 
+from ._executor import Batch, NotSentError, Turn
 from ._operations import Safety, operation_of
-from .errors import APIError, AuthenticationError, TopupOutcomeUnknownError
+from .errors import APIError, AuthenticationError, RateLimitError, TopupOutcomeUnknownError
 from .types import AccountParams, Params
 from .types._validators import check_whole
 
@@ -78,6 +82,8 @@ class AsyncOutcomes(Generic[T]):
 
     unread: tuple[Outcome[T], ...] = ()
     """After the block: what had ended without being read, and the charges that were cut off."""
+    unsent: tuple[Params[T], ...] = ()
+    """After the block: what had been taken from the requests and was never sent."""
 
     def __init__(
         self,
@@ -93,7 +99,7 @@ class AsyncOutcomes(Generic[T]):
         self._executor = client._executor  # pyright: ignore[reportPrivateUsage]
         self._requests = _reading(requests)
         self._concurrency = concurrency
-        self._reserve = reserve
+        self._batch = Batch(reserve)
         self._allow_charges = allow_charges
         self._task: asyncio.Task[None] | None = None
         self._left = False
@@ -101,6 +107,7 @@ class AsyncOutcomes(Generic[T]):
         self._fault: Exception | None = None
         self._ended: deque[Outcome[T]] = deque()
         self._cut_off: list[Outcome[T]] = []
+        self._open: dict[Turn, Params[T]] = {}
 
     async def __aenter__(self) -> Self:
         if self._task is not None or self._left:
@@ -109,6 +116,7 @@ class AsyncOutcomes(Generic[T]):
         self._answered = asyncio.Event()
         self._room = asyncio.Semaphore(self._concurrency)
         self._calls = anyio.create_task_group()
+        self._reading = anyio.CancelScope()
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -169,6 +177,7 @@ class AsyncOutcomes(Generic[T]):
     def lost(self, error: BaseException | None) -> Exception | None:
         """See to it that no charge goes untold; what to raise, where no error leaves the block."""
         self.unread = (*self._ended, *self._cut_off)
+        self.unsent = tuple(request for turn, request in self._open.items() if not turn.sent)
         raised = None
         if error is None and self._cut_off:
             raised = error = self._cut_off[0].error
@@ -212,20 +221,23 @@ class AsyncOutcomes(Generic[T]):
             self.tell()
 
     async def _start(self) -> None:
-        try:
-            async with aclosing(self._requests) as requests:
-                await self._room.acquire()
-                async for request in requests:
-                    self._calls.start_soon(self._call, request)
-                    if not (self._executor.accepted or self._answered.is_set()):
-                        await self._head_start()
+        with self._reading:
+            try:
+                async with aclosing(self._requests) as requests:
                     await self._room.acquire()
-        except Exception as fault:
-            self._fail(fault)
-        except asyncio.CancelledError as stray:
-            if self._ending:
-                raise
-            self._fail(_cancelled(stray))
+                    async for request in requests:
+                        turn = Turn(self._batch)
+                        self._open[turn] = request
+                        self._calls.start_soon(self._call, turn, request)
+                        if not (self._executor.accepted or self._answered.is_set()):
+                            await self._head_start()
+                        await self._room.acquire()
+            except Exception as fault:
+                self._fail(fault)
+            except asyncio.CancelledError as stray:
+                if self._left or self._reading.cancel_called:
+                    raise
+                self._fail(_cancelled(stray))
 
     async def _head_start(self) -> None:
         """Wait for the first answer of a client that has had none.
@@ -236,42 +248,49 @@ class AsyncOutcomes(Generic[T]):
             await self._answered.wait()
         self._answered.set()
 
-    async def _call(self, request: Params[T]) -> None:
+    async def _call(self, turn: Turn, request: Params[T]) -> None:
         try:
-            outcome = await self._outcome(request)
+            outcome = await self._outcome(turn, request)
+        except NotSentError:
+            pass
         except Exception as fault:
             self._fail(fault)
         except BaseException as interrupt:
             if isinstance(interrupt.__cause__, TopupOutcomeUnknownError):
                 self._cut_off.append(Outcome(request, error=interrupt.__cause__))
-            if self._ending or not isinstance(interrupt, asyncio.CancelledError):
+            if self._left or not isinstance(interrupt, asyncio.CancelledError):
                 raise
             self._fail(_cancelled(interrupt))
         else:
+            del self._open[turn]
             self._ended.append(outcome)
+            if (fault := self._end_of_all(outcome.error)) is not None:
+                self._fail(fault)
         finally:
             self._answered.set()
             self.tell()
 
-    async def _outcome(self, request: Params[T]) -> Outcome[T]:
+    async def _outcome(self, turn: Turn, request: Params[T]) -> Outcome[T]:
         if _charges(request) and not self._allow_charges:
             raise ValueError("`requests` holds a charge; pass `allow_charges=True` if it is meant")
         try:
-            answer = await self._executor.execute(request, {}, reserve=self._reserve)
+            answer = await self._executor.execute(request, {}, turn=turn)
             return Outcome(request, answer.parse())
         except (APIError, ValueError, TypeError) as error:
-            if _ends_all(error):
-                raise
             return Outcome(request, error=error)
 
-    @property
-    def _ending(self) -> bool:
-        """Whether a cancellation is ours, and not one that came from a request or from aiohttp."""
-        return self._left or self._calls.cancel_scope.cancel_called
+    def _end_of_all(self, error: Exception | None) -> Exception | None:
+        """What to raise where every other call would fail alike."""
+        if isinstance(error, RateLimitError) and self._batch.blocked:
+            return _never_lifted(error)
+        # Once the credentials have been accepted, it is the account that they are refused for.
+        return error if _refuses_credentials(error) and not self._executor.accepted else None
 
     def _fail(self, fault: Exception) -> None:
+        """Send nothing more, and raise the fault when what has been sent has ended."""
         self._fault = self._fault or fault
-        self._calls.cancel_scope.cancel()
+        self._batch.end()
+        self._reading.cancel()
 
 
 class Outcomes(Generic[T]):
@@ -294,7 +313,8 @@ class Outcomes(Generic[T]):
         self._portal = client.portal
         self._lock = threading.Lock()
         self._place: _Place[T] | None = None
-        self._held: tuple[_Place[T], Params[T]] | None = None
+        self._held: tuple[_Place[T], Params[T] | _Broken] | None = None
+        self._brought_to: _Place[T] | None = None
         self._handed: Outcome[T] | None = None
         self._received: Outcome[T] | None = None
         self._outcomes = AsyncOutcomes(
@@ -309,6 +329,14 @@ class Outcomes(Generic[T]):
     def unread(self) -> tuple[Outcome[T], ...]:
         """After the block: what had ended without being read, and the charges that were cut off."""
         return self._outcomes.unread
+
+    @property
+    def unsent(self) -> tuple[Params[T], ...]:
+        """After the block: what had been taken from the requests and was never sent."""
+        held = self._held
+        if held is None or held[0] is self._brought_to or isinstance(held[1], _Broken):
+            return self._outcomes.unsent
+        return (*self._outcomes.unsent, *(() if held[1] is _END else (held[1],)))
 
     def __enter__(self) -> Self:
         self._portal.call(self._outcomes.__aenter__)
@@ -340,10 +368,17 @@ class Outcomes(Generic[T]):
                     self._received = turn
                     return turn
                 if self._held is None or self._held[0] is not turn:
-                    self._held = turn, next(self._requests, _END)
+                    self._held = turn, self._next()
+
+    def _next(self) -> Params[T] | _Broken:
+        """The next request; an error of theirs goes the way of a request, behind those before."""
+        try:
+            return next(self._requests, _END)
+        except Exception as fault:
+            return _Broken(fault)
 
     async def _turn(
-        self, held: tuple[_Place[T], Params[T]] | None, received: Outcome[T] | None
+        self, held: tuple[_Place[T], Params[T] | _Broken] | None, received: Outcome[T] | None
     ) -> Outcome[T] | _Place[T]:
         """The next outcome, or else the place of a request that is wanted.
 
@@ -376,12 +411,22 @@ class Outcomes(Generic[T]):
             self._place = asyncio.get_running_loop().create_future()
             self._outcomes.tell()
             request = await self._place
+            self._brought_to = self._place
             if request is _END:
                 return
+            if isinstance(request, _Broken):
+                raise request.fault
             yield request
 
 
-_Place = asyncio.Future[Params[T]]
+@frozen
+class _Broken:
+    """What is brought where reading the requests has failed."""
+
+    fault: Exception
+
+
+_Place = asyncio.Future[Params[T] | _Broken]
 """Where a request is put that is wanted."""
 _END: Any = object()
 """What is brought when there are no more requests."""
@@ -399,13 +444,27 @@ def _charges(request: Params[Any]) -> bool:
     return operation_of(request).safety is Safety.CHARGES
 
 
-def _ends_all(error: Exception) -> bool:
-    """Whether every other call would fail alike."""
+def _refuses_credentials(error: Exception | None) -> bool:
     if isinstance(error, TopupOutcomeUnknownError):
         return False  # whatever it came from, it must be read
     if isinstance(error, AuthenticationError):
         return True
     return isinstance(error, APIError) and any(it.code in BAD_CREDENTIALS for it in error.errors)
+
+
+def _never_lifted(error: RateLimitError) -> RateLimitError:
+    request = error.request
+    result = RateLimitError(
+        f"{request.method} {request.path}: the service refused every call, and again after all the "
+        f"time for which it had asked: nothing more has been sent",
+        request=request,
+        response=error.response,
+        body=error.body,
+        errors=error.errors,
+        retries_taken=error.retries_taken,
+    )
+    result.retry_after = error.retry_after
+    return result
 
 
 def _cancelled(stray: asyncio.CancelledError) -> RuntimeError:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import inf, isfinite
 from typing import Any, TypeVar
 
-from attrs import define
+import anyio
+from attrs import define, field
 
 from ._clock import Clock
 from ._config import Config, RequestOptions, Timeout
@@ -36,6 +38,84 @@ Outcome = Answer[Any] | APIConnectionError
 """What an attempt ends in: an answer, or the error to raise where none came."""
 
 
+class NotSentError(Exception):
+    """The sweep that a call is part of has ended before the call was sent."""
+
+
+@define(eq=False)
+class Batch:
+    """The calls of a sweep: what they have in common, and whether any more are sent."""
+
+    reserve: float
+    """The part of the rate limit to leave to others, from 0 to 1."""
+    ended: bool = False
+    """Whether nothing more is sent; what has been sent comes to its end."""
+    blocked: bool = False
+    """Whether it has ended because the service refused every call again after a full wait."""
+    _waiting: dict[anyio.CancelScope, None] = field(factory=dict[anyio.CancelScope, None])
+    _in_flight: int = 0
+    _refusals: int = 0
+    """How often in a row the service has refused all calls, and none since."""
+    _parked_until: float = -inf
+
+    def end(self) -> None:
+        """Send nothing more, and end the waits for that."""
+        self.ended = True
+        for scope in self._waiting:
+            scope.cancel()
+
+    @contextmanager
+    def waiting(self) -> Generator[None]:
+        """Around a wait of a call that has not been sent: the end of the batch ends it."""
+        if self.ended:
+            raise NotSentError
+        with anyio.CancelScope() as scope:
+            self._waiting[scope] = None
+            try:
+                yield
+            finally:
+                del self._waiting[scope]
+        if scope.cancelled_caught:
+            raise NotSentError
+
+    def began(self) -> None:
+        """A call is sent."""
+        self._in_flight += 1
+
+    def answered(self, now: float, sent_at: float, *, came: bool, parked: float | None) -> None:
+        """A call has ended; `parked`: for how long a 429 refuses every call, if it says so."""
+        self._in_flight -= 1
+        if parked:
+            self._refusals += sent_at >= self._parked_until  # else it tells of the same block
+            self._parked_until = max(self._parked_until, now + parked)
+        elif came:
+            self._refusals = 0
+        if self._refusals > 1 and not self._in_flight:
+            self.blocked = True
+            self.end()
+
+
+@define(eq=False)
+class Turn:
+    """The part of one call in a sweep."""
+
+    batch: Batch
+    sent: bool = False
+    """Whether it has been sent, and was not just told to come again."""
+
+    def begin(self) -> None:
+        """The call is sent now."""
+        if self.batch.ended:
+            raise NotSentError
+        self.sent = True
+        self.batch.began()
+
+    def end(self, now: float, sent_at: float, *, came: bool, parked: float | None) -> None:
+        """The call has ended, if it has begun."""
+        if self.sent:
+            self.batch.answered(now, sent_at, came=came, parked=parked)
+
+
 @define(kw_only=True, eq=False)
 class Call:
     """One call on its way: what is sent, and on what terms."""
@@ -47,8 +127,9 @@ class Call:
     """For one attempt."""
     deadline: float
     """When the call must have ended, by the monotonic clock."""
-    reserve: float | None
-    """For a call of a sweep, the part of the rate limit to leave to others; else `None`."""
+    turn: Turn | None
+    """Its part in a sweep, if it has one: it then waits for the rate limit, outside its own time,
+    rather than failing."""
     stream: bool
     """Whether to leave the body of a good answer to be read by the caller."""
 
@@ -63,9 +144,19 @@ class Call:
         return self.operation.safety in (Safety.CHARGES, Safety.UNKNOWN)
 
     @property
-    def in_sweep(self) -> bool:
-        """Whether it waits for the rate limit, outside its own time, rather than failing."""
-        return self.reserve is not None
+    def reserve(self) -> float | None:
+        """For a call of a sweep, the part of the rate limit to leave to others."""
+        return None if self.turn is None else self.turn.batch.reserve
+
+    def to_come_again(self) -> None:
+        """Nothing has come of what was sent: it is as if it had not been."""
+        self.request.may_have_arrived = False
+        if self.turn is not None:
+            self.turn.sent = False
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Around a wait before it is sent."""
+        return nullcontext() if self.turn is None else self.turn.batch.waiting()
 
 
 class Executor:
@@ -96,7 +187,7 @@ class Executor:
         params: Params[T],
         options: RequestOptions,
         *,
-        reserve: float | None = None,
+        turn: Turn | None = None,
         stream: bool = False,
     ) -> Answer[T]:
         """Run one call and return its answer, which may be a refusal.
@@ -104,8 +195,7 @@ class Executor:
         Args:
             params: Which call it is, and with what.
             options: What every method takes.
-            reserve: For a call of a sweep, which waits for the rate limit as long as it takes: the
-                part of it to leave to others, from 0 to 1.
+            turn: For a call of a sweep, which waits for the rate limit as long as it takes.
             stream: Leave the body of a good answer to be read by the caller. That of a charge is
                 read all the same: it decides what became of it.
 
@@ -116,6 +206,7 @@ class Executor:
             APITimeoutError: No answer came in time.
             RateLimitError: The call would have to wait too long, and was not sent.
             TopupOutcomeUnknownError: A charge was sent and no understandable answer came.
+            NotSentError: The sweep has ended; nothing has been sent.
         """
         operation, total = operation_of(params), self._config.total_timeout
         call = Call(
@@ -124,7 +215,7 @@ class Executor:
             request=self._requests.build(operation, params, options),
             timeout=options.get("timeout", self._config.timeout),
             deadline=inf if total is None else self.clock.monotonic() + total,
-            reserve=reserve,
+            turn=turn,
             stream=stream,
         )
         self._transport.check_open()
@@ -181,18 +272,27 @@ class Executor:
 
         No verdict: nothing is wrong with the answer.
         """
-        while True:
-            outcome = await self._attempt(call)
+        outcome: Outcome | None = None
+        verdict: Verdict | None = None
+        wait: float | None = 0.0
+        while wait is not None:
+            try:
+                if wait:
+                    with call.waiting():
+                        await self.clock.sleep(wait)
+                outcome = await self._attempt(call)
+            except NotSentError:
+                if outcome is None:
+                    raise
+                break
             failure = _failure(call.request, outcome)
             if failure is None:
                 return outcome, None
             verdict = decide(call.operation.safety, failure)
             wait = self._wait(call, outcome, failure) if verdict is Verdict.AGAIN else None
-            if wait is None:
-                return outcome, verdict
-            call.request.may_have_arrived = False
-            if wait:
-                await self.clock.sleep(wait)
+            if wait is not None:
+                call.to_come_again()
+        return outcome, verdict
 
     async def _attempt(self, call: Call) -> Outcome:
         """Send once, as soon as there is a place within the rate limit."""
@@ -202,6 +302,8 @@ class Executor:
         headers: Mapping[str, str] | None = None
         parked: float | None = None
         try:
+            if call.turn is not None:
+                call.turn.begin()
             if call.charges:
                 call.request.sent_at = self.clock.now()
             response = await self._transport.send(
@@ -218,7 +320,10 @@ class Executor:
             self._note(call, sent_at, str(error))
             return connection_error(call.request, error)
         finally:
-            self.limiter.leave(self.clock.monotonic(), sent_at, headers, parked)
+            now = self.clock.monotonic()
+            self.limiter.leave(now, sent_at, headers, parked)
+            if call.turn is not None:
+                call.turn.end(now, sent_at, came=headers is not None, parked=parked)
         self._note(call, sent_at, response.status_code, response.cf_ray)
         return Answer(call.operation, call.request, response, call.request.attempts - 1)
 
@@ -238,15 +343,16 @@ class Executor:
         """Wait for a place within the rate limit; the time at which there was one."""
         longest = self._config.max_retry_wait
         try:
-            sent_at = await self.limiter.enter(
-                self.clock,
-                reserve=call.reserve,
-                patience=LONGEST_PARK if call.in_sweep else longest,
-                deadline=inf if call.in_sweep else min(began + longest, call.deadline),
-            )
+            with call.waiting():
+                sent_at = await self.limiter.enter(
+                    self.clock,
+                    reserve=call.reserve,
+                    patience=LONGEST_PARK if call.turn else longest,
+                    deadline=inf if call.turn else min(began + longest, call.deadline),
+                )
         except RateLimitedError as error:
             raise _rate_limit_error(call.request, error) from None
-        if call.in_sweep:
+        if call.turn is not None:
             call.deadline += sent_at - began
         return sent_at
 
@@ -256,7 +362,7 @@ class Executor:
         if isinstance(outcome, Answer):
             asked = retry_after(outcome.http_response.headers, self.clock.now())
         parks = failure is Failure.RATE_LIMITED and asked is not None
-        if parks and call.in_sweep:
+        if parks and call.turn is not None:
             longest, remaining = LONGEST_PARK, inf
         wait = wait_before_repeat(
             call.request.attempts - 1,
