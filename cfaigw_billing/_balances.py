@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ._extras import needed
@@ -30,16 +30,27 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
     """The accounts that did not answer, and why."""
     names: Mapping[str, str]
     """The accounts' names, where the sweep had to ask for the accounts; else empty."""
+    missing: tuple[str, ...]
+    """The accounts that were neither answered nor failed, because the sweep ended before: those to
+    ask about next."""
+    listed: bool
+    """Whether the list of accounts had been read to its end: otherwise there may be more of them,
+    which `client.accounts.list()` names."""
 
     def __init__(
         self,
         found: Mapping[str, BillingCreditBalanceResponse],
         failed: Mapping[str, Exception],
         names: Mapping[str, str] | None = None,
+        *,
+        missing: Iterable[str] = (),
+        listed: bool = True,
     ) -> None:
         self._found = dict(found)
         self.failed = dict(failed)
         self.names = dict(names or {})
+        self.missing = tuple(missing)
+        self.listed = listed
         self._low = Money.from_major(LOW_DOLLARS)
 
     def __getitem__(self, account_id: str) -> BillingCreditBalanceResponse:
@@ -52,7 +63,8 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         return len(self._found)
 
     def __repr__(self) -> str:
-        return f"<CreditBalances: {len(self)} accounts, {len(self.failed)} failed, {self.total}>"
+        counts = ", ".join([f"{len(self.failed)} failed", *self._not_asked()])
+        return f"<CreditBalances: {len(self)} accounts, {counts}, {self.total}>"
 
     @property
     def low(self) -> Money:
@@ -149,7 +161,13 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
     def _summary(self) -> str:
         low = f"{len(self.below(self.low)):,} low (below {self.low})"
         count = counted(len(self) + len(self.failed), "account")
-        return f"{count}: {self.total} in all, {low}, {len(self.failed):,} failed"
+        ends = ", ".join([low, f"{len(self.failed):,} failed", *self._not_asked()])
+        return f"{count}: {self.total} in all, {ends}"
+
+    def _not_asked(self) -> list[str]:
+        """What a sweep that ended early has not come to."""
+        missing = [f"{len(self.missing):,} missing"] if self.missing else []
+        return missing if self.listed else [*missing, "the list of accounts incomplete"]
 
     def _row(self, account_id: str) -> tuple[str, ...]:
         answer = self[account_id]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ._balances import CreditBalances
-from ._bulk import Outcome
+from ._bulk import AsyncOutcomes, Outcome, Outcomes
 from ._extras import needed
 from ._paging import ACCOUNTS, PageTurner
 from .types import (
     AccountListParams,
     AccountListResponse,
     BillingCreditBalanceParams,
-    BillingCreditBalanceResponse,
     Params,
 )
+from .types import BillingCreditBalanceResponse as Balance
 
 if TYPE_CHECKING:
     from ._client import AsyncCloudflare
@@ -30,9 +30,9 @@ class _Sweep:
     """One pass over accounts: whom to ask, and what came of it. It sends nothing itself."""
 
     def __init__(self, account_ids: Iterable[str] | None) -> None:
-        self._ids: dict[Params[BillingCreditBalanceResponse], str] = {}
+        self._ids: dict[Params[Balance], str] = {}
         self._names: dict[str, str] = {}
-        self._found: dict[str, BillingCreditBalanceResponse] = {}
+        self._found: dict[str, Balance] = {}
         self._failed: dict[str, Exception] = {}
         self.requests: list[BillingCreditBalanceParams] | None = None
         """Those of the accounts that were given, checked; `None` for all that can be seen."""
@@ -43,22 +43,23 @@ class _Sweep:
         if account_ids is not None:
             self.requests = [request for name in account_ids for request in self.ask(name)]
 
-    def ask(self, account_id: str) -> Iterator[BillingCreditBalanceParams]:
-        """The request about an account; nothing if there was one already."""
+    def ask(self, account_id: str) -> list[BillingCreditBalanceParams]:
+        """The request about an account; none if there was one already."""
         if not isinstance(account_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"`account_ids` must hold str, not {type(account_id).__name__}")
         request = BillingCreditBalanceParams(account_id=account_id)
-        if request not in self._ids:
-            self._ids[request] = account_id
-            yield request
+        if request in self._ids:
+            return []
+        self._ids[request] = account_id
+        return [request]
 
-    def ask_page(self, page: AccountListResponse) -> Iterator[BillingCreditBalanceParams]:
+    def ask_page(self, page: AccountListResponse) -> list[BillingCreditBalanceParams]:
         """The requests about the accounts of a page."""
-        for account in self.pages.new(page):
-            self._names[account.id] = account.name
-            yield from self.ask(account.id)
+        accounts = self.pages.new(page)
+        self._names |= {account.id: account.name for account in accounts}
+        return [request for account in accounts for request in self.ask(account.id)]
 
-    def take(self, outcome: Outcome[BillingCreditBalanceResponse]) -> int:
+    def take(self, outcome: Outcome[Balance]) -> int:
         """Keep how a request ended; how many have."""
         name = self._ids[outcome.request]
         if outcome.error is not None:
@@ -74,7 +75,26 @@ class _Sweep:
             {name: self._found[name] for name in ids if name in self._found},
             {name: self._failed[name] for name in ids if name in self._failed},
             self._names,
+            missing=[name for name in ids if name not in self._found.keys() | self._failed.keys()],
+            listed=self.requests is not None or self.pages.params is None,
         )
+
+    @contextmanager
+    def kept(self, outcomes: AsyncOutcomes[Balance] | Outcomes[Balance]) -> Generator[None]:
+        """Let what ends the sweep carry what was answered before."""
+        try:
+            yield
+        except BaseException as error:
+            for outcome in outcomes.unread:
+                self.take(outcome)
+            # What is raised must not be part of what it carries: it could not be pickled.
+            self._failed = {k: v for k, v in self._failed.items() if v is not error}
+            partial = self.result()
+            with suppress(AttributeError):  # an exception of the caller's may have slots
+                error.partial = partial  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+            if not isinstance(error, Exception):
+                error.add_note(f"what was answered is in `.partial` of this exception: {partial}")
+            raise
 
 
 async def async_credit_balances(
@@ -97,8 +117,9 @@ async def async_credit_balances(
                 yield request
 
     requests = all_accounts() if sweep.requests is None else sweep.requests
-    with _reporter(progress, sweep) as report:
-        async with client.send_many(requests, concurrency=concurrency, reserve=reserve) as outcomes:
+    outcomes = client.send_many(requests, concurrency=concurrency, reserve=reserve)
+    with _reporter(progress, sweep) as report, sweep.kept(outcomes):
+        async with outcomes:
             async for outcome in outcomes:
                 report(sweep.take(outcome))
     return sweep.result()
@@ -122,10 +143,8 @@ def credit_balances(
             yield from sweep.ask_page(page)
 
     requests = all_accounts() if sweep.requests is None else sweep.requests
-    with (
-        _reporter(progress, sweep) as report,
-        client.send_many(requests, concurrency=concurrency, reserve=reserve) as outcomes,
-    ):
+    outcomes = client.send_many(requests, concurrency=concurrency, reserve=reserve)
+    with _reporter(progress, sweep) as report, sweep.kept(outcomes), outcomes:
         for outcome in outcomes:
             report(sweep.take(outcome))
     return sweep.result()

@@ -59,6 +59,10 @@ class ErrorData:
 class CloudflareError(Exception):
     """The root of every error of this package; itself raised where credentials are missing."""
 
+    partial: Any = None
+    """Where it ended `credit_balances`, a `CreditBalances` of what was answered before; `.missing`
+    names the accounts to ask about next. Everything else that ends one carries it too."""
+
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with `args` alone, which fails for keyword arguments.
         return _restore, (type(self), self.args, self.__dict__)

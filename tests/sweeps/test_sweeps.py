@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ from cfaigw_billing import (
     RateLimitError,
 )
 from cfaigw_billing._bulk import BAD_CREDENTIALS
+from cfaigw_billing._clock import Clock
 from cfaigw_billing._ratelimit import RateLimit
 from cfaigw_billing._sweep import Progress
 from cfaigw_billing.testing import Emulator, Fault, RequestLimit
@@ -42,8 +44,8 @@ BALANCE = "/ai-gateway/billing/credit-balance"
 SUCCESS = b'{"success": true, "result": {"balance": 1, "has_default_payment_method": false}}'
 
 
-def at(emulator: Emulator) -> dict[str, Any]:
-    return {"base_url": emulator.base_url, "api_token": emulator.api_token}
+def at(emulator: Emulator, **options: Any) -> dict[str, Any]:
+    return {"base_url": emulator.base_url, "api_token": emulator.api_token, **options}
 
 
 def client_of(emulator: Emulator, **options: Any) -> AsyncCloudflare:
@@ -416,16 +418,30 @@ def test_wrong_credentials_may_have_another_status(
     assert len(billing_emulator.requests) == 1
 
 
-async def test_credentials_that_are_revoked_meanwhile_end_the_sweep() -> None:
+def test_a_401_stays_with_its_account_once_another_was_accepted(
+    sweep: Sweep, billing_emulator: Emulator
+) -> None:
+    names = add_accounts(billing_emulator, 30)
+    billing_emulator.inject(Fault(status=401, code=10000), path=f"/0007{BALANCE}")
+    result = sweep(names)
+    assert list(result.failed) == ["0007"]
+    assert isinstance(result.failed["0007"], AuthenticationError)
+    assert len(result) == 29
+    assert result.missing == ()
+
+
+async def test_credentials_that_are_revoked_meanwhile_lose_no_answer() -> None:
+    """One cannot tell them from accounts that the credentials are not for."""
     async with Emulator() as emulator, client_of(emulator) as client:
-        names = add_accounts(emulator, 300)
+        names = add_accounts(emulator, 100)
 
         def revoke(done: int, _: int | None) -> None:
             emulator.api_token = "another"
 
-        with pytest.raises(AuthenticationError):
-            await balances(client, names, concurrency=10, progress=revoke)
-        assert len(emulator.requests) < 60
+        result = await balances(client, names, concurrency=10, progress=revoke)
+    assert 1 <= len(result) <= 12
+    assert len(result.failed) == 100 - len(result)
+    assert {type(error) for error in result.failed.values()} == {AuthenticationError}
 
 
 def test_a_generator_over_the_sync_client_can_name_the_accounts(
@@ -436,6 +452,200 @@ def test_a_generator_over_the_sync_client_can_name_the_accounts(
     with Cloudflare(**at(billing_emulator)) as client:
         account_ids = (account.id for account in client.accounts.list())
         assert list(balances(client, account_ids)) == names
+
+
+# What ends a sweep carries what was answered.
+
+
+def ended(
+    run: Run, emulator: Emulator, kind: type[BaseException], account_ids: Any, **options: Any
+) -> Any:
+    """The error that a sweep of either client ends with."""
+    with pytest.raises(kind) as caught:
+        run(lambda client: balances(client, account_ids, **options), **at(emulator))
+    return caught.value
+
+
+def test_a_page_of_accounts_that_fails_keeps_what_was_answered(
+    run: Run, billing_emulator: Emulator
+) -> None:
+    names = add_accounts(billing_emulator, 120)
+
+    def fail(done: int, _: int | None) -> None:
+        if done == 1:
+            billing_emulator.inject(Fault(status=403), path="/accounts")
+
+    error = ended(run, billing_emulator, PermissionDeniedError, None, concurrency=10, progress=fail)
+    found: CreditBalances = error.partial
+    assert list(found) == names[:50]
+    assert (found.missing, found.listed) == ((), False)
+    assert found.names["0000"]
+    assert "incomplete" in repr(found)
+    assert "incomplete" in found._repr_html_()
+
+
+def test_the_rest_of_a_page_is_missing_where_the_sweep_ends_within_it(
+    run: Run, billing_emulator: Emulator
+) -> None:
+    names = add_accounts(billing_emulator, 50)
+
+    def fail(*_: object) -> None:
+        raise LookupError("mine")
+
+    error = ended(run, billing_emulator, LookupError, None, concurrency=3, progress=fail)
+    assert sorted([*error.partial, *error.partial.missing]) == names
+    assert error.partial.listed
+
+
+def test_wrong_credentials_leave_every_account_to_be_asked(
+    run: Run, billing_emulator: Emulator
+) -> None:
+    names = add_accounts(billing_emulator, 5)
+    billing_emulator.inject(Fault(status=401, code=10000))
+    error = ended(run, billing_emulator, AuthenticationError, names)
+    assert (dict(error.partial), error.partial.failed) == ({}, {})
+    assert error.partial.missing == tuple(names)
+    copied = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
+    assert copied.partial.missing == tuple(names)
+    assert "5 missing" in repr(copied.partial)
+
+
+def test_a_sweep_goes_on_with_the_accounts_that_are_missing(
+    run: Run, billing_emulator: Emulator
+) -> None:
+    names = add_accounts(billing_emulator, 40)
+
+    def stop(done: int, _: int | None) -> None:
+        if done == 15:
+            raise LookupError
+
+    def whole(client: Any) -> Any:
+        return twice(client) if isinstance(client, AsyncCloudflare) else twice_sync(client)
+
+    def twice_sync(client: Any) -> Any:
+        with pytest.raises(LookupError) as caught:
+            balances(client, names, concurrency=4, progress=stop)
+        found: Any = getattr(caught.value, "partial")  # noqa: B009  # it has been put there
+        return found, balances(client, found.missing)
+
+    async def twice(client: Any) -> Any:
+        with pytest.raises(LookupError) as caught:
+            await balances(client, names, concurrency=4, progress=stop)
+        found: Any = getattr(caught.value, "partial")  # noqa: B009  # it has been put there
+        return found, await balances(client, found.missing)
+
+    first, second = run(whole, **at(billing_emulator))
+    assert len(first) >= 15
+    assert sorted([*first, *second]) == names
+
+
+async def test_a_time_limit_keeps_what_was_answered() -> None:
+    async with Emulator() as emulator, client_of(emulator) as client:
+        names = add_accounts(emulator, 30)
+        emulator.inject(Fault(silence="hang"), path=f"/0012{BALANCE}")
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(None) as limit:
+
+                def end(done: int, _: int | None) -> None:
+                    if done == 29:
+                        limit.reschedule(asyncio.get_running_loop().time())
+
+                await balances(client, names, progress=end)
+    cancelled: Any = caught.value.__cause__
+    assert len(cancelled.partial) == 29
+    assert cancelled.partial.missing == ("0012",)
+    assert "partial" in cancelled.__notes__[-1]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals")
+@pytest.mark.parametrize("where", ["while it waits", "in the caller's code"])
+def test_ctrl_c_keeps_what_was_answered(where: str, billing_emulator: Emulator) -> None:
+    names = add_accounts(billing_emulator, 30)
+    billing_emulator.inject(Fault(silence="hang"), path=f"/0012{BALANCE}")
+
+    def interrupt(done: int, _: int | None) -> None:
+        if done == 29 and where == "while it waits":
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+        elif done == 29:
+            signal.raise_signal(signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with (
+            Cloudflare(**at(billing_emulator)) as client,
+            pytest.raises(KeyboardInterrupt) as caught,
+        ):
+            balances(client, names, progress=interrupt)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    interrupted: Any = caught.value
+    assert len(interrupted.partial) == 29
+    assert interrupted.partial.missing == ("0012",)
+    assert any("partial" in note for note in interrupted.__notes__)
+
+
+# A block of the rate limit that is not lifted.
+
+
+@pytest.mark.parametrize("max_retries", [0, 2])
+@pytest.mark.parametrize("answered", [0, 20])
+def test_a_block_that_is_there_again_after_a_full_wait_ends_the_sweep(
+    answered: int, max_retries: int, run: Run, billing_emulator: Emulator
+) -> None:
+    names = add_accounts(billing_emulator, 300)
+
+    def block(done: int = 0, _: int | None = None) -> None:
+        if done == answered:
+            billing_emulator.inject(Fault.rate_limited(0.4), times=None)
+
+    block()
+    with pytest.raises(RateLimitError, match="again") as caught:
+        run(
+            lambda client: balances(client, names, concurrency=20, progress=block),
+            **at(billing_emulator, max_retries=max_retries),
+        )
+    found: CreditBalances = caught.value.partial
+    assert answered <= len(found) <= answered + 20
+    assert {type(error) for error in found.failed.values()} == {RateLimitError}
+    assert sorted([*found, *found.failed, *found.missing]) == names
+    assert len(found.missing) > 200
+    assert len(billing_emulator.requests) < len(found) + 60
+    assert caught.value.retry_after == 0.4
+
+
+class Leaping(Clock):
+    """A clock whose sleeps take no time."""
+
+    elapsed = 0.0
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        self.elapsed += seconds
+        await asyncio.sleep(0)
+
+
+async def test_a_sweep_into_a_lasting_block_ends_after_one_full_wait() -> None:
+    async with Emulator() as emulator, client_of(emulator) as client:
+        emulator.inject(Fault.rate_limited(300), times=None)
+        client._executor.clock = clock = Leaping()
+        with pytest.raises(RateLimitError, match="again"):
+            await balances(client, add_accounts(emulator, 100))
+    assert 300 <= clock.elapsed < 600
+    assert len(emulator.requests) <= 16
+
+
+def test_a_block_that_is_lifted_now_and_then_does_not_end_the_sweep(
+    sweep: Sweep, billing_emulator: Emulator
+) -> None:
+    names = add_accounts(billing_emulator, 60)
+
+    def block(done: int, _: int | None) -> None:
+        if done in (10, 25, 40):
+            billing_emulator.inject(Fault.rate_limited(0.2))
+
+    assert list(sweep(names, concurrency=3, progress=block)) == names
 
 
 # Arguments.
