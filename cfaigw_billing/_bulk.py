@@ -5,8 +5,8 @@ makes it. All of them belong to a task of the `with` block: leaving the block, h
 waits for it. That task, and not the caller's, holds the task group, so that a block inside an async
 generator, which may be left in another task than it was entered in, does no harm.
 
-A fault of the requests, or credentials that are refused, end the reading and what has not been sent;
-what has been sent comes to its end and is handed over first: a charge must not be cut off for them.
+A fault of the requests, or credentials that are refused, end the reading: nothing more is sent, and
+what has been sent comes to its end and is handed over first, because a charge must not be cut off.
 
 An outcome stays in the queue until a reader takes it, in one step that cannot be interrupted, so
 that none is lost where a reader is. The blocking twin reads the requests in the caller's thread:
@@ -211,8 +211,9 @@ class AsyncOutcomes(Generic[T]):
         """Start the calls, as there is room for them, and wait for their ends."""
         complete = False
         try:
-            async with self._calls:
-                await self._start()
+            with self._executor.widened(self._concurrency):
+                async with self._calls:
+                    await self._start()
             complete = True
         finally:
             if not complete:  # and not because it failed: that ends the group in good order
@@ -264,8 +265,8 @@ class AsyncOutcomes(Generic[T]):
         else:
             del self._open[turn]
             self._ended.append(outcome)
-            if (fault := self._end_of_all(outcome.error)) is not None:
-                self._fail(fault)
+            if (end := self._end_of_all(outcome.error)) is not None:
+                self._fail(end)
         finally:
             self._answered.set()
             self.tell()

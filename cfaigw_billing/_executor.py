@@ -228,6 +228,10 @@ class Executor:
         finally:
             del outcome  # an error that is raised holds this frame, which must not hold the error
 
+    def widened(self, concurrency: int) -> AbstractContextManager[None]:
+        """Have connections for so many calls more, which then need not wait for one."""
+        return self._transport.widened(concurrency)
+
     @property
     def rate_limit(self) -> RateLimit:
         """Where the service's rate limit stands."""
@@ -272,27 +276,27 @@ class Executor:
 
         No verdict: nothing is wrong with the answer.
         """
-        outcome: Outcome | None = None
-        verdict: Verdict | None = None
+        so_far: tuple[Outcome, Verdict] | None = None
         wait: float | None = 0.0
-        while wait is not None:
+        while True:
             try:
                 if wait:
                     with call.waiting():
                         await self.clock.sleep(wait)
                 outcome = await self._attempt(call)
             except NotSentError:
-                if outcome is None:
+                if so_far is None:
                     raise
-                break
+                return so_far
             failure = _failure(call.request, outcome)
             if failure is None:
                 return outcome, None
             verdict = decide(call.operation.safety, failure)
+            so_far = outcome, verdict
             wait = self._wait(call, outcome, failure) if verdict is Verdict.AGAIN else None
-            if wait is not None:
-                call.to_come_again()
-        return outcome, verdict
+            if wait is None:
+                return so_far
+            call.to_come_again()
 
     async def _attempt(self, call: Call) -> Outcome:
         """Send once, as soon as there is a place within the rate limit."""

@@ -574,10 +574,17 @@ class AsyncBillingResource(AsyncResource):
             progress: `True` for a bar (needs the extra `notebook`), or what to call with the
                 number of calls done and, where it is known, of all.
 
+        What ends the sweep has what was answered in `error.partial`, a `CreditBalances`, whose
+        `.missing` names the accounts to ask about next: `credit_balances(error.partial.missing)`.
+        An interrupt (Ctrl-C, a cancellation) has it too, and what `asyncio.timeout` raises for one
+        in its `__cause__`; the `TimeoutError` of `anyio.fail_after` does not lead to it. Where the
+        list of accounts broke off (`.listed` is false), list them again, and ask about the others.
+
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
-        Raises: `AuthenticationError` at once, or what else says that the credentials are wrong; for
-            `None`, errors of the list of accounts. Any other error stays with its account, in
-            `.failed`.
+        Raises: `AuthenticationError`, or what else says that the credentials are wrong, at once,
+            and only until one account was answered; for `None`, errors of the list of accounts;
+            `RateLimitError` where a block of the rate limit is there again after a full wait. Any
+            other error stays with its account, in `.failed`.
         """
         return await async_credit_balances(
             self._client,

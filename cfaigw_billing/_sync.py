@@ -588,10 +588,17 @@ class BillingResource(SyncResource):
             progress: `True` for a bar (needs the extra `notebook`), or what to call with the
                 number of calls done and, where it is known, of all.
 
+        What ends the sweep has what was answered in `error.partial`, a `CreditBalances`, whose
+        `.missing` names the accounts to ask about next: `credit_balances(error.partial.missing)`.
+        An interrupt (Ctrl-C, a cancellation) has it too, and what `asyncio.timeout` raises for one
+        in its `__cause__`; the `TimeoutError` of `anyio.fail_after` does not lead to it. Where the
+        list of accounts broke off (`.listed` is false), list them again, and ask about the others.
+
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
-        Raises: `AuthenticationError` at once, or what else says that the credentials are wrong; for
-            `None`, errors of the list of accounts. Any other error stays with its account, in
-            `.failed`.
+        Raises: `AuthenticationError`, or what else says that the credentials are wrong, at once,
+            and only until one account was answered; for `None`, errors of the list of accounts;
+            `RateLimitError` where a block of the rate limit is there again after a full wait. Any
+            other error stays with its account, in `.failed`.
         """
         return credit_balances(
             self._client,
@@ -886,25 +893,29 @@ class Cloudflare(SyncClient):
                 for outcome in outcomes:
                     print(outcome.request, outcome.error or outcome.response)
 
-        A call that fails does so by itself, in its outcome. Wrong credentials, or a fault of
-        `requests`, end all of them and are raised by the loop.
+        A call that fails does so by itself, in its outcome. A fault of `requests` ends all of them,
+        and so do credentials that are refused before any call has been accepted, and a block of
+        the rate limit that is there again after a full wait. Nothing more is sent then; what has
+        been sent ends and comes out of the loop first, top-ups too, and the error after it.
 
         Leaving the block, by `break` or by an error, ends what is still in flight. A top-up that
         is cut off so may have been charged: its `TopupOutcomeUnknownError` is raised by the block,
-        or noted on the error that leaves it. `outcomes.unread` has what ended without being read.
+        or noted on the error that leaves it. After the block, `outcomes.unread` has what ended
+        without being read, and `outcomes.unsent` what was taken from `requests` and never sent.
 
         Args:
             requests: The parameters of the calls, of whatever kinds; read as they are needed, so
                 that there may be any number of them.
-            concurrency: How many are in flight at a time (of more than 100, some wait for one of
-                the client's 100 connections).
+            concurrency: How many are in flight at a time. The client has that many connections
+                more meanwhile, each a file descriptor, so that no call spends its `timeout` on the
+                wait for one; an `http_client` of yours has the connections that it has.
             reserve: The part of the rate limit to leave to others who use the same credentials,
                 from 0 to below 1. When it is reached, the calls wait for the next window, up to 10
                 minutes: `max_retry_wait` and `total_timeout` do not count that wait.
             allow_charges: Whether there may be top-ups among them.
 
-        Raises: `ValueError` or `TypeError` for arguments; from the loop `AuthenticationError`, and
-            whatever `requests` raises.
+        Raises: `ValueError` or `TypeError` for arguments; from the loop `AuthenticationError`,
+            `RateLimitError` for a block that is not lifted, and whatever `requests` raises.
         """
         return Outcomes(
             self,

@@ -6,8 +6,8 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import lru_cache
 from http.cookies import SimpleCookie
 from math import inf
@@ -27,6 +27,10 @@ from ._http import TOO_LARGE, HTTPRequest, HTTPResponse
 
 MAX_BODY = 32 * 1024 * 1024
 """Bytes after decompression. A year of hourly usage is one; a small gzip can unpack to any size."""
+
+CONNECTIONS = 100
+"""How many connections single calls have, in all. The others wait for one, so that a program with
+a thousand tasks keeps its file descriptors. Sweeps have more: see `Transport.widened`."""
 
 Sessions = dict[asyncio.AbstractEventLoop, aiohttp.ClientSession]
 
@@ -73,6 +77,7 @@ class Transport:
         self._http_client = http_client
         self._trace_configs = tuple(trace_configs)
         self._closed = False
+        self._connections = CONNECTIONS
         self._lent: weakref.WeakSet[Transport] = weakref.WeakSet()
 
     def lend(self, base_url: str, others: Mapping[str, Any]) -> Transport | BorrowedTransport:
@@ -134,6 +139,26 @@ class Transport:
         except TimeoutError as error:
             raise _no_answer_in_time() from error
 
+    @contextmanager
+    def widened(self, by: int) -> Generator[None]:
+        """Have room for so many connections more.
+
+        A call that waits for a connection spends its time on that, and a sweep with more calls in
+        flight than there are connections would take the wait for a service that does not answer.
+        A session of the caller's has the room that it has.
+        """
+        self._widen(by)
+        try:
+            yield
+        finally:
+            self._widen(-by)
+
+    def _widen(self, by: int) -> None:
+        self._connections += by
+        for session in tuple(self._sessions.values()):
+            if session.connector is not None:
+                session.connector._limit = self._connections  # pyright: ignore[reportPrivateUsage]
+
     async def close(self) -> None:
         """Close the sessions, those of copies too; the caller's own is left open.
 
@@ -165,7 +190,10 @@ class Transport:
         session = self._sessions.get(loop)
         if session is not None:
             return session
-        self._sessions[loop] = session = _open_session(self._base_url, self._trace_configs)
+        connector = aiohttp.TCPConnector(limit=self._connections)
+        self._sessions[loop] = session = _open_session(
+            self._base_url, self._trace_configs, connector
+        )
         for other in [other for other in list(self._sessions) if other.is_closed()]:
             if dead := self._sessions.pop(other, None):
                 _drop_session(other, dead)
@@ -206,6 +234,10 @@ class BorrowedTransport:
         if self._closed:
             raise RuntimeError(CLOSED)
         return self._lender.lend(base_url, others)
+
+    def widened(self, by: int) -> AbstractContextManager[None]:
+        """As `Transport.widened`."""
+        return self._lender.widened(by)
 
     async def close(self) -> None:
         """Send nothing more."""
@@ -385,7 +417,7 @@ _HAS_SWITCH = "_retry_connection" in aiohttp.ClientSession.ATTRS
 
 
 def _open_session(
-    base_url: str, trace_configs: Sequence[aiohttp.TraceConfig], **more: Any
+    base_url: str, trace_configs: Sequence[aiohttp.TraceConfig], connector: aiohttp.TCPConnector
 ) -> aiohttp.ClientSession:
     # Not `trust_env`: it looks the proxy up in a thread for every request, and lets a .netrc
     # entry stand in for the credentials.
@@ -394,7 +426,7 @@ def _open_session(
         middlewares=() if _HAS_SWITCH else (_once,),
         proxy=_environment_proxy(base_url),
         trace_configs=list(trace_configs),
-        **more,
+        connector=connector,
     )
     if _HAS_SWITCH:
         session._retry_connection = False  # pyright: ignore[reportPrivateUsage]
@@ -409,7 +441,7 @@ async def _fresh_session(
     tracing = aiohttp.TraceConfig()
     tracing.on_connection_create_end.append(_note_connection)
     connector = aiohttp.TCPConnector(force_close=True)
-    async with _open_session(base_url, [*trace_configs, tracing], connector=connector) as session:
+    async with _open_session(base_url, [*trace_configs, tracing], connector) as session:
         yield session
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import attrs
@@ -40,6 +41,10 @@ class FakeTransport:
             self.in_flight -= 1
         headers = CIMultiDict({"Content-Type": "application/json"})
         return HTTPResponse(status_code=200, headers=headers, body=BALANCE)
+
+    def widened(self, _: int) -> AbstractContextManager[None]:
+        """There is no bound."""
+        return nullcontext()
 
     def check_open(self) -> None:
         """It always is."""
