@@ -78,17 +78,24 @@ class Batch:
         if scope.cancelled_caught:
             raise NotSentError
 
-    def began(self) -> None:
+    def call_began(self) -> None:
         """A call is sent."""
         self._in_flight += 1
 
-    def answered(self, now: float, sent_at: float, *, came: bool, parked: float | None) -> None:
-        """A call has ended; `parked`: for how long a 429 refuses every call, if it says so."""
+    def call_ended(self, now: float, sent_at: float, status: int | None, blocked: float) -> None:
+        """A call has ended.
+
+        Args:
+            now: The time.
+            sent_at: When it was sent.
+            status: That of the answer, or `None` where none came.
+            blocked: For how many seconds a 429 keeps all calls waiting; 0 where nothing says so.
+        """
         self._in_flight -= 1
-        if parked:
+        if blocked > 0:
             self._refusals += sent_at >= self._parked_until  # else it tells of the same block
-            self._parked_until = max(self._parked_until, now + parked)
-        elif came:
+            self._parked_until = max(self._parked_until, now + blocked)
+        elif status not in (None, 429):
             self._refusals = 0
         if self._refusals > 1 and not self._in_flight:
             self.blocked = True
@@ -108,12 +115,12 @@ class Turn:
         if self.batch.ended:
             raise NotSentError
         self.sent = True
-        self.batch.began()
+        self.batch.call_began()
 
-    def end(self, now: float, sent_at: float, *, came: bool, parked: float | None) -> None:
-        """The call has ended, if it has begun."""
+    def end(self, now: float, sent_at: float, status: int | None, blocked: float) -> None:
+        """The call has ended, if it has begun; see `Batch.call_ended`."""
         if self.sent:
-            self.batch.answered(now, sent_at, came=came, parked=parked)
+            self.batch.call_ended(now, sent_at, status, blocked)
 
 
 @define(kw_only=True, eq=False)
@@ -261,6 +268,8 @@ class Executor:
                 interrupt.add_note(str(error))
                 interrupt.__cause__ = error
                 _log.warning("%s", error)  # what awaits a cancelled task may never see its error
+            else:
+                call.to_come_again()
             raise
         if verdict is not Verdict.OUTCOME_UNKNOWN:
             return outcome
@@ -305,6 +314,7 @@ class Executor:
             sent_at = await self._enter(call, sent_at)
         headers: Mapping[str, str] | None = None
         parked: float | None = None
+        status: int | None = None
         try:
             if call.turn is not None:
                 call.turn.begin()
@@ -317,8 +327,8 @@ class Executor:
                 fresh=call.fresh,
                 stream=call.stream and not call.fresh,
             )
-            headers = response.headers
-            if response.status_code == 429:
+            headers, status = response.headers, response.status_code
+            if status == 429:
                 parked = retry_after(headers, self.clock.now())
         except TransportError as error:
             self._note(call, sent_at, str(error))
@@ -327,7 +337,8 @@ class Executor:
             now = self.clock.monotonic()
             self.limiter.leave(now, sent_at, headers, parked)
             if call.turn is not None:
-                call.turn.end(now, sent_at, came=headers is not None, parked=parked)
+                blocked = self.limiter.state(now).resets_in if status == 429 else 0.0
+                call.turn.end(now, sent_at, status, blocked)
         self._note(call, sent_at, response.status_code, response.cf_ray)
         return Answer(call.operation, call.request, response, call.request.attempts - 1)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import socket
 import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import closing, nullcontext, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -783,35 +784,103 @@ async def test_leaving_early_lists_what_was_not_sent(
     """A block of the rate limit keeps all of them waiting; the block is left meanwhile."""
     billing_emulator.inject(Fault.rate_limited(30))
     charges = slow_charges(billing_emulator, 6)
-    read = _leave_early_sync if sync else _leave_early
-    unsent = await read(billing_emulator, charges)
+    if sync:
+        unsent = await asyncio.to_thread(_leave_sync, charges, at(billing_emulator))
+    else:
+        async with client_of(billing_emulator) as client:
+            unsent = await _leave(charges, client)
     assert accounts_of(unsent) == accounts_of(charges)
     assert billing_emulator.charges == []
 
 
-async def _leave_early(emulator: Emulator, charges: list[TopupCreateParams]) -> Any:
-    async with client_of(emulator) as client:
-        outcomes = client.send_many(charges, allow_charges=True)
-        with anyio.move_on_after(1.5 * _bulk.HEAD_START):
-            async with outcomes:
-                await anext(outcomes)
-        return outcomes.unsent
+@pytest.mark.parametrize("sync", [True, False])
+async def test_a_charge_that_is_cut_off_while_it_connects_was_not_sent(sync: bool) -> None:
+    """A server with a full backlog takes no more connections."""
+    with socket.socket() as full, ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            other = stack.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(full.getsockname())
+        where: Any = {"base_url": f"http://127.0.0.1:{full.getsockname()[1]}", "api_token": "t"}
+        if sync:
+            unsent = await asyncio.to_thread(_leave_sync, [TOPUP], where)
+        else:
+            client = AsyncCloudflare(**where)
+            unsent = await _leave([TOPUP], client)
+            await client.close()
+    assert unsent == (TOPUP,)
 
 
-async def _leave_early_sync(emulator: Emulator, charges: list[TopupCreateParams]) -> Any:
+@pytest.mark.parametrize("how", ["break", "error", "cancellation", "input"])
+async def test_every_charge_is_told_of_once_however_the_block_is_left(
+    how: str, billing_emulator: Emulator
+) -> None:
+    for seed in range(8):
+        chance = random.Random(seed)
+        billing_emulator.clear_faults()
+        billing_emulator.inject(Fault(after=True, delay=0.05), times=None, path="/topup")
+        before, taken = len(billing_emulator.charges), list[TopupCreateParams]()
+        async with client_of(billing_emulator) as client:
+            client._executor.accepted = chance.random() < 0.5
+            requests = _taken(billing_emulator, seed, how, chance.randint(1, 25), taken)
+            options = {"concurrency": chance.randint(1, 12), "allow_charges": True}
+            outcomes = client.send_many(requests, **options)  # type: ignore[arg-type]
+            read: list[Any] = []
+            with suppress(OwnError, TimeoutError, TopupOutcomeUnknownError):
+                async with asyncio.timeout(
+                    chance.random() * 0.3 if how == "cancellation" else None
+                ):
+                    await _read_some(outcomes, read, how, chance.randint(1, 10))
+        told = [outcome.request for outcome in (*read, *outcomes.unread)] + [*outcomes.unsent]
+        assert accounts_of(told) == accounts_of(taken), seed
+        made = accounts_of(billing_emulator.charges[before:])
+        assert not {*made} & {*accounts_of(outcomes.unsent)}, seed
+
+
+async def _taken(
+    emulator: Emulator, seed: int, how: str, number: int, taken: list[TopupCreateParams]
+) -> AsyncIterator[TopupCreateParams]:
+    for index in range(number if how == "input" else 1000):
+        name = f"{seed}-{index}"
+        emulator.add_account(name)
+        request = TopupCreateParams(account_id=name, amount=1000)
+        taken.append(request)
+        yield request
+        await asyncio.sleep(0)
+    raise OwnError
+
+
+async def _read_some(outcomes: Any, read: list[Any], how: str, number: int) -> None:
+    async with outcomes:
+        async for outcome in outcomes:
+            read.append(outcome)
+            if how == "break" and len(read) == number:
+                break
+            if how == "error" and len(read) == number:
+                raise OwnError
+
+
+async def _leave(charges: list[TopupCreateParams], client: AsyncCloudflare) -> Any:
+    outcomes = client.send_many(charges, allow_charges=True)
+    with anyio.move_on_after(1.5 * _bulk.HEAD_START):
+        async with outcomes:
+            await anext(outcomes)
+    return outcomes.unsent
+
+
+def _leave_sync(charges: list[TopupCreateParams], where: dict[str, Any]) -> Any:
     def requests() -> Iterator[TopupCreateParams]:
         yield from charges
         time.sleep(_bulk.HEAD_START)
         raise KeyboardInterrupt
 
-    def leave() -> Any:
-        with sync_client_of(emulator) as client:
-            outcomes = client.send_many(requests(), allow_charges=True)
-            with suppress(KeyboardInterrupt), outcomes:
-                list(outcomes)
-            return outcomes.unsent
-
-    return await asyncio.to_thread(leave)
+    with Cloudflare(**where) as client:
+        outcomes = client.send_many(requests(), allow_charges=True)
+        with suppress(KeyboardInterrupt), outcomes:
+            list(outcomes)
+        return outcomes.unsent
 
 
 # The sync facade.

@@ -141,6 +141,8 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     assert_type(await billing.credit_balances(), CreditBalances)
     assert_type(balances["a"], BillingCreditBalanceResponse)
     assert_type(balances.failed["a"], Exception)
+    assert_type(balances.missing, tuple[str, ...])
+    assert_type(balances.listed, bool)
     assert_type(balances.total, Money)
     assert_type(balances.to_records(), list[dict[str, object]])
     assert_type(client.rate_limit, RateLimit)
@@ -325,6 +327,7 @@ def blocking_many(client: Cloudflare) -> None:
             assert_type(outcome, Outcome[TopupStatusResponse])
             assert_type(outcome.unwrap(), TopupStatusResponse)
     assert_type(outcomes.unread, tuple[Outcome[TopupStatusResponse], ...])
+    assert_type(outcomes.unsent, tuple[Params[TopupStatusResponse], ...])
 
 
 async def clients(session: aiohttp.ClientSession) -> None:
