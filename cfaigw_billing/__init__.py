@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from ._config import RequestOptions
     from ._ratelimit import RateLimit
     from ._raw import AsyncAPIResponse
+    from ._reconciliation import TopupReconciliation
     from ._sync import Cloudflare
     from ._sync_response import APIResponse
-    from ._topups import TopupReconciliation
     from .errors import (
         APIConnectionError,
         APIError,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         PermissionDeniedError,
         RateLimitError,
         TopupConfirmationError,
+        TopupFailedError,
         TopupOutcomeUnknownError,
         TopupPendingError,
         UnprocessableEntityError,
@@ -76,6 +77,7 @@ __all__ = [
     "RateLimitError",
     "RequestOptions",
     "TopupConfirmationError",
+    "TopupFailedError",
     "TopupOutcomeUnknownError",
     "TopupPendingError",
     "TopupReconciliation",
@@ -98,7 +100,7 @@ _MODULES = {
     "Outcomes": "._bulk",
     "RateLimit": "._ratelimit",
     "RequestOptions": "._config",
-    "TopupReconciliation": "._topups",
+    "TopupReconciliation": "._reconciliation",
 }
 
 

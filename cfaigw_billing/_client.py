@@ -56,8 +56,9 @@ class AsyncCloudflare:
             where nothing of it can have arrived.
         max_retry_wait: The longest wait, in seconds, that the service may ask for before a
             repeat; a call that would have to wait longer fails at once.
-        max_charge: The largest top-up, in cents, automatic ones included: a larger one is refused
-            before anything is sent. 0 makes a client that cannot charge at all.
+        max_charge: The largest top-up, in cents of credit (`amount`), automatic ones included: a
+            larger one is refused before anything is sent. Fee and tax, which the card is charged
+            on top, do not count. 0 makes a client that cannot charge at all.
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
         trace_configs: What aiohttp tells of the requests (`aiohttp.TraceConfig`), for tracing.

@@ -1,10 +1,11 @@
-"""Time and chance, in one place so that tests can put others in theirs."""
+"""Time and chance, in one place so that tests can put others in theirs; and the service's time."""
 
 from __future__ import annotations
 
 import random
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import anyio
 
@@ -27,3 +28,49 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Let other tasks run for so long."""
         await anyio.sleep(seconds)
+
+
+_AGREE = timedelta(seconds=2)
+"""Clocks no further apart than this agree: `Date` has whole seconds, and an answer takes time."""
+_WAS_SET = timedelta(seconds=5)
+"""A clock that is further than this from where it should be has been set, or the machine slept."""
+
+
+class ServiceClock:
+    """What the answers tell of the service's clock.
+
+    Next to nothing is done when an answer comes. Its `Date` is read where a charge is lost or
+    looked for, and only there.
+    """
+
+    def __init__(self) -> None:
+        self._heard: tuple[str, datetime, float] | None = None
+
+    def heard(self, date: str | None, clock: Clock) -> None:
+        """Keep the `Date` of an answer that has just come."""
+        if date is not None:
+            self._heard = date, clock.now(), clock.monotonic()
+
+    def corrected(self, moment: datetime, clock: Clock) -> datetime:
+        """A recent moment by the machine's clock, as it is by the service's, if that is known."""
+        if self._heard is None:
+            return moment
+        date, now, monotonic = self._heard
+        told = parse_date(date)
+        passed = timedelta(seconds=clock.monotonic() - monotonic)
+        if told is None or abs(clock.now() - now - passed) > _WAS_SET:
+            return moment
+        ahead = now - told
+        try:
+            return moment if abs(ahead) <= _AGREE else moment - ahead
+        except OverflowError:  # a date from the edge of the calendar tells nothing
+            return moment
+
+
+def parse_date(text: str) -> datetime | None:
+    """A date of an HTTP header, aware; `None` where it is none."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

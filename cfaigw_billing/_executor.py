@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import anyio
 from attrs import define, field
 
-from ._clock import Clock
+from ._clock import Clock, ServiceClock
 from ._config import Config, RequestOptions, Timeout
 from ._http import HTTPRequest, HTTPResponse
 from ._limiter import Limiter, RateLimitedError
@@ -175,6 +175,8 @@ class Executor:
         self._requests = RequestBuilder(config)
         self.clock = Clock()
         """Where the time comes from."""
+        self.service_clock = ServiceClock()
+        """What the answers tell of the service's."""
         self.limiter = Limiter()
         """Where calls wait for the rate limit."""
         self.accepted = False
@@ -185,6 +187,8 @@ class Executor:
         other = Executor(config, transport)
         other.clock = self.clock
         mine = self._config
+        if config.base_url == mine.base_url:
+            other.service_clock = self.service_clock
         if (config.credentials, config.base_url) == (mine.credentials, mine.base_url):
             other.limiter, other.accepted = self.limiter, self.accepted
         return other
@@ -244,16 +248,25 @@ class Executor:
         """Where the service's rate limit stands."""
         return self.limiter.state(self.clock.monotonic())
 
+    def account_id(self, params: Any) -> str:
+        """The account of a call: its own, or else the client's."""
+        return self._requests.account_id(params)
+
+    def asks(self, url: str) -> bool:
+        """Whether this client sends to the service that the address is of."""
+        return url.startswith(f"{self._config.base_url}/")
+
     async def _charge(self, call: Call) -> Outcome:
         """Send what charges a card, and say so where nobody knows whether it did."""
 
         def unknown(reason: str) -> TopupOutcomeUnknownError:
+            sent_at = call.request.sent_at or self.clock.now()
             return TopupOutcomeUnknownError(
                 reason,
                 request=call.request,
-                account_id=self._requests.account_id(call.params),
+                account_id=self.account_id(call.params),
                 amount=call.params.amount,
-                sent_at=call.request.sent_at or self.clock.now(),
+                sent_at=self.service_clock.corrected(sent_at, self.clock),
             )
 
         try:
@@ -328,6 +341,7 @@ class Executor:
                 stream=call.stream and not call.fresh,
             )
             headers, status = response.headers, response.status_code
+            self.service_clock.heard(headers.get("Date"), self.clock)
             if status == 429:
                 parked = retry_after(headers, self.clock.now())
         except TransportError as error:

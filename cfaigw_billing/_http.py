@@ -34,7 +34,7 @@ class HTTPRequest:
     attempts: int = 0
     """How often it was tried."""
     sent_at: datetime | None = None
-    """When it was last tried; kept for charges only."""
+    """When it was last tried, by this machine's clock; kept for charges only."""
     may_have_arrived: bool = False
     """Whether a connection has stood while it was tried: from then on the service may have it."""
 

@@ -15,8 +15,9 @@ from ._balances import CreditBalances
 from ._compat import deprecated
 from ._config import RequestOptions
 from ._paging import AsyncAccountPaginator, AsyncInvoicePaginator
+from ._reconciliation import TopupReconciliation
 from ._sweep import Progress, async_credit_balances
-from ._topups import TopupReconciliation, create_and_wait, reconcile, wait
+from ._topups import create_and_wait, reconcile, wait
 from .types import (
     AccountListParams,
     BillingCreditBalanceParams,
@@ -151,7 +152,8 @@ class AsyncConfigResource(AsyncResource):
         """Set the automatic top-up: from now on the service charges the card by itself.
 
         Args:
-            amount: What to charge each time, in whole cents; at least 1000 ($10.00).
+            amount: The credit to buy each time, in whole cents; at least 1000 ($10.00). The card is
+                charged more: a fee of 5 %, and tax where it is due.
             threshold: Charge when the balance falls below this, in cents; at least 500 ($5.00).
 
         Permission: AI Gateway Write; the service may answer 403 to every API token.
@@ -210,7 +212,9 @@ class AsyncTopupResource(AsyncResource):
         """Charge a card for credit. The credit arrives when `status` says `completed`.
 
         Args:
-            amount: What to charge, in whole cents; at least 1000 ($10.00).
+            amount: The credit to buy, in whole cents; at least 1000 ($10.00). The card is charged
+                more: a fee of 5 % ($50.00 of credit is a charge of $52.50), and tax where it is
+                due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
 
         Permission: AI Gateway Write. A repeat charges the card again, so it reaches the service
@@ -262,9 +266,12 @@ class AsyncTopupResource(AsyncResource):
             payment_intent_id: What `create` answered, `in_…`.
             timeout: Seconds to wait at most; `None`: no limit.
 
+        It answers only where the status is `completed`; one that it does not know is waited for.
+
         Permission: AI Gateway Read. A repeat changes nothing.
-        Raises: `TopupPendingError`, with the `payment_intent_id`, when the time is over; errors of
-            `status`, with a note of the `payment_intent_id`.
+        Raises: `TopupFailedError` where the status says that the top-up has failed or been
+            cancelled; `TopupPendingError` when the time is over, both with the
+            `payment_intent_id`; errors of `status`, with a note of it.
         """
         return await wait(
             self._client,
@@ -284,14 +291,16 @@ class AsyncTopupResource(AsyncResource):
         """Charge a card for credit, as `create`, and wait until the credit has arrived.
 
         Args:
-            amount: What to charge, in whole cents; at least 1000 ($10.00).
+            amount: The credit to buy, in whole cents; at least 1000 ($10.00). The card is charged
+                more: a fee of 5 %, and tax where it is due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
             timeout: Seconds to wait at most, once it is charged; `None`: no limit.
 
         Permission: AI Gateway Write. A repeat charges the card again.
-        Raises: what `create` raises; once it is charged, `TopupPendingError`, with the
-            `payment_intent_id`, when the time is over or the status cannot be asked (the cause says
-            why); `TopupConfirmationError`, with the `client_secret` too, where the payer must
+        Raises: what `create` raises; after it, each with the `payment_intent_id`, `account_id` and
+            `amount`: `TopupPendingError` when the time is over or the status cannot be asked (the
+            cause says why); `TopupFailedError` where the status says that it has failed or been
+            cancelled; `TopupConfirmationError`, with the `client_secret` too, where the payer must
             confirm the payment (3-D Secure) before it can complete.
         """
         return await create_and_wait(
@@ -302,20 +311,48 @@ class AsyncTopupResource(AsyncResource):
             timeout=timeout,
         )
 
-    async def reconcile(self, error: BaseException) -> TopupReconciliation:
+    async def reconcile(
+        self,
+        error: BaseException | None = None,
+        *,
+        account_id: str | None = None,
+        amount: int | None = None,
+        sent_at: datetime | None = None,
+        exclude: Iterable[str] = (),
+    ) -> TopupReconciliation:
         """Find out whether a top-up was charged whose answer was lost.
 
         Looks through the manual invoices since it was sent and reads the balance; charges nothing.
 
+            found = await client.ai_gateway.billing.topup.reconcile(error)
+            found = await client.ai_gateway.billing.topup.reconcile(
+                account_id=row.account_id, amount=row.amount, sent_at=row.sent_at
+            )
+
         Args:
-            error: The `TopupOutcomeUnknownError` that `create` raised, or the interrupt that
-                stopped it.
+            error: The `TopupOutcomeUnknownError` that `create` raised, or an error that it caused
+                or is in: a cancellation, a `TimeoutError`, a group.
+            account_id: Without `error`: the account; `None`: the client's.
+            amount: Without `error`: the credit that was asked for, in cents.
+            sent_at: Without `error`: when it was sent, an aware `datetime`; that of the error, or
+                one by the clock of this machine.
+            exclude: Ids of invoices that belong to other charges: what `create` answered as
+                `payment_intent_id`, or what this has found for another lost charge.
 
         Permission: AI Gateway Read. A repeat changes nothing; an invoice may appear only minutes
         after the charge, so ask again while the outcome is `not_found_yet`.
-        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`, where the
+            invoices cannot be read (a balance that cannot be read is `None` in the answer);
+            `ValueError` or `TypeError` before anything is sent, and for a `sent_at` in the future.
         """
-        return await reconcile(self._client, error)
+        return await reconcile(
+            self._client,
+            error,
+            account_id=account_id,
+            amount=amount,
+            sent_at=sent_at,
+            exclude=exclude,
+        )
 
     async def limits(
         self,

@@ -26,11 +26,11 @@ Two questions, two pure functions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from enum import Enum
 from math import isfinite
 
+from ._clock import parse_date
 from ._operations import Safety
 
 BUSY_STATUSES = frozenset({408, 425, 500, 502, 503, 504, *range(520, 525), 530})
@@ -112,10 +112,5 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def _seconds_until(date: str, now: datetime) -> float:
-    try:
-        moment = parsedate_to_datetime(date)
-    except (ValueError, OverflowError):
-        return float("nan")
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - now).total_seconds()
+    moment = parse_date(date)
+    return float("nan") if moment is None else (moment - now).total_seconds()

@@ -28,10 +28,11 @@ from ._config import (
 from ._paging import AccountPaginator, InvoicePaginator
 from ._ratelimit import RateLimit
 from ._raw import T
+from ._reconciliation import TopupReconciliation
 from ._secret import conceal, conceal_headers, conceal_options
 from ._sweep import Progress, credit_balances
 from ._sync_base import SyncClient, SyncResource
-from ._topups import TopupReconciliation, create_and_wait, reconcile, wait
+from ._topups import create_and_wait, reconcile, wait
 from .types import (
     AccountListParams,
     BillingCreditBalanceParams,
@@ -161,7 +162,8 @@ class ConfigResource(SyncResource):
         """Set the automatic top-up: from now on the service charges the card by itself.
 
         Args:
-            amount: What to charge each time, in whole cents; at least 1000 ($10.00).
+            amount: The credit to buy each time, in whole cents; at least 1000 ($10.00). The card is
+                charged more: a fee of 5 %, and tax where it is due.
             threshold: Charge when the balance falls below this, in cents; at least 500 ($5.00).
 
         Permission: AI Gateway Write; the service may answer 403 to every API token.
@@ -220,7 +222,9 @@ class TopupResource(SyncResource):
         """Charge a card for credit. The credit arrives when `status` says `completed`.
 
         Args:
-            amount: What to charge, in whole cents; at least 1000 ($10.00).
+            amount: The credit to buy, in whole cents; at least 1000 ($10.00). The card is charged
+                more: a fee of 5 % ($50.00 of credit is a charge of $52.50), and tax where it is
+                due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
 
         Permission: AI Gateway Write. A repeat charges the card again, so it reaches the service
@@ -272,9 +276,12 @@ class TopupResource(SyncResource):
             payment_intent_id: What `create` answered, `in_…`.
             timeout: Seconds to wait at most; `None`: no limit.
 
+        It answers only where the status is `completed`; one that it does not know is waited for.
+
         Permission: AI Gateway Read. A repeat changes nothing.
-        Raises: `TopupPendingError`, with the `payment_intent_id`, when the time is over; errors of
-            `status`, with a note of the `payment_intent_id`.
+        Raises: `TopupFailedError` where the status says that the top-up has failed or been
+            cancelled; `TopupPendingError` when the time is over, both with the
+            `payment_intent_id`; errors of `status`, with a note of it.
         """
         return self._client.portal.call(
             lambda: wait(
@@ -296,14 +303,16 @@ class TopupResource(SyncResource):
         """Charge a card for credit, as `create`, and wait until the credit has arrived.
 
         Args:
-            amount: What to charge, in whole cents; at least 1000 ($10.00).
+            amount: The credit to buy, in whole cents; at least 1000 ($10.00). The card is charged
+                more: a fee of 5 %, and tax where it is due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
             timeout: Seconds to wait at most, once it is charged; `None`: no limit.
 
         Permission: AI Gateway Write. A repeat charges the card again.
-        Raises: what `create` raises; once it is charged, `TopupPendingError`, with the
-            `payment_intent_id`, when the time is over or the status cannot be asked (the cause says
-            why); `TopupConfirmationError`, with the `client_secret` too, where the payer must
+        Raises: what `create` raises; after it, each with the `payment_intent_id`, `account_id` and
+            `amount`: `TopupPendingError` when the time is over or the status cannot be asked (the
+            cause says why); `TopupFailedError` where the status says that it has failed or been
+            cancelled; `TopupConfirmationError`, with the `client_secret` too, where the payer must
             confirm the payment (3-D Secure) before it can complete.
         """
         return self._client.portal.call(
@@ -316,20 +325,50 @@ class TopupResource(SyncResource):
             )
         )
 
-    def reconcile(self, error: BaseException) -> TopupReconciliation:
+    def reconcile(
+        self,
+        error: BaseException | None = None,
+        *,
+        account_id: str | None = None,
+        amount: int | None = None,
+        sent_at: datetime | None = None,
+        exclude: Iterable[str] = (),
+    ) -> TopupReconciliation:
         """Find out whether a top-up was charged whose answer was lost.
 
         Looks through the manual invoices since it was sent and reads the balance; charges nothing.
 
+            found = await client.ai_gateway.billing.topup.reconcile(error)
+            found = await client.ai_gateway.billing.topup.reconcile(
+                account_id=row.account_id, amount=row.amount, sent_at=row.sent_at
+            )
+
         Args:
-            error: The `TopupOutcomeUnknownError` that `create` raised, or the interrupt that
-                stopped it.
+            error: The `TopupOutcomeUnknownError` that `create` raised, or an error that it caused
+                or is in: a cancellation, a `TimeoutError`, a group.
+            account_id: Without `error`: the account; `None`: the client's.
+            amount: Without `error`: the credit that was asked for, in cents.
+            sent_at: Without `error`: when it was sent, an aware `datetime`; that of the error, or
+                one by the clock of this machine.
+            exclude: Ids of invoices that belong to other charges: what `create` answered as
+                `payment_intent_id`, or what this has found for another lost charge.
 
         Permission: AI Gateway Read. A repeat changes nothing; an invoice may appear only minutes
         after the charge, so ask again while the outcome is `not_found_yet`.
-        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`, where the
+            invoices cannot be read (a balance that cannot be read is `None` in the answer);
+            `ValueError` or `TypeError` before anything is sent, and for a `sent_at` in the future.
         """
-        return self._client.portal.call(lambda: reconcile(self._client.async_client, error))
+        return self._client.portal.call(
+            lambda: reconcile(
+                self._client.async_client,
+                error,
+                account_id=account_id,
+                amount=amount,
+                sent_at=sent_at,
+                exclude=exclude,
+            )
+        )
 
     def limits(
         self,
@@ -664,8 +703,9 @@ class Cloudflare(SyncClient):
             where nothing of it can have arrived.
         max_retry_wait: The longest wait, in seconds, that the service may ask for before a
             repeat; a call that would have to wait longer fails at once.
-        max_charge: The largest top-up, in cents, automatic ones included: a larger one is refused
-            before anything is sent. 0 makes a client that cannot charge at all.
+        max_charge: The largest top-up, in cents of credit (`amount`), automatic ones included: a
+            larger one is refused before anything is sent. Fee and tax, which the card is charged
+            on top, do not count. 0 makes a client that cannot charge at all.
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
         trace_configs: What aiohttp tells of the requests (`aiohttp.TraceConfig`), for tracing.

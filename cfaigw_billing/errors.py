@@ -2,6 +2,7 @@
 
     CloudflareError
     ├── TopupConfirmationError
+    ├── TopupFailedError
     ├── TopupPendingError
     └── APIError
         ├── APIConnectionError
@@ -82,13 +83,44 @@ class TopupPendingError(CloudflareError):
 
     payment_intent_id: str
     """What to ask `topup.status` about, or `topup.wait` again."""
+    account_id: str
+    """The account that the top-up is for."""
+    amount: int | None
+    """The credit that was bought, in cents; `None` where only `topup.wait` was called."""
 
-    def __init__(self, payment_intent_id: str) -> None:
+    def __init__(self, payment_intent_id: str, *, account_id: str, amount: int | None) -> None:
         super().__init__(
             f"the top-up {payment_intent_id} has been charged and was not seen to complete: wait "
             f"for it again instead of making another"
         )
         self.payment_intent_id = payment_intent_id
+        self.account_id = account_id
+        self.amount = amount
+
+
+class TopupFailedError(CloudflareError):
+    """A top-up ended without its credit: its status says that it has failed or been cancelled."""
+
+    status: str
+    """The status, in the service's word."""
+    payment_intent_id: str
+    """The top-up, which is an invoice."""
+    account_id: str
+    """The account that the top-up was for."""
+    amount: int | None
+    """The credit that was asked for, in cents; `None` where only `topup.wait` was called."""
+
+    def __init__(
+        self, status: str, payment_intent_id: str, *, account_id: str, amount: int | None
+    ) -> None:
+        super().__init__(
+            f"the top-up {payment_intent_id} is {status!r}, and its credit will not come: look at "
+            f"that invoice before you make another"
+        )
+        self.status = status
+        self.payment_intent_id = payment_intent_id
+        self.account_id = account_id
+        self.amount = amount
 
 
 class TopupConfirmationError(CloudflareError):
@@ -96,15 +128,23 @@ class TopupConfirmationError(CloudflareError):
 
     payment_intent_id: str
     """What to ask `topup.status` about, or `topup.wait`, once the payer has confirmed."""
+    account_id: str
+    """The account that the top-up is for."""
+    amount: int
+    """The credit that is bought, in cents."""
     client_secret: Secret
     """What the page in which the payer confirms gets; masked in reprs, not kept in pickles."""
 
-    def __init__(self, payment_intent_id: str, client_secret: Secret) -> None:
+    def __init__(
+        self, payment_intent_id: str, client_secret: Secret, *, account_id: str, amount: int
+    ) -> None:
         super().__init__(
             f"the top-up {payment_intent_id} waits for the payer to confirm the payment, in a page "
             f"that gets the `client_secret` of this error"
         )
         self.payment_intent_id = payment_intent_id
+        self.account_id = account_id
+        self.amount = amount
         self.client_secret = client_secret
 
 
@@ -148,9 +188,13 @@ class TopupOutcomeUnknownError(APIConnectionError):
     account_id: str
     """The account that the top-up was for."""
     amount: int
-    """What the card may have been charged, in cents."""
+    """The credit that was asked for, in cents. The card may have been charged that, fee and tax."""
     sent_at: datetime
-    """When the charge was sent: aware, UTC, by this machine's clock."""
+    """When the charge was sent: aware, UTC.
+
+    By the service's clock, where its last answer (`Date`) told that this machine's is off by more
+    than two seconds; else by this machine's, which is also in `request.sent_at`.
+    """
 
     def __init__(
         self,

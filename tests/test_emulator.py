@@ -272,9 +272,67 @@ async def test_a_topup_completes_when_its_time_has_come(
     balance = (await call("GET", "credit-balance")).result
     assert (balance["balance"], balance["first_topup_success"]) == (5640.19, True)
     [invoice] = (await call("GET", "invoice-history", params={"type": "manual"})).result["invoices"]
-    assert (invoice["id"], invoice["amount_paid"]) == (payment_intent_id, 5000)
+    assert (invoice["id"], invoice["amount_paid"]) == (payment_intent_id, 5250)
     assert invoice["status"] == "paid"
     assert invoice["created"] == NOW.timestamp()  # and not when it completed
+
+
+@pytest.mark.parametrize(
+    ("fee", "tax", "credit", "customer_credit", "price"),
+    [
+        (0.05, 0.0, 5000, 0, 5250),
+        (0.05, 0.0, 1010, 0, 1061),  # half a cent is rounded up
+        (0.05, 0.19, 5000, 0, 6248),
+        (0.05, 0.2, 5000, 1000, 6300),
+        (0.05, 0.0, 5000, 99_999, 5250),
+        (0.0, 0.0, 5000, 0, 5000),
+    ],
+)
+def test_a_topup_costs_its_fee_and_tax_less_the_customer_credit(
+    fee: float, tax: float, credit: int, customer_credit: int, price: int
+) -> None:
+    emulator = Emulator(fee=fee, tax=tax, topup_seconds=0)
+    account = emulator.add_account("acc")
+    account.customer_credit = customer_credit
+    account.start_topup(credit)
+    due = max(price - customer_credit, 0)
+    [invoice] = account.invoices
+    assert (invoice.fields["amount_due"], invoice.fields["amount_paid"]) == (due, due)
+    assert invoice.fields.get("total", due) == price
+    assert account.customer_credit == max(customer_credit - price, 0)
+    assert account.balance == credit
+    [charge] = emulator.charges
+    assert (charge.amount, charge.paid_money) == (credit, Money(due))
+    assert emulator.charged("acc") == Money(credit)
+
+
+@pytest.mark.parametrize("setting", ["fee", "tax"])
+@pytest.mark.parametrize("rate", [-0.1, 5, math.nan, math.inf])
+def test_a_rate_is_a_part_and_no_percentage(setting: str, rate: float) -> None:
+    emulator = Emulator()
+    with pytest.raises(ValueError, match=setting):
+        setattr(emulator, setting, rate)
+    with pytest.raises(ValueError, match="fee"):
+        Emulator(fee=rate, tax=rate)
+
+
+async def test_every_answer_says_the_time_of_the_emulator() -> None:
+    at = datetime(2026, 2, 28, 23, 59, 58, tzinfo=UTC)
+    async with Emulator(at=at) as emulator, aiohttp.ClientSession() as session:
+        emulator.inject(Fault(status=503))
+        dates: list[str] = []
+        for _ in range(3):
+            async with session.get(f"{emulator.base_url}/accounts") as response:
+                dates.append(response.headers["Date"])
+            emulator.advance(2)
+    assert dates == [
+        f"{day} 2026 {time} GMT"
+        for day, time in [
+            ("Sat, 28 Feb", "23:59:58"),
+            ("Sun, 01 Mar", "00:00:00"),
+            ("Sun, 01 Mar", "00:00:02"),
+        ]
+    ]
 
 
 async def test_a_topup_counts_once_however_often_it_is_looked_at(

@@ -37,7 +37,9 @@ from cfaigw_billing import (
     PermissionDeniedError,
     RateLimitError,
     TopupConfirmationError,
+    TopupFailedError,
     TopupOutcomeUnknownError,
+    TopupPendingError,
     UnprocessableEntityError,
     errors,
 )
@@ -439,7 +441,12 @@ def sample(cls: type[CloudflareError]) -> CloudflareError:
     if issubclass(cls, APIError):
         return cls("one line", request=request, retries_taken=2)
     if issubclass(cls, TopupConfirmationError):
-        return cls("in_1", Secret(REDACTED))  # a pickle holds no other
+        # A pickle holds no other secret.
+        return cls("in_1", Secret(REDACTED), account_id="acc", amount=1000)
+    if issubclass(cls, TopupPendingError):
+        return cls("in_1", account_id="acc", amount=None)
+    if issubclass(cls, TopupFailedError):
+        return cls("void", "in_1", account_id="acc", amount=1000)
     return cls("one line")
 
 

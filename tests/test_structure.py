@@ -67,6 +67,7 @@ LAYERS = (
     "_sync_raw",
     "_with_response",
     "_paging",
+    "_reconciliation",
     "_topups",
     "_bulk",
     "_balances",

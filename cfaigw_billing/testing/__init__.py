@@ -48,6 +48,9 @@ any time. `account.spend(cents)` uses up credit and sets off the automatic top-u
 `account.fill_usage(days)` and `account.add_invoice(cents)` make up a past. `Emulator(limit=…)` has
 the service's rate limit, see `RequestLimit`.
 
+**Prices.** A top-up costs more than its amount: the service's fee of 5 %. `Emulator(fee=…, tax=…)`
+sets what is billed, as parts (0.05 is 5 %), and `account.customer_credit` (cents) pays some of it.
+
 **Time.** `emulator.advance(seconds)` moves the clock ahead. A large `topup_seconds`, of the
 emulator or of an account, books top-ups late. `Emulator(at=datetime(…))` has a clock that stands
 still but for `advance`, for tests that look at dates. It is the service's clock only: clients wait
@@ -58,7 +61,8 @@ in real time.
 that is lost after the charge was made, cut off, slow, or no HTTP at all. Each constructor says what
 the SDK does then. No server at all is the `base_url` of an emulator that has stopped.
 
-**Afterwards.** `emulator.charges` and `emulator.charged(account_id)` say what was charged,
+**Afterwards.** `emulator.charges` and `emulator.charged(account_id)` say what credit was charged
+for (each charge knows what the card `paid` for it),
 `emulator.requests` what was sent, as it arrived; `emulator.reset()` forgets both.
 
 **Other languages.** `python -m cfaigw_billing emulator` serves the same on port 8787, with a JSON

@@ -40,6 +40,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MOST = 1e15
 """Of cents or seconds: what is added up stays a number that JSON knows."""
 _amount = and_(number, ge(-_MOST), le(_MOST))
+_rate = and_(number, ge(0), le(1))
 _not_negative = and_(number, ge(0), le(_MOST))
 
 
@@ -77,6 +78,9 @@ class AccountChange:
     declines: bool = attrs.field(default=False, validator=of_type(bool))
     needs_confirmation: bool = attrs.field(default=False, validator=of_type(bool))
     first_topup_success: bool = attrs.field(default=False, validator=of_type(bool))
+    customer_credit: int = attrs.field(
+        default=0, validator=and_(whole_number, ge(0), le(int(_MOST)))
+    )
     topup_seconds: float | None = attrs.field(
         default=None, validator=optional(_not_negative), metadata=NULLABLE
     )
@@ -88,6 +92,8 @@ class SettingsChange:
     """What may be set of the whole emulator: only what is given is."""
 
     topup_seconds: float = attrs.field(default=0.0, validator=_not_negative)
+    fee: float = attrs.field(default=0.0, validator=_rate)
+    tax: float = attrs.field(default=0.0, validator=_rate)
     ignores_page: bool = attrs.field(default=False, validator=of_type(bool))
     spending_limit_retired: bool = attrs.field(default=False, validator=of_type(bool))
     topup_config_dashboard_only: bool = attrs.field(default=False, validator=of_type(bool))
@@ -204,7 +210,7 @@ def fill_usage(call: Call, usage: Usage) -> JSON:
 
 
 def add_invoice(call: Call, invoice: Invoice) -> JSON:
-    """Give the account a paid invoice; amount in cents."""
+    """Give the account a paid invoice; amount, fee and tax included, in cents."""
     return call.account.add_invoice(invoice.amount, type=invoice.type).fields
 
 
@@ -241,7 +247,7 @@ def clear_faults(call: Call) -> JSON:
 
 
 def list_charges(call: Call) -> JSON:
-    """Every charge that was made, in order: amount in cents, at in Unix seconds."""
+    """Every charge, in order: the credit (amount) and what the card paid, in cents; at, seconds."""
     return {
         "charges": [attrs.asdict(charge) for charge in call.emulator.charges],
         "total_cents": sum(charge.amount for charge in call.emulator.charges),

@@ -7,12 +7,13 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import partial
-from typing import TYPE_CHECKING, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import attrs
 from aiohttp import web
-from attrs.validators import ge
+from attrs.validators import and_, ge, le
 from yarl import URL
 
 from ..types.money import Money
@@ -55,12 +56,16 @@ def _moment(at: datetime | None) -> datetime | None:
 
 def _new_processor(emulator: Emulator) -> CardProcessor:
     at = None if emulator.at is None else emulator.at.timestamp()
-    return CardProcessor(emulator.topup_seconds, at)
+    return CardProcessor(emulator.topup_seconds, emulator.fee, emulator.tax, at)
 
 
-def _set_topup_seconds(emulator: Emulator, _: object, seconds: float) -> float:
-    emulator._processor.topup_seconds = seconds  # pyright: ignore[reportPrivateUsage]
-    return seconds
+def _tell_processor(emulator: Emulator, setting: attrs.Attribute[float], value: float) -> float:
+    setattr(emulator._processor, setting.name, value)  # pyright: ignore[reportPrivateUsage]
+    return value
+
+
+_rate: Any = and_(ge(0), le(1))
+_FOR_PROCESSOR: Any = [attrs.setters.validate, _tell_processor]
 
 
 async def _stop_listening(listener: asyncio.Server) -> None:
@@ -89,9 +94,11 @@ class Emulator:
         port: The port to serve on; 0 takes a free one.
         topup_seconds: How long a top-up stays pending, in seconds on the emulator's clock; setting
             it is for the top-ups from then on. An account may have its own.
+        fee: What credit costs beside its amount, as a part of it: 0.05 is the service's 5 %.
+        tax: What is added to the credit and its fee, as a part of both: 0.19 is 19 %.
         at: Where the emulator's clock stands still, so that dates are the same in every run; only
-            `advance` moves it. None: it goes with that of the machine. `topup.reconcile` compares
-            the service's dates with those of the machine: leave it out there, or freeze both.
+            `advance` moves it. None: it goes with that of the machine. Every answer says its time
+            (`Date`).
         ignores_page: Answer the first page of every list, whichever was asked for.
         spending_limit_retired: Refuse to set a spending limit with 403, as the newest service does.
         topup_config_dashboard_only: Refuse API tokens that set or delete the top-up configuration.
@@ -104,9 +111,9 @@ class Emulator:
     api_key: str = "emulator-key"
     host: str = "127.0.0.1"
     port: int = 0
-    topup_seconds: float = attrs.field(
-        default=2.0, validator=ge(0), on_setattr=[attrs.setters.validate, _set_topup_seconds]
-    )
+    topup_seconds: float = attrs.field(default=2.0, validator=ge(0), on_setattr=_FOR_PROCESSOR)
+    fee: float = attrs.field(default=0.05, validator=_rate, on_setattr=_FOR_PROCESSOR)
+    tax: float = attrs.field(default=0.0, validator=_rate, on_setattr=_FOR_PROCESSOR)
     at: datetime | None = attrs.field(
         default=None, converter=_moment, on_setattr=attrs.setters.frozen
     )
@@ -173,7 +180,7 @@ class Emulator:
         return self._processor.charges
 
     def charged(self, account_id: str | None = None) -> Money:
-        """The sum of the charges, of one account or of all."""
+        """The credit that was charged for, without fee and tax; of one account or of all."""
         ours = (c for c in self.charges if account_id in (None, c.account_id))
         return sum((charge.amount_money for charge in ours), Money(0))
 
@@ -342,6 +349,7 @@ class Emulator:
 
     def _signed(self, response: web.Response) -> web.Response:
         """The answer with the headers that every answer has."""
+        response.headers.setdefault("Date", formatdate(self._processor.now(), usegmt=True))
         if self.limit is not None:
             response.headers.update(self.limit.headers(self._processor.now()))
         response.headers.setdefault("CF-Ray", f"{next(self._rays):016x}-EMU")

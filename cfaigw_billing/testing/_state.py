@@ -39,25 +39,32 @@ UNSET_TOPUP_CONFIG: JSON = {
 
 @attrs.frozen(kw_only=True)
 class Charge:
-    """What a top-up took from a card: `amount` in cents, `at` in Unix seconds."""
+    """A top-up for which a card was charged; `at` is in Unix seconds."""
 
     account_id: str
     amount: int
+    """The credit that was bought, in cents."""
     amount_money: ClassVar[Derived[Money]] = money("amount")
     """`amount` as exact money."""
     payment_intent_id: str
     payment_method_id: str | None
     at: float
+    paid: int
+    """What the card paid: the credit, fee and tax, less the customer credit; in cents."""
+    paid_money: ClassVar[Derived[Money]] = money("paid")
+    """`paid` as exact money."""
 
 
 @attrs.define
 class CardProcessor:
-    """What all accounts share: the clock, the numbering of invoices, and the record of charges.
+    """What all accounts share: the clock, prices, the numbering of invoices, the charges made.
 
     The clock is that of the machine unless it stands still, in which case only `advance` moves it.
     """
 
     topup_seconds: float
+    fee: float = 0.0
+    tax: float = 0.0
     stands_still_at: float | None = None
     charges: list[Charge] = attrs.field(factory=list[Charge], init=False)
     _skipped: float = attrs.field(default=0.0, init=False)
@@ -76,6 +83,11 @@ class CardProcessor:
             )
         self._skipped += seconds
 
+    def price(self, credit: int) -> int:
+        """What credit costs, in whole cents: with the fee on it, and the tax on both."""
+        with_fee = credit + _whole(credit * self.fee)
+        return with_fee + _whole(with_fee * self.tax)
+
     def new_invoice_id(self) -> str:
         """The next invoice id; the service calls it a payment intent id as well."""
         return f"in_emulated{next(self._numbers):06d}"
@@ -93,12 +105,15 @@ class EmulatedInvoice:
 class Topup:
     """A top-up of `amount` cents, which completes when the clock reaches `due`.
 
-    While the payer has yet to confirm the payment, `due` is infinite.
+    While the payer has yet to confirm the payment, `due` is infinite. Of its `price`, in cents,
+    the customer credit pays a part (`deducted`), and the card the rest.
     """
 
     payment_intent_id: str
     type: InvoiceType
     amount: int
+    price: int
+    deducted: int
     at: float
     due: float
     completed: bool = False
@@ -117,6 +132,8 @@ class EmulatedAccount:
         payment_method: The default card, `{"brand": …, "last4": …}`, or None.
         declines: Whether the card is declined (402).
         needs_confirmation: Whether the payer must `confirm` each top-up (3-D Secure).
+        customer_credit: In cents, what the next top-ups cost less: a refund that was credited to
+            the customer, say. It is no balance of AI Gateway.
         topup_seconds: How long a top-up from now on stays pending; None: as the emulator says.
         first_topup_success: Whether a manual top-up has completed.
         invoices: As the service lists them, newest first; a list to change in place.
@@ -135,6 +152,7 @@ class EmulatedAccount:
     payment_method: dict[str, str] | None = None
     declines: bool = False
     needs_confirmation: bool = False
+    customer_credit: int = attrs.field(default=0, validator=ge(0))
     topup_seconds: float | None = attrs.field(default=None, validator=optional(ge(0)))
     topup_config: JSON = attrs.field(factory=UNSET_TOPUP_CONFIG.copy)
     topup_limits: JSON = attrs.field(
@@ -225,7 +243,13 @@ class EmulatedAccount:
     def add_invoice(
         self, amount: float, *, type: InvoiceType = "manual", **fields: Any
     ) -> EmulatedInvoice:
-        """Put a paid invoice of `amount` cents before the others; `fields` replace its fields."""
+        """Put a paid invoice before the others; `fields` replace its fields.
+
+        Args:
+            amount: What was paid, in cents: not the credit alone, but with fee and tax.
+            type: Of what kind of top-up.
+            **fields: Fields of the answer.
+        """
         if "id" not in fields:
             fields["id"] = self.processor.new_invoice_id()
         invoice: JSON = {
@@ -248,21 +272,27 @@ class EmulatedAccount:
     def start_topup(
         self, amount: int, *, type: InvoiceType = "manual", payment_method_id: str | None = None
     ) -> Topup:
-        """Charge the card `amount` cents; the balance grows when the top-up completes."""
+        """Charge the card for `amount` cents of credit, which comes when the top-up completes."""
         now = self.processor.now()
         pending = self.topup_seconds
         if pending is None:
             pending = self.processor.topup_seconds
+        price = self.processor.price(amount)
+        deducted = min(self.customer_credit, price)
+        self.customer_credit -= deducted
         topup = Topup(
             payment_intent_id=self.processor.new_invoice_id(),
             type=type,
             amount=amount,
+            price=price,
+            deducted=deducted,
             at=now,
             due=math.inf if self.needs_confirmation else now + pending,
         )
         charge = Charge(
             account_id=self.id,
             amount=amount,
+            paid=price - deducted,
             payment_intent_id=topup.payment_intent_id,
             payment_method_id=payment_method_id,
             at=now,
@@ -284,8 +314,14 @@ class EmulatedAccount:
         topup.completed = True
         self._balance = _add(self._balance, topup.amount)
         self._first_topup_success |= topup.type == "manual"
+        # Stripe's words, where it says that a customer credit was applied.
+        less = {"total": topup.price, "starting_balance": -topup.deducted} if topup.deducted else {}
         self.add_invoice(
-            topup.amount, type=topup.type, id=topup.payment_intent_id, created=int(topup.at)
+            topup.price - topup.deducted,
+            type=topup.type,
+            id=topup.payment_intent_id,
+            created=int(topup.at),
+            **less,
         )
 
     def _auto_topup_is_due(self) -> bool:
@@ -311,6 +347,11 @@ class EmulatedAccount:
 def _floor(moment: float, width: int) -> int:
     """The start of the window of `width` that `moment` lies in; both in milliseconds."""
     return int(moment // width * width)
+
+
+def _whole(cents: float) -> int:
+    """To the nearest cent, half a cent up; without the noise of binary fractions."""
+    return math.floor(round(cents, 6) + 0.5)
 
 
 def _add(cents: float, more: float) -> float:

@@ -14,6 +14,9 @@ Validator = Callable[[Any, "Attribute[Any]", Any], None]
 MAX_CENTS = 99_999_999
 """The payment processor takes amounts of at most eight digits ($999,999.99)."""
 
+FEE = 0.05
+"""What credit costs beside its amount, as a part of it; tax comes on top where it is due."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 253_402_300_799_999
 """The last one of the year 9999, which is the last that a `datetime` knows."""

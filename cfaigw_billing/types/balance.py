@@ -26,13 +26,13 @@ class PaymentMethod(Response):
 
 @frozen(kw_only=True)
 class TopupConfig(Response):
-    """The automatic top-up: charge `amount` when the balance falls below `threshold`.
+    """The automatic top-up: buy `amount` of credit when the balance falls below `threshold`.
 
     An account that never set one up has zeros or `None` in both.
     """
 
     amount: float | None = None
-    """What is charged, in cents."""
+    """The credit that is bought, in cents; the card is charged fee and tax on top."""
     amount_money: ClassVar[Derived[Money | None]] = optional_money("amount")
     """`amount` as exact money."""
     threshold: float | None = None

@@ -27,7 +27,10 @@ class TopupCreateParams(AccountParams["TopupCreateResponse"]):
     """The parameters of `billing.topup.create`, which charges a card."""
 
     amount: int = field(validator=cents(1000))
-    """What to charge, in whole cents; at least 1000 ($10.00)."""
+    """The credit to buy, in whole cents; at least 1000 ($10.00).
+
+    The card is charged more: a fee of 5 %, and tax where it is due.
+    """
     payment_method_id: str | None = field(default=None, validator=identifier)
     """The card to charge, `pm_…`; `None`: the default card."""
 
@@ -228,7 +231,10 @@ class ConfigCreateParams(AccountParams["ConfigCreateResponse"]):
     """The parameters of `billing.topup.config.create`."""
 
     amount: int = field(validator=cents(1000))
-    """What to charge each time, in whole cents; at least 1000 ($10.00)."""
+    """The credit to buy each time, in whole cents; at least 1000 ($10.00).
+
+    The card is charged more: a fee of 5 %, and tax where it is due.
+    """
     threshold: int = field(validator=cents(500))
     """Charge when the balance falls below this, in whole cents; at least 500 ($5.00)."""
 
@@ -238,7 +244,7 @@ class ConfigCreateResponse(Response):
     """The automatic top-up as stored."""
 
     amount: float
-    """What is charged, in cents."""
+    """The credit that is bought each time, in cents; fee and tax are charged on top."""
     amount_money: ClassVar[Derived[Money]] = money("amount")
     """`amount` as exact US dollars."""
     threshold: float

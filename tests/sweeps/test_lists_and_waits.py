@@ -20,6 +20,7 @@ from cfaigw_billing import (
     PaymentRequiredError,
     PermissionDeniedError,
     TopupConfirmationError,
+    TopupFailedError,
     TopupOutcomeUnknownError,
     TopupPendingError,
 )
@@ -261,6 +262,7 @@ def test_a_time_out_says_which_top_up_is_pending(create: bool, run: Run) -> None
         with pytest.raises(TopupPendingError, match=payment_intent_id) as caught:
             run(call, **at(emulator))
         assert caught.value.payment_intent_id == payment_intent_id
+        assert (caught.value.account_id, caught.value.amount) == ("a", 1000 if create else None)
         assert len(emulator.charges) == 1
 
 
@@ -338,6 +340,7 @@ def test_a_top_up_that_needs_its_payer_says_so_and_is_not_asked_about(run: Run) 
         assert len(emulator.requests) == 1
     error, secret = caught.value, f"{charge.payment_intent_id}_secret"
     assert error.payment_intent_id == charge.payment_intent_id
+    assert (error.account_id, error.amount) == ("a", 1000)
     assert error.client_secret == secret
     assert str(error.client_secret) == secret
     shown = [repr(error), str(error), repr(vars(error)), repr(error.args)]
@@ -397,7 +400,52 @@ def test_a_charge_whose_status_cannot_be_asked_does_not_look_like_none(
             )
         [charge] = emulator.charges
     assert caught.value.payment_intent_id == charge.payment_intent_id
+    assert (caught.value.account_id, caught.value.amount) == ("a", 1000)
     assert isinstance(caught.value.__cause__, APIError)
+
+
+def status_is(status: str) -> Fault:
+    result = {"payment_intent_id": "in_emulated000001", "status": status}
+    return Fault(body=json.dumps({"success": True, "result": result}).encode())
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize(
+    "status",
+    ["failed", "canceled", "cancelled", "void", "uncollectible", "declined", "expired", "FAILED"],
+)
+def test_a_top_up_that_has_failed_is_no_success(status: str, create: bool, run: Run) -> None:
+    with Emulator() as emulator:
+        emulator.add_account("a").start_topup(2500)
+        emulator.reset()
+        emulator.inject(status_is(status), path="/topup/status")
+
+        def call(client: Any) -> Any:
+            topup = client.ai_gateway.billing.topup
+            if create:
+                return topup.create_and_wait(amount=1000)
+            return topup.wait(payment_intent_id="in_emulated000001")
+
+        with pytest.raises(TopupFailedError, match=status) as caught:
+            run(call, account_id="a", **at(emulator))
+        error, asked = caught.value, [request.path for request in emulator.requests]
+    assert (error.status, error.account_id) == (status, "a")
+    assert error.payment_intent_id == f"in_emulated00000{1 + create}"
+    assert error.amount == (1000 if create else None)
+    assert len(asked) == 1 + create
+    assert pickle.loads(pickle.dumps(error)).status == status  # noqa: S301
+
+
+@pytest.mark.parametrize("status", ["processing", "requires_action", "succeeded", "Pending", ""])
+async def test_a_status_that_is_new_is_waited_for(status: str) -> None:
+    async with Emulator(topup_seconds=0) as emulator, AsyncCloudflare(**at(emulator)) as client:
+        payment_intent_id, clock = await started(client, emulator)
+        emulator.inject(status_is(status), path="/topup/status", times=3)
+        answer = await client.ai_gateway.billing.topup.wait(
+            account_id="a", payment_intent_id=payment_intent_id
+        )
+    assert answer.status == "completed"
+    assert len(clock.slept) == 3
 
 
 REFUSED: dict[str, tuple[Any, type[Exception]]] = {

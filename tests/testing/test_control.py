@@ -106,6 +106,8 @@ def test_settings_are_those_of_the_emulator(control: Control, billing_emulator: 
     before = control.ask("GET", "/settings")
     assert before == {
         "topup_seconds": 2.0,
+        "fee": 0.05,
+        "tax": 0.0,
         "ignores_page": False,
         "spending_limit_retired": False,
         "topup_config_dashboard_only": False,
@@ -113,6 +115,9 @@ def test_settings_are_those_of_the_emulator(control: Control, billing_emulator: 
     after = control.ask("PUT", "/settings", spending_limit_retired=True)
     assert after == before | {"spending_limit_retired": True}
     assert billing_emulator.spending_limit_retired
+    control.ask("PUT", "/settings", tax=0.2)
+    billing_emulator.add_account("a").start_topup(5000)
+    assert [charge["paid"] for charge in control.ask("GET", "/charges")["charges"]] == [6300]
 
 
 def test_a_fault_is_injected_and_forgotten(

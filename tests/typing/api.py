@@ -26,6 +26,7 @@ from cfaigw_billing import (
     RateLimitError,
     RequestOptions,
     TopupConfirmationError,
+    TopupFailedError,
     TopupOutcomeUnknownError,
     TopupPendingError,
     TopupReconciliation,
@@ -443,7 +444,8 @@ def topups(
     assert_type(config.threshold_money, Money)
     assert_type(found.outcome, Literal["charged", "not_found_yet", "ambiguous"])
     assert_type(found.invoices, tuple[Invoice, ...])
-    assert_type(found.balance, BillingCreditBalanceResponse)
+    assert_type(found.balance, BillingCreditBalanceResponse | None)
+    assert_type(found.balance_error, APIError | None)
     assert_type(found.payment_intent_id, str | None)
 
 
@@ -490,7 +492,11 @@ def amounts(one: Money, other: Money) -> None:
 def failures(error: CloudflareError) -> None:
     if isinstance(error, TopupPendingError):
         assert_type(error.payment_intent_id, str)
+        assert_type(error.amount, int | None)
+    if isinstance(error, TopupFailedError):
+        assert_type((error.status, error.account_id), tuple[str, str])
     if isinstance(error, TopupConfirmationError):
+        assert_type(error.amount, int)
         assert_type(error.payment_intent_id, str)
         assert_type(str(error.client_secret), str)
     if isinstance(error, APIError):

@@ -46,7 +46,7 @@ async def asynchronous_arguments(client: AsyncCloudflare) -> None:
     await topup.wait(payment_intent_id="in_1", timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await topup.wait(payment_intent_id="in_1", timeout=timedelta(seconds=5))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await topup.create_and_wait(timeout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await topup.reconcile()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await topup.reconcile(amount="50")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await topup.reconcile("in_1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await topup.eligibility(payment_methods=[1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await topup.config.create(amount=1000)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

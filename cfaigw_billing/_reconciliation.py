@@ -1,0 +1,176 @@
+"""Which invoice, if any, is that of a charge whose answer was lost. Nothing here is sent.
+
+The facts of the charge are few: the credit that was asked for, and when. What an invoice says:
+
+- **Time.** One that was made from the moment of sending to 15 minutes later may well be that of the
+  charge; the service counts whole seconds. From 10 minutes before on it is near: clocks differ.
+  Where they are known to, each reading of the moment counts.
+- **Price.** Credit costs a fee of 5 %, and tax where it is due. Nobody has documented whether
+  invoices have these in their amount. So the credit itself and the credit with its fee fit; more,
+  up to 1.4 times the credit, may be tax. A customer credit that was applied makes it less: then the
+  price is what the invoice gives as its `total`.
+- **What else.** It is paid, in US dollars.
+
+`charged` takes one invoice that fits in all of this while no other near it could be that of the
+charge. Where only tax explains the price, more is asked, because the price may be that of somebody
+else's top-up: that the invoice was made at once, that the balance holds the credit, and that the
+price is not that of a round credit. The balance alone proves nothing: nobody knows what it was
+before, or what has been spent since.
+
+Everything short of that is `ambiguous`, for a person to look at: any manual invoice near the
+moment, whatever its price, and every later one whose price could be that of the charge. Only where
+there is none of these is the charge `not_found_yet`. A false `not_found_yet` leads to a second
+charge; a false `charged`, to credit that never comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from attrs import frozen
+
+from .errors import APIError
+from .types import BillingCreditBalanceResponse, Invoice
+from .types._validators import FEE
+
+CLOCK_SKEW = timedelta(minutes=10)
+"""How far a clock may be off that nobody has compared."""
+ROUNDING = timedelta(seconds=2)
+"""How far apart two clocks are that agree: the service counts whole seconds."""
+PROMPT = timedelta(minutes=15)
+"""How long after a charge its invoice is still taken for its own without a question."""
+AT_ONCE = timedelta(minutes=1)
+"""How long after it, where only tax explains the price."""
+MOST = 1.4
+"""The price, with fee and tax, as a multiple of the credit: "about", so nothing is proved by it."""
+ROUND = 500
+"""Cents. People buy credit in multiples of five dollars."""
+
+
+@frozen(kw_only=True)
+class TopupReconciliation:
+    """What the account shows of a top-up whose answer was lost, and what follows from it."""
+
+    outcome: Literal["charged", "not_found_yet", "ambiguous"]
+    """What is known.
+
+    - `charged`: exactly one paid invoice fits: made in the minutes after the charge was sent, of
+      the price of that credit. Do not send the top-up again. (Of two lost charges alike, one
+      invoice answers for one only: `exclude` it for the other.)
+    - `not_found_yet`: there is no manual invoice near that time. One appears when the top-up
+      completes, so ask again for some minutes before you take it for "not charged".
+    - `ambiguous`: there are manual invoices near that time, or later ones of such a price, and it
+      is not certain that one of them is that of the charge. A person has to look.
+    """
+    invoices: tuple[Invoice, ...]
+    """The evidence: the invoice of the charge if `charged`; else every one that may be it."""
+    balance: BillingCreditBalanceResponse | None
+    """The account's balance now; `None` where it could not be asked (see `balance_error`)."""
+    balance_error: APIError | None = None
+    """Why the balance could not be asked."""
+
+    @property
+    def payment_intent_id(self) -> str | None:
+        """What to ask `topup.status` about, if the top-up was charged."""
+        return self.invoices[0].id if self.outcome == "charged" else None
+
+
+@frozen(kw_only=True)
+class LostCharge:
+    """What is known of a charge whose answer was lost."""
+
+    account_id: str | None
+    """The account; `None` stands for the client's."""
+    amount: int
+    """The credit that was asked for, in cents."""
+    moments: Sequence[datetime]
+    """When it was sent, by the service's clock: all readings, where clocks differ."""
+
+
+def judge(
+    charge: LostCharge, invoices: Iterable[Invoice], balance: BillingCreditBalanceResponse | None
+) -> tuple[Literal["charged", "not_found_yet", "ambiguous"], tuple[Invoice, ...]]:
+    """What became of the charge, and the invoices that say so.
+
+    Args:
+        charge: The charge.
+        invoices: The manual invoices of its account, but for those that belong to other charges.
+        balance: The balance of its account, if it is known.
+    """
+    evidence = [invoice for invoice in invoices if _is_evidence(invoice, charge)]
+    rivals = [each for each in evidence if _is_near(each, charge) and _may_cost(each, charge)]
+    if len(rivals) == 1 and _is(rivals[0], charge, balance):
+        return "charged", (rivals[0],)
+    return "ambiguous" if evidence else "not_found_yet", tuple(evidence)
+
+
+def _is_evidence(invoice: Invoice, charge: LostCharge) -> bool:
+    created = _created(invoice)
+    late = created is None or created > min(charge.moments)
+    return _is_near(invoice, charge) or (late and _may_cost(invoice, charge))
+
+
+def _is_near(invoice: Invoice, charge: LostCharge) -> bool:
+    """One without a time may be from any."""
+    return _created(invoice) is None or _made(invoice, charge, CLOCK_SKEW, PROMPT)
+
+
+def _is(invoice: Invoice, charge: LostCharge, balance: BillingCreditBalanceResponse | None) -> bool:
+    """Whether an invoice is that of the charge, beyond reasonable doubt."""
+    paid = invoice.amount_paid >= invoice.amount_due and invoice.amount_remaining <= 0
+    if not paid or invoice.status not in ("paid", None) or invoice.currency.upper() != "USD":
+        return False
+    price, credit = _price(invoice), charge.amount
+    if not _made(invoice, charge, ROUNDING, PROMPT):
+        return False
+    if _is_with_fee(price, credit):
+        return True
+    if price == credit:
+        return not _is_with_fee(price, _round_credit(price / (1 + FEE)))
+    return (
+        _made(invoice, charge, ROUNDING, AT_ONCE)
+        and balance is not None
+        and balance.balance >= credit
+        and not _is_with_fee(price, _round_credit(price / (1 + FEE)))
+        and price != _round_credit(price)
+    )
+
+
+def _made(invoice: Invoice, charge: LostCharge, before: timedelta, after: timedelta) -> bool:
+    """Whether it was made in such a time around the moment of sending, by any reading of that."""
+    created = _created(invoice)
+    return created is not None and any(
+        moment - before <= created <= moment + after for moment in charge.moments
+    )
+
+
+def _may_cost(invoice: Invoice, charge: LostCharge) -> bool:
+    """Whether the price could be that of the charge; in another currency nobody can tell."""
+    in_range = charge.amount <= _price(invoice) <= charge.amount * MOST
+    return in_range or invoice.currency.upper() != "USD"
+
+
+def _is_with_fee(price: float, credit: float) -> bool:
+    """Whether it is the price of the credit with the fee alone, however a cent was rounded."""
+    return abs(price - credit * (1 + FEE)) <= 1
+
+
+def _round_credit(cents: float) -> float:
+    """The amount next to it that people buy."""
+    return round(cents / ROUND) * ROUND
+
+
+def _price(invoice: Invoice) -> float:
+    """What was billed, in cents, before any customer credit that the invoice speaks of."""
+    total = invoice.extra.get("total")
+    billed = total if isinstance(total, (int, float)) else 0.0
+    return max(billed, invoice.amount_due)
+
+
+def _created(invoice: Invoice) -> datetime | None:
+    try:
+        return invoice.created_datetime
+    except OverflowError:  # a number that is no time
+        return None
