@@ -25,6 +25,7 @@ from ..types import (
     TopupCreateParams,
     TopupCreateResponse,
 )
+from ..types._validators import FEE
 from ..types.balance import card_text, topup_text
 from ._errors import (
     ENDINGS,
@@ -43,7 +44,10 @@ if TYPE_CHECKING:
     from .._sync import Cloudflare
 
 ToCharge: Any = typer.Option(
-    parser=whole_cents, metavar="DOLLARS", show_default=False, help="What to charge."
+    parser=whole_cents,
+    metavar="DOLLARS",
+    show_default=False,
+    help="The credit to buy; a fee of 5 % and any tax are charged on top.",
 )
 PaymentMethod = Annotated[
     str | None, typer.Option(metavar="pm_…", help="The card; without it, the default card.")
@@ -80,7 +84,7 @@ def topup(
     with endings_as_interrupts(), session(max_charge=params.amount) as client:
         balance = client.ai_gateway.billing.credit_balance(account_id=account)
         card = payment_method or card_name(balance)
-        plan = f"Charge {card} of account {account} {amount}"
+        plan = f"Charge {card} of account {account} for {price_of(amount)}"
         agree(plan, f"The balance is {balance.balance_money}.", yes=yes)
         created = charge(client, params, card)
         if created.client_secret is not None:
@@ -101,7 +105,8 @@ def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCre
         created = client.send(params)
         if created.client_secret is None:
             charged = " ".join(filter(None, (created.brand, created.last4))) or card
-            show_line(f"Charged {charged} {Money(params.amount)}: {created.payment_intent_id}.")
+            credit = f"{Money(params.amount)} of credit"
+            show_line(f"Charged {charged} for {credit}: {created.payment_intent_id}.")
     except TopupOutcomeUnknownError as error:
         lost = error
     except CloudflareError:  # the service refused, or nothing was sent
@@ -149,7 +154,10 @@ def look_for(client: Cloudflare, error: BaseException | None) -> None:
         "again with `invoices --type manual` before you make another top-up.",
         "ambiguous": f"These invoices may be of it, and a person has to look: {invoices}.",
     }[found.outcome]
-    say(f"{verdict} The balance is {found.balance.balance_money}.")
+    if found.balance is None:
+        say(f"{verdict} The balance could not be read: {found.balance_error}")
+    else:
+        say(f"{verdict} The balance is {found.balance.balance_money}.")
 
 
 @contextmanager
@@ -168,12 +176,14 @@ def wait_for_credit(
 ) -> None:
     """Wait for the credit of a top-up, and show the new balance."""
     billing = client.ai_gateway.billing
-    status = billing.topup.wait(
-        account_id=account, payment_intent_id=payment_intent_id, timeout=timeout
-    ).status
-    if status != "completed":
-        fail(f"the top-up {payment_intent_id} is {status!r}", ExitCode.UNKNOWN)
+    billing.topup.wait(account_id=account, payment_intent_id=payment_intent_id, timeout=timeout)
     show(billing.credit_balance(account_id=account), Form.TABLE, account)
+
+
+def price_of(credit: Money) -> str:
+    """What credit costs, as far as it can be told before it is bought."""
+    about = Money(round(float(credit.cents) * (1 + FEE)))
+    return f"{credit} of credit; the card is charged about {about}, plus tax where due"
 
 
 def card_name(balance: BillingCreditBalanceResponse) -> str:
@@ -248,8 +258,8 @@ def consequence(
     facts = f"The balance is {balance.balance_money}; the automatic top-up is now {now}."
     if amount is None:
         return f"Switch off the automatic top-up of account {account}", facts
-    plan = f"Charge {card_name(balance)} of account {account} {amount}"
-    return f"{plan} whenever the balance is below {threshold}", facts
+    plan = f"Charge {card_name(balance)} of account {account} whenever the balance is below"
+    return f"{plan} {threshold}, for {price_of(amount)}", facts
 
 
 def spending_limit(

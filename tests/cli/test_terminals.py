@@ -67,7 +67,7 @@ def test_a_charge_that_is_interrupted_is_looked_for(service: Emulator, by: int) 
 def test_ctrl_c_while_waiting_for_credit_has_said_what_was_charged(service: Emulator) -> None:
     ended = stopped(service, "/status", "topup", RICH, "--amount", "50", "--yes", "--wait")
     assert ended.code == 130
-    assert ended.stdout == "Charged visa 4242 $50.00: in_emulated000001.\n"
+    assert ended.stdout == "Charged visa 4242 for $50.00 of credit: in_emulated000001.\n"
     assert "Traceback" not in ended.stderr
 
 

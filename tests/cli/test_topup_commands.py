@@ -30,10 +30,11 @@ def test_a_topup_asks_and_charges_when_told_yes(service: Emulator, person: None)
     result = run("topup", RICH, "--amount", "50", stdin="y\n")
     assert result.exit_code == 0
     assert result.stderr == (
-        f"Charge visa 4242 of account {RICH} $50.00? The balance is $1,234.57. "
+        f"Charge visa 4242 of account {RICH} for $50.00 of credit; the card is charged about "
+        f"$52.50, plus tax where due? The balance is $1,234.57. "
         f"The service is {service.base_url}. [y/N] "
     )
-    assert result.stdout == "Charged visa 4242 $50.00: in_emulated000001.\n"
+    assert result.stdout == "Charged visa 4242 for $50.00 of credit: in_emulated000001.\n"
     assert charges(service) == [5000]
 
 
@@ -51,7 +52,8 @@ def test_a_topup_charges_nothing_unless_told_yes(
 def test_a_topup_says_what_it_does_where_it_does_not_ask(service: Emulator) -> None:
     result = run("topup", "--amount", "$12.34", "--yes", CLOUDFLARE_ACCOUNT_ID=RICH)
     assert result.exit_code == 0
-    assert f"Charge visa 4242 of account {RICH} $12.34. The balance" in result.stderr
+    plan = f"Charge visa 4242 of account {RICH} for $12.34 of credit; the card is charged about "
+    assert result.stderr.startswith(f"{plan}$12.96, plus tax where due. The balance")
     assert charges(service) == [1234]
 
 
@@ -70,7 +72,7 @@ def test_the_card_that_was_charged_is_the_one_that_the_service_names(
 
     monkeypatch.setattr(topups, "agree", another)  # somebody changes it during the question
     result = run("topup", RICH, "--amount", "10", "--yes")
-    assert result.stdout.startswith("Charged mastercard 4444 $10.00")
+    assert result.stdout.startswith("Charged mastercard 4444 for $10.00 of credit: ")
 
 
 def test_the_name_of_a_card_does_not_steer_the_terminal(service: Emulator) -> None:
@@ -132,7 +134,7 @@ def test_what_fails_after_a_charge_is_not_taken_for_a_refusal(
     service.inject(fault, path=path)
     result = run("topup", RICH, "--amount", "50", "--yes", "--wait")
     assert result.exit_code == 4
-    assert result.stdout.startswith("Charged visa 4242 $50.00: ")
+    assert result.stdout.startswith("Charged visa 4242 for $50.00 of credit: ")
     assert result.stderr.splitlines()[-1].startswith("error: ")
 
 
@@ -225,6 +227,18 @@ def test_what_is_found_of_a_lost_charge_is_said(
     doubtful = run("topup", RICH, "--amount", "50", "--yes")
     assert doubtful.exit_code == 4
     assert "a person has to look: in_other, in_emulated000001." in doubtful.stderr
+
+
+def test_what_is_found_is_said_although_the_balance_cannot_be_read(service: Emulator) -> None:
+    service._processor.topup_seconds = 0
+    service.inject(Fault(), path="/credit-balance")  # before the question
+    service.inject(Fault(status=403), path="/credit-balance")
+    service.inject(Fault(silence="close", after=True), path="/topup")
+    result = run("topup", RICH, "--amount", "50", "--yes")
+    assert result.exit_code == 4
+    found = result.stderr.splitlines()[-1]
+    assert found.startswith("The card was charged: invoice in_emulated000001. The balance could ")
+    assert "403" in found
 
 
 def test_a_lost_charge_that_cannot_be_looked_for_stays_exit_code_4(service: Emulator) -> None:
@@ -321,7 +335,8 @@ def test_the_automatic_topup_is_set_once_it_is_agreed_to(service: Emulator, pers
     result = run("topup-config", RICH, *options, "--json", stdin="yes\n")
     assert result.exit_code == 0
     assert result.stderr.startswith(
-        f"Charge visa 4242 of account {RICH} $20.00 whenever the balance is below $5.00?"
+        f"Charge visa 4242 of account {RICH} whenever the balance is below $5.00, for $20.00 of "
+        f"credit; the card is charged about $21.00, plus tax where due?"
     )
     assert as_json(result)["amount"] == 2000
     assert service.accounts[RICH].topup_config["threshold"] == 500

@@ -19,7 +19,8 @@ from error_status import ArgumentError, answer_to, browser_arguments
 
 from cfaigw_billing import AsyncCloudflare, CloudflareError
 
-MAX_CHARGE = 100_00  # cents: the client refuses to charge more, whoever asks
+MAX_CHARGE = 100_00  # cents of credit: the client refuses to buy more at once, whoever asks.
+# $100.00 of credit; the card is charged about $105.00, plus tax where due.
 LONGEST_CALL = 30.0  # seconds, repeats included; so long may a shutdown wait for a charge
 
 CLIENT = web.AppKey("CLIENT", AsyncCloudflare)

@@ -44,7 +44,8 @@ class Charges:
 async def _logged(charge: Coroutine[Any, Any, T]) -> T:
     """The log may be all that is left, when nobody waits for the answer any more.
 
-    Whoever keeps the error itself, which pickles, can give it to `topup.reconcile` later.
+    Keep the error itself, which pickles, or its `account_id`, `amount` and `sent_at` in a row of
+    your own: `topup.reconcile` takes either, later.
     """
     try:
         made = await charge

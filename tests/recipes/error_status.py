@@ -19,6 +19,7 @@ from cfaigw_billing import (
     PaymentRequiredError,
     RateLimitError,
     TopupConfirmationError,
+    TopupFailedError,
     TopupOutcomeUnknownError,
     TopupPendingError,
     UnprocessableEntityError,
@@ -37,6 +38,7 @@ ERROR_STATUS: dict[type[Exception], int] = {
     TopupOutcomeUnknownError: 202,
     TopupPendingError: 202,
     TopupConfirmationError: 202,
+    TopupFailedError: 202,
     # What the browser asked for, and can ask for in another way. Nothing was charged.
     PaymentRequiredError: 402,
     NotFoundError: 404,
@@ -84,9 +86,11 @@ def answer_to(error: Exception) -> ErrorAnswer:
     body: dict[str, object] = {"detail": detail, "cf_ray": getattr(error, "cf_ray", None)}
     headers: dict[str, str] = {}
     if status == 202:
-        facts = {name: getattr(error, name) for name in CHARGE_FACTS if hasattr(error, name)}
+        facts = {name: getattr(error, name, None) for name in CHARGE_FACTS}
         body |= {"retry": False} | {
-            name: fact if isinstance(fact, int) else str(fact) for name, fact in facts.items()
+            name: fact if isinstance(fact, int) else str(fact)
+            for name, fact in facts.items()
+            if fact is not None
         }
     if isinstance(error, RateLimitError) and error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))

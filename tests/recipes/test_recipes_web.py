@@ -25,6 +25,7 @@ from cfaigw_billing import (
     AsyncCloudflare,
     CloudflareError,
     TopupConfirmationError,
+    TopupFailedError,
     TopupPendingError,
 )
 from cfaigw_billing._secret import Secret
@@ -304,18 +305,26 @@ def test_a_fault_of_the_app_itself_is_not_for_the_browser_to_read() -> None:
         error_status.answer_to(ValueError("a fault of the app"))
 
 
+TOPUP: Any = {"account_id": "acc", "amount": 5000}
+
+
 @pytest.mark.parametrize(
     ("error", "facts"),
     [
-        (TopupPendingError("in_1"), {"payment_intent_id": "in_1"}),
+        (TopupPendingError("in_1", **TOPUP), {"payment_intent_id": "in_1", **TOPUP}),
         (
-            TopupConfirmationError("in_1", Secret("pi_secret_1")),
-            {"payment_intent_id": "in_1", "client_secret": "pi_secret_1"},
+            TopupPendingError("in_1", account_id="acc", amount=None),
+            {"payment_intent_id": "in_1", "account_id": "acc"},
+        ),
+        (TopupFailedError("void", "in_1", **TOPUP), {"payment_intent_id": "in_1", **TOPUP}),
+        (
+            TopupConfirmationError("in_1", Secret("pi_secret_1"), **TOPUP),
+            {"payment_intent_id": "in_1", "client_secret": "pi_secret_1", **TOPUP},
         ),
     ],
 )
 def test_what_has_been_charged_is_not_to_be_sent_again(
-    error: CloudflareError, facts: dict[str, str]
+    error: CloudflareError, facts: dict[str, Any]
 ) -> None:
     answer = error_status.answer_to(error)
     assert answer.status == 202
