@@ -14,15 +14,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import types
-    from ._balances import CreditBalances
-    from ._bulk import AsyncOutcomes, Outcome, Outcomes
-    from ._client import AsyncCloudflare
-    from ._config import RequestOptions
-    from ._ratelimit import RateLimit
-    from ._raw import AsyncAPIResponse
-    from ._reconciliation import TopupReconciliation
-    from ._sync import Cloudflare
-    from ._sync_response import APIResponse
+    from ._async.client import AsyncCloudflare
+    from ._async.responses import AsyncAPIResponse
+    from ._async.send_many import AsyncOutcomes, Outcome, Outcomes
+    from ._core.config import RequestOptions
+    from ._core.credit_balances import CreditBalances
+    from ._core.ratelimit import RateLimit
+    from ._core.reconciliation import TopupReconciliation
+    from ._sync.client import Cloudflare
+    from ._sync.responses import APIResponse
     from .errors import (
         APIConnectionError,
         APIError,
@@ -89,18 +89,18 @@ __all__ = [
 # The public names are imported when they are first used, so that importing the package costs next
 # to nothing: aiohttp alone takes a tenth of a second.
 _MODULES = {
-    "APIResponse": "._sync_response",
-    "AsyncAPIResponse": "._raw",
-    "AsyncCloudflare": "._client",
-    "AsyncOutcomes": "._bulk",
-    "Cloudflare": "._sync",
-    "CreditBalances": "._balances",
+    "APIResponse": "._sync.responses",
+    "AsyncAPIResponse": "._async.responses",
+    "AsyncCloudflare": "._async.client",
+    "AsyncOutcomes": "._async.send_many",
+    "Cloudflare": "._sync.client",
+    "CreditBalances": "._core.credit_balances",
     "Money": ".types",
-    "Outcome": "._bulk",
-    "Outcomes": "._bulk",
-    "RateLimit": "._ratelimit",
-    "RequestOptions": "._config",
-    "TopupReconciliation": "._reconciliation",
+    "Outcome": "._async.send_many",
+    "Outcomes": "._async.send_many",
+    "RateLimit": "._core.ratelimit",
+    "RequestOptions": "._core.config",
+    "TopupReconciliation": "._core.reconciliation",
 }
 
 

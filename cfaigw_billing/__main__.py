@@ -20,7 +20,7 @@ def main() -> None:
         sys.stderr.write(NO_COMPLETION)
         sys.exit(2)
     try:
-        from .cli import ExitCode, app, ignore_endings  # here, because Typer and Rich are an extra
+        from .cli import ExitCode, app, ignore_endings
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise

@@ -22,7 +22,7 @@ def billing_emulator() -> Iterator[Emulator]:
 
     It serves on a thread of its own, so blocking and async tests can use it alike.
     """
-    from .testing import Emulator  # see above
+    from .testing import Emulator
 
     with Emulator() as emulator:
         yield emulator

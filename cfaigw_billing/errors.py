@@ -35,8 +35,8 @@ from typing import Any
 
 from attrs import frozen
 
-from ._http import HTTPRequest, HTTPResponse
-from ._secret import Secret
+from ._wire.messages import HTTPRequest, HTTPResponse
+from ._wire.secrets import Secret
 
 
 @frozen(kw_only=True)

@@ -15,7 +15,7 @@ import attrs
 from attrs import frozen
 
 from cfaigw_billing import types as t
-from cfaigw_billing._secret import Secret
+from cfaigw_billing._wire.secrets import Secret
 from cfaigw_billing.testing import EmulatedAccount, Emulator
 from cfaigw_billing.testing._state import InvoiceType
 

@@ -14,7 +14,7 @@ import pytest
 from cases import CASES, FIRST, Case, case_named
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare, __version__
-from cfaigw_billing._operations import ALL, Operation
+from cfaigw_billing._core.operations import ALL, Operation
 from cfaigw_billing.testing import Emulator
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cfaigw_billing._deadlines import Deadlines
+from cfaigw_billing._io.deadlines import Deadlines
 
 
 async def hang(deadlines: Deadlines, seconds: float) -> None:

@@ -36,8 +36,8 @@ from cfaigw_billing import (
     UnprocessableEntityError,
 )
 from cfaigw_billing import types as values
-from cfaigw_billing._operations import BY_PARAMS
-from cfaigw_billing._secret import Secret
+from cfaigw_billing._core.operations import BY_PARAMS
+from cfaigw_billing._wire.secrets import Secret
 from cfaigw_billing.types import Response
 
 if TYPE_CHECKING:

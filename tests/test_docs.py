@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import cfaigw_billing
-from cfaigw_billing import AsyncCloudflare, Cloudflare, _resources, _sync, testing, types
+from cfaigw_billing import AsyncCloudflare, Cloudflare, testing, types
+from cfaigw_billing._async import resources as _resources
+from cfaigw_billing._sync.client import client as _sync
 
 CALLS = {
     name: value

@@ -43,8 +43,8 @@ from cfaigw_billing import (
     UnprocessableEntityError,
     errors,
 )
-from cfaigw_billing._http import HTTPRequest, HTTPResponse
-from cfaigw_billing._secret import REDACTED, Secret
+from cfaigw_billing._wire.messages import HTTPRequest, HTTPResponse
+from cfaigw_billing._wire.secrets import REDACTED, Secret
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import TopupCreateResponse
 

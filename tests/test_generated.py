@@ -14,15 +14,17 @@ from typing import Any, cast
 
 import pytest
 
-from cfaigw_billing import (
-    AsyncCloudflare,
-    Cloudflare,
-    _client,
-    _codegen,
-    _resources,
-    _sync,
-    _with_response,
+from cfaigw_billing import AsyncCloudflare, Cloudflare, _codegen
+from cfaigw_billing._async import (
+    client as _client,
 )
+from cfaigw_billing._async import (
+    resources as _resources,
+)
+from cfaigw_billing._async import (
+    with_response as _with_response,
+)
+from cfaigw_billing._sync.client import client as _sync
 
 REPOSITORY = Path(__file__).parent.parent
 MARK = "@" + "generated"  # so that this file does not bear it

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from cfaigw_billing import _json
+from cfaigw_billing._wire import strict_json as _json
 
 TEXTS = [
     b"",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cfaigw_billing import Money, types
-from cfaigw_billing._codec import decode
+from cfaigw_billing._core.codec import decode
 from cfaigw_billing.types._base import Response
 from cfaigw_billing.types._derived import Derived
 

@@ -20,7 +20,7 @@ import anyio.to_thread
 import pytest
 
 from cfaigw_billing import APIConnectionError, AuthenticationError, Cloudflare, NotFoundError
-from cfaigw_billing._portal import Portal
+from cfaigw_billing._io.portal import Portal
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import BillingCreditBalanceParams
 

@@ -13,7 +13,7 @@ import pytest
 from attrs import frozen
 from cases import BILLING, FAILED_TOPUP, LIMIT, MIDNIGHT, PREVIEW, TOPUP_ID
 
-from cfaigw_billing._operations import ALL
+from cfaigw_billing._core.operations import ALL
 from cfaigw_billing.testing import EmulatedAccount, Emulator
 
 SYNC = """\

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cfaigw_billing import APIError, AsyncCloudflare, TopupOutcomeUnknownError
-from cfaigw_billing._http import HTTPRequest, HTTPResponse
-from cfaigw_billing._operations import ALL, Operation, Safety
-from cfaigw_billing._response import Answer
-from cfaigw_billing._retry import Verdict, decide, retry_after
+from cfaigw_billing._core.answer import Answer
+from cfaigw_billing._core.operations import ALL, Operation, Safety
+from cfaigw_billing._core.retry import Verdict, decide, retry_after
+from cfaigw_billing._wire.messages import HTTPRequest, HTTPResponse
 from cfaigw_billing.testing import Emulator, Fault
 
 REPEATED = {408, 425, 429, 500, 502, 503, 504, *range(520, 525), 530}

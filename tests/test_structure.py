@@ -18,7 +18,7 @@ import pytest
 
 import cfaigw_billing
 from cfaigw_billing import AsyncCloudflare, Cloudflare, errors, types
-from cfaigw_billing._operations import ALL
+from cfaigw_billing._core.operations import ALL
 from cfaigw_billing.types import Response
 
 PACKAGE = Path(cfaigw_billing.__file__).parent
@@ -176,8 +176,8 @@ COSTS = [
     (
         "from cfaigw_billing import AsyncCloudflare",
         {
-            "cfaigw_billing._portal",
-            "cfaigw_billing._sync",
+            "cfaigw_billing._io.portal",
+            "cfaigw_billing._sync.client",
             "cfaigw_billing.testing",
             "rich",
             "typer",

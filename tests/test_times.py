@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cfaigw_billing import types
-from cfaigw_billing._codec import decode
+from cfaigw_billing._core.codec import decode
 from cfaigw_billing.types._base import Response
 from cfaigw_billing.types._derived import Derived
 

@@ -14,7 +14,7 @@ import pytest
 from attrs import frozen
 from cases import BILLING, FIRST, A
 
-from cfaigw_billing._operations import ALL
+from cfaigw_billing._core.operations import ALL
 from cfaigw_billing.testing import Emulator
 from cfaigw_billing.types import (
     BillingUsageHistoryParams,

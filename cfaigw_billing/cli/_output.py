@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from .._table import Alert, Table
+from .._show.table import Alert, Table
 from ..types import Response
 from ..types._records import entries
 from ._errors import ExitCode, fail, is_terminal, plain

@@ -14,7 +14,7 @@ import typer
 from ._errors import ExitCode, checked_arguments, fail, is_terminal, one_line_errors, say
 
 if TYPE_CHECKING:
-    from .._sync import Cloudflare
+    from .._sync.client import Cloudflare
 
 NO_CREDENTIALS = (
     "no credentials: set CLOUDFLARE_API_TOKEN, or both CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY"
@@ -35,7 +35,7 @@ def session(
 
     Its errors end the command in one line.
     """
-    from .. import Cloudflare  # here, because it takes long to load, and help does not need it
+    from .. import Cloudflare
 
     with checked_arguments():
         client = Cloudflare(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .._balances import CreditBalances, columns
+from .._core.credit_balances import CreditBalances, columns
 from ..types import Money
 from ._errors import ExitCode, fail, show_error
 from ._inputs import (

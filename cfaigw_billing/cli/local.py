@@ -43,7 +43,7 @@ def demo(
 
     Starts an emulator of the service on this machine and asks it over HTTP.
     """
-    from ..testing import Fault  # here, because it is a web server that others do not need
+    from ..testing import Fault
 
     with new_emulator(accounts) as emulator:
         emulator.inject(Fault(delay=latency_ms / 1000), times=None)
@@ -74,7 +74,7 @@ def emulator(port: Port = 8787, accounts: AccountCount = 5) -> None:
     """
     from yarl import URL
 
-    from ..testing._control import CONTROL_PATH  # as in `demo`
+    from ..testing._control import CONTROL_PATH
 
     try:
         with new_emulator(accounts, port) as server:
@@ -101,7 +101,7 @@ def emulator(port: Port = 8787, accounts: AccountCount = 5) -> None:
 
 def new_emulator(accounts: int, port: int = 0) -> Emulator:
     """An emulator with the same accounts each time: most are well, some low, a few overdrawn."""
-    from ..testing import Emulator  # as in `demo`
+    from ..testing import Emulator
 
     server = Emulator(port=port)
     rng = random.Random(1)

@@ -27,21 +27,13 @@ from ..types import (
 )
 from ..types._validators import FEE
 from ..types.balance import card_text, topup_text
-from ._errors import (
-    ENDINGS,
-    ExitCode,
-    checked_arguments,
-    fail,
-    ignore_endings,
-    say,
-    show_error,
-)
+from ._errors import ENDINGS, ExitCode, checked_arguments, fail, ignore_endings, say, show_error
 from ._inputs import Account, AsCsv, AsJson, Yes, whole_cents
 from ._output import Form, show, show_line
 from ._session import agree, check_consent, session
 
 if TYPE_CHECKING:
-    from .._sync import Cloudflare
+    from .._sync.client import Cloudflare
 
 ToCharge: Any = typer.Option(
     parser=whole_cents,

@@ -16,19 +16,11 @@ import attrs
 from aiohttp import web
 from attrs.validators import and_, ge, le, lt, optional
 
-from .._config import is_loopback
+from .._core.config import is_loopback
 from ..types._validators import of_type, one_of
 from ._faults import Fault
 from ._state import JSON, EmulatedAccount, InvoiceType
-from ._validation import (
-    INVALID,
-    NOT_FOUND,
-    NULLABLE,
-    RefusedError,
-    number,
-    parse,
-    whole_number,
-)
+from ._validation import INVALID, NOT_FOUND, NULLABLE, RefusedError, number, parse, whole_number
 
 if TYPE_CHECKING:
     from ._server import Emulator

@@ -38,8 +38,8 @@ from ._validation import (
 
 if TYPE_CHECKING:
     from .. import AsyncCloudflare, Cloudflare
-    from .._config import AsyncConstructorOptions, ConstructorOptions
-    from .._portal import Portal
+    from .._core.config import AsyncConstructorOptions, ConstructorOptions
+    from .._io.portal import Portal
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -152,14 +152,14 @@ class Emulator:
             **options: What `Cloudflare` takes. Without credentials among them, it gets the token
                 that the emulator accepts.
         """
-        from .. import Cloudflare  # not every test wants both clients
+        from .. import Cloudflare
 
         self._complete(options)
         return Cloudflare(**options)
 
     def async_client(self, **options: Unpack[AsyncConstructorOptions]) -> AsyncCloudflare:
         """As `client`, an async one, which may be made outside an event loop."""
-        from .. import AsyncCloudflare  # as above
+        from .. import AsyncCloudflare
 
         self._complete(options)
         return AsyncCloudflare(**options)
@@ -278,7 +278,7 @@ class Emulator:
         await self._stop()
 
     def __enter__(self) -> Self:
-        from .._portal import Portal  # only blocking code needs a thread
+        from .._io.portal import Portal
 
         portal = Portal()
         try:

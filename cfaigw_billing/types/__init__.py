@@ -4,18 +4,8 @@ Amounts are in cents with the wire's names; beside each stands a `…_money` tha
 Times are epoch numbers with the unit that their text states; beside each stands a `…_datetime`.
 """
 
-from ._base import (
-    AccountParams,
-    Params,
-    Response,
-)
-from .accounts import (
-    Account,
-    AccountListParams,
-    AccountListResponse,
-    AccountSettings,
-    ResultInfo,
-)
+from ._base import AccountParams, Params, Response
+from .accounts import Account, AccountListParams, AccountListResponse, AccountSettings, ResultInfo
 from .balance import (
     BillingCreditBalanceParams,
     BillingCreditBalanceResponse,
@@ -34,9 +24,7 @@ from .invoices import (
     InvoiceLinePricing,
     Pagination,
 )
-from .money import (
-    Money,
-)
+from .money import Money
 from .spending_limit import (
     Config,
     SpendingLimitCreateParams,
@@ -65,11 +53,7 @@ from .topup import (
     TopupStatusParams,
     TopupStatusResponse,
 )
-from .usage import (
-    BillingUsageHistoryParams,
-    BillingUsageHistoryResponse,
-    History,
-)
+from .usage import BillingUsageHistoryParams, BillingUsageHistoryResponse, History
 
 __all__ = [
     "Account",

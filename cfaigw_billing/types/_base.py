@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, get
 
 from attrs import field, fields_dict, frozen, resolve_types
 
-from .._table import LONGEST, Column, Table, first, text
+from .._show.table import LONGEST, Column, Table, first, text
 from ._records import entries, record, to_frame
 from ._validators import identifier
 

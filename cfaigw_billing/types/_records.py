@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, get_origin
 
 import attrs
 
-from .._extras import needed
-from .._secret import Secret
+from .._show.extras import needed
+from .._wire.secrets import Secret
 from ._annotations import member_of
 from ._derived import Derived
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from .._table import LOW_DOLLARS, Alert, label, text
+from .._show.table import LOW_DOLLARS, Alert, label, text
 from ._base import AccountParams, Response
 from ._derived import Derived, optional_utc
 from ._records import record

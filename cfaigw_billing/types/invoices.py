@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
-from .._table import Alert, Column, Table, first
+from .._show.table import Alert, Column, Table, first
 from ._base import AccountParams, Response
 from ._derived import Derived, optional_utc_seconds, utc_seconds
 from ._records import moment

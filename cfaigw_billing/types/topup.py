@@ -7,17 +7,10 @@ from typing import Any, ClassVar, Literal, cast, get_args
 
 from attrs import field, frozen
 
-from .._secret import Secret
+from .._wire.secrets import Secret
 from ._base import AccountParams, Response
 from ._derived import Derived
-from ._validators import (
-    cents,
-    each_of_type,
-    identifier,
-    of_type,
-    one_of,
-    required_identifier,
-)
+from ._validators import cents, each_of_type, identifier, of_type, one_of, required_identifier
 from .balance import TopupConfig
 from .money import Money, money
 

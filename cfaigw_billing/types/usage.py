@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from attrs import field, frozen
 
-from .._extras import needed
-from .._table import Column, Table, counted, first
+from .._show.extras import needed
+from .._show.table import Column, Table, counted, first
 from ._base import AccountParams, Response
 from ._derived import Derived, utc_milliseconds
 from ._records import moment

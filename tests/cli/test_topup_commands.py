@@ -92,7 +92,7 @@ def test_without_a_known_card_the_service_says_so(service: Emulator) -> None:
 def test_a_topup_may_wait_for_its_credit(
     service: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cfaigw_billing._topups.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("cfaigw_billing._async.topups.FIRST_PAUSE", 0.01)
     service.inject(Fault(), path="/topup/status")
     service._processor.topup_seconds = 0.05
     result = run("topup", RICH, "--amount", "50", "--yes", "--wait")
@@ -363,7 +363,7 @@ def test_the_automatic_topup_is_switched_off(service: Emulator) -> None:
 def test_a_change_of_which_no_answer_comes_is_not_taken_for_none(
     service: Emulator, monkeypatch: pytest.MonkeyPatch, fault: Fault, method: str, told: str
 ) -> None:
-    monkeypatch.setattr("cfaigw_billing._retry._FIRST_BACKOFF", 0.0)
+    monkeypatch.setattr("cfaigw_billing._core.retry._FIRST_BACKOFF", 0.0)
     service.inject(fault, times=None, path="/topup/config", method=method)
     options = "--amount", "20", "--threshold", "5", "--yes"
     result = run("topup-config", RICH, *options)

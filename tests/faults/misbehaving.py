@@ -25,7 +25,7 @@ from typing import Any, Self
 import anyio
 from attrs import field, frozen
 
-from cfaigw_billing._clock import Clock
+from cfaigw_billing._io.clock import Clock
 
 BASE_PATH = "/client/v4"
 RAY = "8f2a-TEST"

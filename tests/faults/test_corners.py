@@ -17,7 +17,12 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
-from cfaigw_billing import APIConnectionError, AsyncCloudflare, Cloudflare, TopupOutcomeUnknownError
+from cfaigw_billing import (
+    APIConnectionError,
+    AsyncCloudflare,
+    Cloudflare,
+    TopupOutcomeUnknownError,
+)
 from cfaigw_billing.testing import Emulator, Fault
 
 

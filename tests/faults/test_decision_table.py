@@ -6,8 +6,8 @@ from math import inf
 
 import pytest
 
-from cfaigw_billing._operations import Safety
-from cfaigw_billing._retry import Failure, Verdict, decide, wait_before_repeat
+from cfaigw_billing._core.operations import Safety
+from cfaigw_billing._core.retry import Failure, Verdict, decide, wait_before_repeat
 
 AGAIN, GIVE_UP, UNKNOWN = Verdict.AGAIN, Verdict.GIVE_UP, Verdict.OUTCOME_UNKNOWN
 

@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cfaigw_billing import AsyncCloudflare, _transport
+from cfaigw_billing import AsyncCloudflare
+from cfaigw_billing._io import transport as _transport
 from cfaigw_billing.errors import (
     APIConnectionError,
     APIResponseError,

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from cfaigw_billing import AsyncCloudflare, types
-from cfaigw_billing._codec import WIRE_NAMES
-from cfaigw_billing._config import Timeout
-from cfaigw_billing._http import HTTPRequest, HTTPResponse
-from cfaigw_billing._operations import ALL, Operation
-from cfaigw_billing._secret import Secret
-from cfaigw_billing._transport import TransportError
+from cfaigw_billing._core.codec import WIRE_NAMES
+from cfaigw_billing._core.config import Timeout
+from cfaigw_billing._core.operations import ALL, Operation
+from cfaigw_billing._io.transport import TransportError
+from cfaigw_billing._wire.messages import HTTPRequest, HTTPResponse
+from cfaigw_billing._wire.secrets import Secret
 from cfaigw_billing.errors import (
     APIConnectionError,
     APIError,

@@ -23,7 +23,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
     TopupReconciliation,
 )
-from cfaigw_billing._clock import Clock
+from cfaigw_billing._io.clock import Clock
 from cfaigw_billing.errors import APIResponseValidationError
 from cfaigw_billing.testing import EmulatedAccount, Emulator, Fault
 
@@ -720,7 +720,7 @@ def test_the_cause_of_a_cancellation(scene: Scene) -> None:
 def test_a_balance_that_cannot_be_read_does_not_hide_the_invoice(
     fault: Fault, kind: type[Exception], scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cfaigw_billing._retry._FIRST_BACKOFF", 0.0)
+    monkeypatch.setattr("cfaigw_billing._core.retry._FIRST_BACKOFF", 0.0)
     error = scene.lose(CHARGED)
     scene.emulator.advance(2)
     scene.emulator.inject(fault, times=None, path="/credit-balance")

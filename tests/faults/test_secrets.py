@@ -16,7 +16,7 @@ import pytest
 from attrs import field, frozen
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare, TopupOutcomeUnknownError
-from cfaigw_billing._config import RequestOptions
+from cfaigw_billing._core.config import RequestOptions
 from cfaigw_billing.errors import APIResponseError, CloudflareError
 from cfaigw_billing.types import Params, TopupCreateResponse
 

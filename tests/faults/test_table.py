@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from attrs import field, frozen
 
-from cfaigw_billing import AsyncCloudflare, Cloudflare, _transport
-from cfaigw_billing._response import Answer
+from cfaigw_billing import AsyncCloudflare, Cloudflare
+from cfaigw_billing._core.answer import Answer
+from cfaigw_billing._io import transport as _transport
 from cfaigw_billing.errors import (
     APIConnectionError,
     APIError,

@@ -17,7 +17,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from cfaigw_billing import Cloudflare, CreditBalances, Money, types
-from cfaigw_billing._secret import Secret
+from cfaigw_billing._wire.secrets import Secret
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
     BillingCreditBalanceResponse,

@@ -28,7 +28,7 @@ from cfaigw_billing import (
     TopupFailedError,
     TopupPendingError,
 )
-from cfaigw_billing._secret import Secret
+from cfaigw_billing._wire.secrets import Secret
 from cfaigw_billing.testing import Emulator, Fault
 
 SECONDS = 5.0  # within which whatever a test waits for has to happen

@@ -15,8 +15,8 @@ import aiohttp
 import pytest
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare
-from cfaigw_billing._clock import Clock
-from cfaigw_billing._config import AsyncClientOptions, ClientOptions
+from cfaigw_billing._core.config import AsyncClientOptions, ClientOptions
+from cfaigw_billing._io.clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
 
 TOKEN = "emulator-token"

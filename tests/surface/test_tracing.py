@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from cfaigw_billing import APIConnectionError, AsyncCloudflare, __version__
-from cfaigw_billing._clock import Clock
+from cfaigw_billing._io.clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
 
 TOKEN = "emulator-token"

@@ -24,7 +24,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
     TopupPendingError,
 )
-from cfaigw_billing._http import HTTPRequest, HTTPResponse
+from cfaigw_billing._wire.messages import HTTPRequest, HTTPResponse
 from cfaigw_billing.testing import Emulator, Fault, RequestLimit
 from cfaigw_billing.types import BillingCreditBalanceParams, Params, TopupCreateParams
 

@@ -24,7 +24,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
     TopupPendingError,
 )
-from cfaigw_billing._clock import Clock
+from cfaigw_billing._io.clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
 
 if TYPE_CHECKING:

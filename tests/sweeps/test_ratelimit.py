@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import attrs
 import pytest
 
-from cfaigw_billing._clock import Clock
-from cfaigw_billing._limiter import Limiter, RateLimitedError
-from cfaigw_billing._ratelimit import FIRST_CALLS, Budget, RateLimit, parse
-from cfaigw_billing._retry import retry_after
+from cfaigw_billing._core.ratelimit import FIRST_CALLS, Budget, RateLimit, parse
+from cfaigw_billing._core.retry import retry_after
+from cfaigw_billing._io.clock import Clock
+from cfaigw_billing._io.limiter import Limiter, RateLimitedError
 
 T = TypeVar("T")
 Headers = dict[str, str]

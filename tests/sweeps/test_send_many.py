@@ -28,9 +28,9 @@ from cfaigw_billing import (
     NotFoundError,
     RateLimitError,
     TopupOutcomeUnknownError,
-    _bulk,
 )
-from cfaigw_billing._transport import Transport
+from cfaigw_billing._async import send_many as _bulk
+from cfaigw_billing._io.transport import Transport
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
     BillingCreditBalanceParams,

@@ -11,7 +11,7 @@ import attrs
 from multidict import CIMultiDict
 
 from cfaigw_billing import AsyncCloudflare
-from cfaigw_billing._http import HTTPRequest, HTTPResponse
+from cfaigw_billing._wire.messages import HTTPRequest, HTTPResponse
 
 BALANCE = (
     b'{"success": true, "errors": [], "messages": [], "result": {"balance": 640.19, '

@@ -22,9 +22,9 @@ from cfaigw_billing import (
     InternalServerError,
     RateLimitError,
     TopupOutcomeUnknownError,
-    _transport,
 )
-from cfaigw_billing._clock import Clock
+from cfaigw_billing._io import transport as _transport
+from cfaigw_billing._io.clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
 
 

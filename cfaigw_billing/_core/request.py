@@ -11,13 +11,14 @@ from urllib.parse import parse_qs, quote, urlencode
 import aiohttp
 from multidict import CIMultiDict
 
-from . import __version__, _json
-from ._codec import can_decode, encode
-from ._config import Config, RequestOptions, check_headers, check_names, check_timeout
-from ._http import HTTPRequest
-from ._operations import Operation, Safety, UntypedParams, check_charges_nothing
-from ._secret import conceal_headers
-from .types import Params
+from .. import __version__
+from .._wire import strict_json as _json
+from .._wire.messages import HTTPRequest
+from .._wire.secrets import conceal_headers
+from ..types import Params
+from .codec import can_decode, encode
+from .config import Config, RequestOptions, check_headers, check_names, check_timeout
+from .operations import Operation, Safety, UntypedParams, check_charges_nothing
 
 T = TypeVar("T")
 

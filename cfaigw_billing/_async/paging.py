@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
-from ._config import RequestOptions
-from .types import (
+from .._core.config import RequestOptions
+from ..types import (
     Account,
     AccountListParams,
     AccountListResponse,
@@ -33,8 +33,8 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from ._client import AsyncCloudflare
-    from ._sync import Cloudflare
+    from .._sync.client import Cloudflare
+    from .client import AsyncCloudflare
 
 P = TypeVar("P")
 T = TypeVar("T")

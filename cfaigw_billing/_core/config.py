@@ -13,9 +13,9 @@ from attrs import Attribute, evolve, field, fields, frozen
 from attrs.validators import optional
 from yarl import URL
 
-from ._secret import Secret, conceal, kind
-from .errors import CloudflareError
-from .types._validators import identifier, whole
+from .._wire.secrets import Secret, conceal, kind
+from ..errors import CloudflareError
+from ..types._validators import identifier, whole
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
 DEFAULT_TIMEOUT = 60.0

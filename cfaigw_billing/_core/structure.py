@@ -15,8 +15,8 @@ from typing import Any
 
 import attrs
 
-from .types._annotations import member_of
-from .types._base import EMPTY
+from ..types._annotations import member_of
+from ..types._base import EMPTY
 
 Hook = Callable[[Any, Any], Any]
 

@@ -10,8 +10,8 @@ from typing import Protocol, cast
 from attrs import define, field
 from multidict import CIMultiDict
 
-from . import _json
-from ._secret import REDACTED, Secret
+from . import strict_json as _json
+from .secrets import REDACTED, Secret
 
 TOO_LARGE = "the answer is larger than any of this API"
 """The flaw of a body that was not read to its end."""

@@ -10,21 +10,12 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
-from ._compat import deprecated
-from ._config import RequestOptions
-from ._operations import UntypedParams
-from ._raw import (
-    AsyncAPIResponse,
-    AsyncRawClient,
-    AsyncResponseContextManager,
-    AsyncStreamingClient,
-    ResponseGroup,
-    T,
-)
-from ._secret import conceal_options
-from ._sync_raw import RawClient, ResponseContextManager, StreamingClient
-from ._sync_response import APIResponse
-from .types import (
+from .._core.config import RequestOptions
+from .._core.operations import UntypedParams
+from .._sync.responses import APIResponse
+from .._sync.responses_by_hand import RawClient, ResponseContextManager, StreamingClient
+from .._wire.secrets import conceal_options
+from ..types import (
     AccountListParams,
     AccountListResponse,
     BillingCreditBalanceParams,
@@ -53,6 +44,15 @@ from .types import (
     TopupLimitsResponse,
     TopupStatusParams,
     TopupStatusResponse,
+)
+from .compat import deprecated
+from .responses import (
+    AsyncAPIResponse,
+    AsyncRawClient,
+    AsyncResponseContextManager,
+    AsyncStreamingClient,
+    ResponseGroup,
+    T,
 )
 
 

@@ -10,9 +10,9 @@ from math import inf
 
 import anyio
 
-from ._clock import Clock
-from ._fork import forget_in_child
-from ._ratelimit import Budget, RateLimit
+from .._core.ratelimit import Budget, RateLimit
+from .clock import Clock
+from .fork import forget_in_child
 
 _LOOK_AGAIN = 1.0
 """Seconds."""

@@ -30,8 +30,8 @@ from datetime import datetime
 from enum import Enum
 from math import isfinite
 
-from ._clock import parse_date
-from ._operations import Safety
+from .._io.clock import parse_date
+from .operations import Safety
 
 BUSY_STATUSES = frozenset({408, 425, 500, 502, 503, 504, *range(520, 525), 530})
 """The statuses that say "not now" (429 apart)."""

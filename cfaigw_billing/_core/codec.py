@@ -30,10 +30,10 @@ from cattrs.cols import (
 from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, override
 
-from ._compiled import Hook, structure_function
-from ._secret import Secret
-from .types._annotations import member_of
-from .types._base import Params, Response
+from .._wire.secrets import Secret
+from ..types._annotations import member_of
+from ..types._base import Params, Response
+from .structure import Hook, structure_function
 
 T = TypeVar("T")
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
-from ._config import RequestOptions
-from ._portal import Portal
-from ._raw import AsyncResponseContextManager
-from ._secret import conceal_options
-from ._sync_response import APIResponse
-from .types import Params
+from .._async.responses import AsyncResponseContextManager
+from .._core.config import RequestOptions
+from .._io.portal import Portal
+from .._wire.secrets import conceal_options
+from ..types import Params
+from .responses import APIResponse
 
 if TYPE_CHECKING:
-    from ._sync import Cloudflare
+    from .client import Cloudflare
 
 T = TypeVar("T")
 

@@ -6,21 +6,16 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ._balances import CreditBalances
-from ._bulk import AsyncOutcomes, Outcome, Outcomes
-from ._extras import needed
-from ._paging import ACCOUNTS, PageTurner
-from .types import (
-    AccountListParams,
-    AccountListResponse,
-    BillingCreditBalanceParams,
-    Params,
-)
-from .types import BillingCreditBalanceResponse as Balance
+from .._core.credit_balances import CreditBalances
+from .._show.extras import needed
+from ..types import AccountListParams, AccountListResponse, BillingCreditBalanceParams, Params
+from ..types import BillingCreditBalanceResponse as Balance
+from .paging import ACCOUNTS, PageTurner
+from .send_many import AsyncOutcomes, Outcome, Outcomes
 
 if TYPE_CHECKING:
-    from ._client import AsyncCloudflare
-    from ._sync import Cloudflare
+    from .._sync.client import Cloudflare
+    from .client import AsyncCloudflare
 
 Progress = bool | Callable[[int, int | None], object]
 """`True`: a bar of tqdm's. Or what is called with the calls done and, where known, all of them."""

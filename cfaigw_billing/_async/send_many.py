@@ -28,15 +28,15 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 import anyio
 from attrs import frozen
 
-from ._executor import Batch, NotSentError, Turn
-from ._operations import Safety, operation_of
-from .errors import APIError, AuthenticationError, RateLimitError, TopupOutcomeUnknownError
-from .types import AccountParams, Params
-from .types._validators import check_whole
+from .._core.operations import Safety, operation_of
+from .._io.executor import Batch, NotSentError, Turn
+from ..errors import APIError, AuthenticationError, RateLimitError, TopupOutcomeUnknownError
+from ..types import AccountParams, Params
+from ..types._validators import check_whole
 
 if TYPE_CHECKING:
-    from ._client import AsyncCloudflare
-    from ._sync import Cloudflare
+    from .._sync.client import Cloudflare
+    from .client import AsyncCloudflare
 
 T = TypeVar("T")
 

@@ -12,12 +12,9 @@ from typing import Any, Generic, TypeVar, cast
 
 from attrs import define
 
-from . import _json
-from ._codec import DecodeError, decode
-from ._http import TOO_LARGE, HTTPRequest, HTTPResponse
-from ._operations import Operation, Safety
-from ._retry import BUSY_STATUSES, Failure, retry_after
-from .errors import (
+from .._wire import strict_json as _json
+from .._wire.messages import TOO_LARGE, HTTPRequest, HTTPResponse
+from ..errors import (
     APIResponseError,
     APIResponseValidationError,
     APIStatusError,
@@ -25,6 +22,9 @@ from .errors import (
     RateLimitError,
     class_for_status,
 )
+from .codec import DecodeError, decode
+from .operations import Operation, Safety
+from .retry import BUSY_STATUSES, Failure, retry_after
 
 T = TypeVar("T")
 

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 from attrs import evolve
 
-from ._config import check_seconds
-from ._paging import AsyncInvoicePaginator
-from ._reconciliation import CLOCK_SKEW, LostCharge, TopupReconciliation, judge
-from .errors import (
+from .._core.config import check_seconds
+from .._core.reconciliation import CLOCK_SKEW, LostCharge, TopupReconciliation, judge
+from ..errors import (
     APIError,
     TopupConfirmationError,
     TopupFailedError,
     TopupOutcomeUnknownError,
     TopupPendingError,
 )
-from .types import (
+from ..types import (
     BillingCreditBalanceParams,
     BillingCreditBalanceResponse,
     BillingInvoiceHistoryParams,
@@ -29,10 +28,11 @@ from .types import (
     TopupStatusParams,
     TopupStatusResponse,
 )
-from .types._validators import check_whole
+from ..types._validators import check_whole
+from .paging import AsyncInvoicePaginator
 
 if TYPE_CHECKING:
-    from ._client import AsyncCloudflare
+    from .client import AsyncCloudflare
 
 _log = logging.getLogger("cfaigw_billing")
 

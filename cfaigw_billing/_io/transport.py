@@ -20,10 +20,10 @@ from aiohttp.http_exceptions import ContentEncodingError
 from attrs import evolve
 from yarl import URL
 
-from ._config import Timeout
-from ._deadlines import SHORTEST, Deadlines
-from ._fork import forget_in_child
-from ._http import TOO_LARGE, HTTPRequest, HTTPResponse
+from .._core.config import Timeout
+from .._wire.messages import TOO_LARGE, HTTPRequest, HTTPResponse
+from .deadlines import SHORTEST, Deadlines
+from .fork import forget_in_child
 
 MAX_BODY = 32 * 1024 * 1024
 """Bytes after decompression. A year of hourly usage is one; a small gzip can unpack to any size."""

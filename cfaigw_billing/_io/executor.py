@@ -11,23 +11,18 @@ from typing import Any, TypeVar
 import anyio
 from attrs import define, field
 
-from ._clock import Clock, ServiceClock
-from ._config import Config, RequestOptions, Timeout
-from ._http import HTTPRequest, HTTPResponse
-from ._limiter import Limiter, RateLimitedError
-from ._operations import Operation, Safety, operation_of
-from ._ratelimit import LONGEST_PARK, RateLimit
-from ._request import RequestBuilder
-from ._response import Answer
-from ._retry import Failure, Verdict, decide, retry_after, wait_before_repeat
-from ._transport import BorrowedTransport, Transport, TransportError
-from .errors import (
-    APIConnectionError,
-    APITimeoutError,
-    RateLimitError,
-    TopupOutcomeUnknownError,
-)
-from .types import Params
+from .._core.answer import Answer
+from .._core.config import Config, RequestOptions, Timeout
+from .._core.operations import Operation, Safety, operation_of
+from .._core.ratelimit import LONGEST_PARK, RateLimit
+from .._core.request import RequestBuilder
+from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
+from .._wire.messages import HTTPRequest, HTTPResponse
+from ..errors import APIConnectionError, APITimeoutError, RateLimitError, TopupOutcomeUnknownError
+from ..types import Params
+from .clock import Clock, ServiceClock
+from .limiter import Limiter, RateLimitedError
+from .transport import BorrowedTransport, Transport, TransportError
 
 T = TypeVar("T")
 

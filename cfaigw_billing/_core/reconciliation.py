@@ -31,9 +31,9 @@ from typing import Literal
 
 from attrs import frozen
 
-from .errors import APIError
-from .types import BillingCreditBalanceResponse, Invoice
-from .types._validators import FEE
+from ..errors import APIError
+from ..types import BillingCreditBalanceResponse, Invoice
+from ..types._validators import FEE
 
 CLOCK_SKEW = timedelta(minutes=10)
 """How far a clock may be off that nobody has compared."""

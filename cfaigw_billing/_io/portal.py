@@ -32,8 +32,8 @@ import anyio
 from anyio.from_thread import BlockingPortal
 from attrs import frozen
 
-from ._fork import forget_in_child
-from .errors import CloudflareError
+from ..errors import CloudflareError
+from .fork import forget_in_child
 
 T = TypeVar("T")
 

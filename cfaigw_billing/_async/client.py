@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from aiohttp import ClientSession, TraceConfig
 
-from ._bulk import AsyncOutcomes
-from ._config import (
+from .._core.config import (
     CONNECTION_OPTIONS,
     DEFAULT_MAX_RETRIES,
     DEFAULT_MAX_RETRY_WAIT,
@@ -20,19 +19,17 @@ from ._config import (
     Timeout,
     check_names,
 )
-from ._executor import Executor
-from ._operations import UntypedParams
-from ._ratelimit import RateLimit
-from ._resources import AsyncAccountsResource, AsyncAIGatewayResource
-from ._secret import conceal, conceal_headers, conceal_options
-from ._transport import BorrowedTransport, Transport
-from .types import Params
+from .._core.operations import UntypedParams
+from .._core.ratelimit import RateLimit
+from .._io.executor import Executor
+from .._io.transport import BorrowedTransport, Transport
+from .._wire.secrets import conceal, conceal_headers, conceal_options
+from ..types import Params
+from .resources import AsyncAccountsResource, AsyncAIGatewayResource
+from .send_many import AsyncOutcomes
 
 if TYPE_CHECKING:
-    from ._with_response import (
-        AsyncCloudflareWithRawResponse,
-        AsyncCloudflareWithStreamingResponse,
-    )
+    from .with_response import AsyncCloudflareWithRawResponse, AsyncCloudflareWithStreamingResponse
 
 T = TypeVar("T")
 
@@ -157,7 +154,7 @@ class AsyncCloudflare:
         What the service refuses is raised, as everywhere; an answer that is not what the API
         describes, only by `parse()` of the response.
         """
-        from ._with_response import AsyncCloudflareWithRawResponse
+        from .with_response import AsyncCloudflareWithRawResponse
 
         return AsyncCloudflareWithRawResponse(self)
 
@@ -168,7 +165,7 @@ class AsyncCloudflare:
         The answer to a charge is read all the same: it decides what became of it. `timeout` bounds
         the reading too. What breaks off while it is read is not repeated.
         """
-        from ._with_response import AsyncCloudflareWithStreamingResponse
+        from .with_response import AsyncCloudflareWithStreamingResponse
 
         return AsyncCloudflareWithStreamingResponse(self)
 

@@ -17,8 +17,8 @@ from urllib.parse import unquote
 import attrs
 from attrs import Factory, field, frozen
 
-from . import types
-from .types import Params
+from .. import types
+from ..types import Params
 
 T = TypeVar("T")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
-from ._portal import Portal
+from .._io.portal import Portal
 
 if TYPE_CHECKING:
-    from ._client import AsyncCloudflare
-    from ._raw import AsyncAPIResponse
-    from ._sync import Cloudflare
+    from .._async.client import AsyncCloudflare
+    from .._async.responses import AsyncAPIResponse
+    from .client import Cloudflare
 
 T = TypeVar("T")
 R = TypeVar("R")

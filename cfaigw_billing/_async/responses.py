@@ -7,17 +7,17 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
-from . import _json
-from ._config import RequestOptions
-from ._executor import connection_error
-from ._http import HTTPRequest, Unread
-from ._response import Answer
-from ._secret import conceal_options
-from ._transport import TransportError
-from .types import Params
+from .._core.answer import Answer
+from .._core.config import RequestOptions
+from .._io.executor import connection_error
+from .._io.transport import TransportError
+from .._wire import strict_json as _json
+from .._wire.messages import HTTPRequest, Unread
+from .._wire.secrets import conceal_options
+from ..types import Params
 
 if TYPE_CHECKING:
-    from ._client import AsyncCloudflare
+    from .client import AsyncCloudflare
 
 T = TypeVar("T")
 C = TypeVar("C")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 
-from ._http import HTTPRequest
-from ._raw import T
-from ._sync_base import SyncAPIResponse
+from .._async.responses import T
+from .._wire.messages import HTTPRequest
+from .executor import SyncAPIResponse
 
 
 class APIResponse(SyncAPIResponse[T]):

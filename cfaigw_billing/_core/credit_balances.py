@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from ._extras import needed
-from ._table import LONGEST, LOW_DOLLARS, Alert, Column, Table, counted, first
-from .types import BillingCreditBalanceResponse, Money
-from .types._records import Entry, entries, to_frame
-from .types.balance import balance_text, card_text, topup_text
+from .._show.extras import needed
+from .._show.table import LONGEST, LOW_DOLLARS, Alert, Column, Table, counted, first
+from ..types import BillingCreditBalanceResponse, Money
+from ..types._records import Entry, entries, to_frame
+from ..types.balance import balance_text, card_text, topup_text
 
 if TYPE_CHECKING:
     import pandas as pd

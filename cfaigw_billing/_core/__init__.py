@@ -1,0 +1,1 @@
+"""Decides, and sends nothing: requests, answers, repeats, rate limit. Imports `_wire`, `_show`, `types`, `errors`."""

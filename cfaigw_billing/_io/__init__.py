@@ -1,0 +1,1 @@
+"""Does what `_core` decides: sends, waits, runs event loops. Imports `_core` and below."""

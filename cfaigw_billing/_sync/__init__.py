@@ -1,0 +1,1 @@
+"""The sync client: generated from `_async`, on a blocking executor. Imports `_async` and below."""
