@@ -10,19 +10,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from ._version import __version__
 
 if TYPE_CHECKING:
     from . import types
     from ._async.client import AsyncCloudflare
     from ._async.responses import AsyncAPIResponse
-    from ._async.send_many import AsyncOutcomes, Outcome, Outcomes
-    from ._core.config import RequestOptions
+    from ._async.send_many import AsyncOutcomes
     from ._core.credit_balances import CreditBalances
+    from ._core.options import RequestOptions
+    from ._core.outcome import Outcome
     from ._core.ratelimit import RateLimit
     from ._core.reconciliation import TopupReconciliation
     from ._sync.client import Cloudflare
     from ._sync.responses import APIResponse
+    from ._sync.send_many import Outcomes
     from .errors import (
         APIConnectionError,
         APIError,
@@ -96,10 +98,10 @@ _MODULES = {
     "Cloudflare": "._sync.client",
     "CreditBalances": "._core.credit_balances",
     "Money": ".types",
-    "Outcome": "._async.send_many",
-    "Outcomes": "._async.send_many",
+    "Outcome": "._core.outcome",
+    "Outcomes": "._sync.send_many",
     "RateLimit": "._core.ratelimit",
-    "RequestOptions": "._core.config",
+    "RequestOptions": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
 }
 

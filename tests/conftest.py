@@ -19,7 +19,7 @@ from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare
-from cfaigw_billing._async.paging import AccountPaginator
+from cfaigw_billing._sync.paging import AccountPaginator
 from cfaigw_billing.testing import Emulator
 from cfaigw_billing.types import AccountListResponse
 

@@ -538,7 +538,7 @@ def test_a_wrong_argument_of_the_constructor_is_named(cls: Any, name: str, value
 
 @pytest.mark.parametrize("base_url", ["http://localhost:1", "http://127.0.0.9", "http://[::1]"])
 def test_plain_http_is_for_this_machine(base_url: str) -> None:
-    assert Cloudflare(base_url=base_url).async_client._executor._config.base_url == base_url
+    assert Cloudflare(base_url=base_url)._executor.inner.config.base_url == base_url
 
 
 def test_what_is_no_session_is_refused_by_name() -> None:
@@ -565,7 +565,7 @@ async def test_a_secret_is_in_no_repr(secret: dict[str, Any], emulator: Emulator
         answer = await client._executor.execute(ConfigDeleteParams(), {})
         shown = [
             repr(client),
-            repr(client._executor._config),
+            repr(client._executor.config),
             repr(answer.http_request),
             repr(answer),
             repr(dict(answer.http_request.headers)),
@@ -588,4 +588,4 @@ async def test_a_secret_among_the_headers_of_one_call_is_in_no_error(emulator: E
 
 def test_a_secret_is_in_no_repr_of_the_sync_client() -> None:
     with Cloudflare(api_token=SECRET) as client:
-        assert SECRET not in repr(client) + repr(vars(client)) + repr(vars(client.async_client))
+        assert SECRET not in repr(client) + repr(vars(client)) + repr(vars(client._executor))

@@ -11,7 +11,7 @@ import pytest
 import cfaigw_billing
 from cfaigw_billing import AsyncCloudflare, Cloudflare, testing, types
 from cfaigw_billing._async import resources as _resources
-from cfaigw_billing._sync.client import client as _sync
+from cfaigw_billing._sync import resources as _sync
 
 CALLS = {
     name: value
@@ -19,7 +19,7 @@ CALLS = {
     for cls in vars(module).values()
     if inspect.isclass(cls) and cls.__module__ == module.__name__
     for name, value in ((f"{cls.__name__}.{n}", v) for n, v in vars(cls).items())
-    if inspect.isfunction(value) and "Resource" in name and not name.endswith("__init__")
+    if inspect.isfunction(value) and "Resource." in name and not name.endswith("__init__")
 }
 """The methods of the resources, async and sync."""
 COMPOSED = {"wait", "create_and_wait", "reconcile", "credit_balances"}

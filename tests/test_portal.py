@@ -119,7 +119,7 @@ def test_a_call_from_the_clients_own_thread_says_so(client: Cloudflare) -> None:
         return balance(client)
 
     with pytest.raises(RuntimeError, match="its own event loop thread"):
-        client.portal.call(call)
+        client._executor.portal.call(call)
 
 
 # Errors and iteration.
@@ -136,7 +136,7 @@ def test_an_exception_arrives_as_it_was_raised(client: Cloudflare) -> None:
         raise error
 
     with pytest.raises(UnheardOfError) as caught:
-        client.portal.call(fail)
+        client._executor.portal.call(fail)
     assert caught.value is error
 
 
@@ -218,7 +218,7 @@ def test_a_client_collected_on_its_own_thread_ends_it(emulator: Emulator) -> Non
 
     gc.disable()  # no other thread may find it first
     try:
-        client.portal.call(collect_soon)
+        client._executor.portal.call(collect_soon)
         del client
         assert_no_more_threads_than(threads)
     finally:

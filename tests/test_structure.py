@@ -7,7 +7,9 @@ import inspect
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import version
 from itertools import pairwise
 from operator import attrgetter
@@ -24,146 +26,84 @@ from cfaigw_billing.types import Response
 PACKAGE = Path(cfaigw_billing.__file__).parent
 REPOSITORY = Path(__file__).parent.parent
 
-# Imports go one way: a module imports only from those above it, but for `if TYPE_CHECKING`.
-LAYERS = (
-    "_compat",
-    "_fork",
-    "_clock",
-    "_ratelimit",
-    "_limiter",
-    "_deadlines",
-    "_json",
-    "_extras",
-    "_table",
-    "_secret",
-    "_http",
-    "errors",
-    "types._annotations",
-    "types._derived",
-    "types._records",
-    "types._validators",
-    "types._base",
-    "types.money",
-    "types.accounts",
-    "types.balance",
-    "types.invoices",
-    "types.spending_limit",
-    "types.topup",
-    "types.usage",
-    "types",
-    "_compiled",
-    "_codec",
-    "_config",
-    "_operations",
-    "_retry",
-    "_response",
-    "_transport",
-    "_request",
-    "_executor",
-    "_portal",
-    "_sync_base",
-    "_raw",
-    "_sync_response",
-    "_sync_raw",
-    "_with_response",
-    "_paging",
-    "_reconciliation",
-    "_topups",
-    "_bulk",
-    "_balances",
-    "_sweep",
-    "_resources",
-    "_client",
-    "_sync",
-    "testing._limit",
-    "testing._state",
-    "testing._validation",
-    "testing._messages",
-    "testing._faults",
-    "testing._delivery",
-    "testing._operations",
-    "testing._routes",
-    "testing._control",
-    "testing._server",
-    "testing",
-    "_pytest_plugin",
-    "cli._errors",
-    "cli._session",
-    "cli._inputs",
-    "cli._output",
-    "cli.balances",
-    "cli.reports",
-    "cli.topups",
-    "cli.local",
-    "cli",
-    "__main__",
-)
-ALONE = ("__init__", "_codegen")
-"""They import nothing of the package: it imports what it is asked for, when it is asked."""
-
-
 # Imports.
+
+ORDER = ("_wire", "_show", "types", "errors", "_core", "_io", "_async", "_sync", "testing", "cli")
+"""The folders (and `errors.py`): each imports only from those before it."""
+APART = {("_show", "_wire"), ("types", "errors"), ("errors", "types"), ("errors", "_show")}
+"""Neighbours in that order which know nothing of each other."""
+FACES = {"", "__main__", "_version", "_pytest_plugin"}
+"""The modules at the top. They hand names on, or are handed to other programs."""
 
 
 def modules() -> Iterator[tuple[str, Path]]:
     """The name within the package, and the file, of every module."""
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        yield name.removesuffix(".__init__"), path
+        yield name.removesuffix("__init__").removesuffix("."), path
 
 
 MODULES = dict(modules())
 
 
-class Imports(ast.NodeVisitor):
-    """The modules of the package that a module imports when it is run."""
-
-    def __init__(self, path: Path) -> None:
-        self.found: set[str] = set()
-        self._folder = ["cfaigw_billing", *path.relative_to(PACKAGE).parent.parts]
-        self.visit(ast.parse(path.read_text(encoding="utf-8")))
-
-    def visit_If(self, node: ast.If) -> None:
-        checking = ast.unparse(node.test) == "TYPE_CHECKING"
-        for statement in node.orelse if checking else [*node.body, *node.orelse]:
-            self.visit(statement)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self._add(alias.name)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        origin = self._folder[: len(self._folder) + 1 - node.level] if node.level else []
-        source = ".".join([*origin, *filter(None, [node.module])])
-        for alias in node.names:
-            if source == "cfaigw_billing" and alias.name not in MODULES:
-                self._add(getattr(getattr(cfaigw_billing, alias.name), "__module__", ""))
-            elif f"{source}.{alias.name}".removeprefix("cfaigw_billing.") in MODULES:
-                self._add(f"{source}.{alias.name}")
-            else:
-                self._add(source)
-
-    def _add(self, module: str) -> None:
-        if module.startswith("cfaigw_billing."):
-            self.found.add(module.removeprefix("cfaigw_billing."))
+def imports(module: str) -> set[str]:
+    """The modules of the package that a module imports, for type checkers alone or not."""
+    path = MODULES[module]
+    folder = ["cfaigw_billing", *path.relative_to(PACKAGE).parent.parts]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {f"{alias.name}." for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = folder[: len(folder) + 1 - node.level] if node.level else []
+            source = ".".join([*origin, *filter(None, [node.module])]) + "."
+            names = [f"{source}{alias.name}." for alias in node.names]
+            found |= {name if ours(name) in MODULES else source for name in names}
+    return {ours(name) for name in found if name.startswith("cfaigw_billing.")}
 
 
-def test_every_module_has_its_place() -> None:
-    assert set(MODULES) == {*LAYERS, *ALONE}
+def ours(name: str) -> str:
+    return name.removeprefix("cfaigw_billing.").removesuffix(".")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_from_those_above_it(module: str) -> None:
-    above = () if module in ALONE else LAYERS[: LAYERS.index(module)]
-    assert Imports(MODULES[module]).found - {*above} == set()
+GRAPH = {module: imports(module) for module in MODULES}
+
+
+def folder_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - FACES))
+def test_folders_import_one_way(module: str) -> None:
+    folder = folder_of(module)
+    before = {*ORDER[: ORDER.index(folder) + 1], *FACES}
+    assert {other for other in GRAPH[module] if folder_of(other) not in before} == set()
+    assert {(folder, folder_of(other)) for other in GRAPH[module]} & APART == set()
+
+
+def test_no_module_is_in_a_circle() -> None:
+    graph = {module: others - FACES for module, others in GRAPH.items() if module not in FACES}
+    # The face of a folder hands on the names of its modules, which do not import it.
+    tuple(TopologicalSorter(graph).static_order())  # raises, with the circle
+
+
+def test_folders_and_modules_can_be_taken_in_at_a_glance() -> None:
+    folders = Counter(path.parent.name for path in MODULES.values())
+    assert max(folders.values()) <= 15  # with `__init__`
+    long = {
+        module: lines
+        for module, path in MODULES.items()
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    }
+    methods = {"_async.client", "_async.resources", "_sync.client", "_sync.resources"}
+    assert long.keys() <= methods, "with docstrings longer than they are"
 
 
 def test_the_import_parser_sees_what_there_is() -> None:
-    assert {"_json", "_codec", "types", "_secret"} <= Imports(MODULES["_request"]).found
-    assert {"_sync", "cli._errors"} <= Imports(MODULES["cli._session"]).found
-    assert "testing" in Imports(MODULES["cli.local"]).found
-    assert "_portal" in Imports(MODULES["testing._server"]).found
-    assert "_client" not in Imports(MODULES["_paging"]).found  # it is there for type checkers
+    assert {"_wire.strict_json", "_core.codec", "types"} <= GRAPH["_core.request"]
+    assert "cli._errors" in GRAPH["cli._session"]
+    assert "testing" in GRAPH["cli.local"]
+    assert "_io.portal" in GRAPH["testing._server"]
 
 
 COSTS = [

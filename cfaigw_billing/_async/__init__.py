@@ -1,1 +1,4 @@
-"""The async client and all that it offers, written by hand. Imports `_io` and below."""
+"""The async client, written by hand.
+
+Imports `_io` and what that imports.
+"""

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from functools import cached_property
+from typing import Self, TypeVar, Unpack
 
 from aiohttp import ClientSession, TraceConfig
 
 from .._core.config import (
-    CONNECTION_OPTIONS,
     DEFAULT_MAX_RETRIES,
     DEFAULT_MAX_RETRY_WAIT,
     DEFAULT_TIMEOUT,
-    AsyncClientOptions,
     Config,
     Credentials,
-    RequestOptions,
-    Timeout,
-    check_names,
 )
-from .._core.operations import UntypedParams
+from .._core.options import AsyncClientOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
+from .._core.untyped import UntypedParams
 from .._io.executor import Executor
-from .._io.transport import BorrowedTransport, Transport
 from .._wire.secrets import conceal, conceal_headers, conceal_options
 from ..types import Params
-from .resources import AsyncAccountsResource, AsyncAIGatewayResource
+from .resources import (
+    AsyncAccountsResource,
+    AsyncAccountsResourceWithRawResponse,
+    AsyncAccountsResourceWithStreamingResponse,
+    AsyncAIGatewayResource,
+    AsyncAIGatewayResourceWithRawResponse,
+    AsyncAIGatewayResourceWithStreamingResponse,
+)
+from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
 from .send_many import AsyncOutcomes
-
-if TYPE_CHECKING:
-    from .with_response import AsyncCloudflareWithRawResponse, AsyncCloudflareWithStreamingResponse
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ class AsyncCloudflare:
     """A client of the AI Gateway billing API.
 
     One client serves a whole program. Share it between tasks or threads, and close it at the end,
-    or use it in a `with` block (`async with` for the async one).
+    or use it in an `async with` block.
 
     Args:
         api_token: An API token; else the environment's CLOUDFLARE_API_TOKEN.
@@ -85,7 +86,7 @@ class AsyncCloudflare:
     ) -> None:
         api_token, api_key, user_service_key = conceal(api_token, api_key, user_service_key)
         default_headers = conceal_headers(default_headers)
-        self._config = Config(
+        config = Config(
             credentials=Credentials.resolve(api_token, api_email, api_key, user_service_key),
             account_id=account_id,
             base_url=base_url,
@@ -97,9 +98,11 @@ class AsyncCloudflare:
             default_headers={} if default_headers is None else default_headers,
             default_query={} if default_query is None else default_query,
         )
-        transport = Transport(self._config.base_url, http_client, trace_configs)
-        self._transport: Transport | BorrowedTransport = transport
-        self._executor = Executor(self._config, transport)
+        self._executor = Executor.connect(
+            config,
+            trace_configs=trace_configs,
+            http_client=http_client,
+        )
 
     def with_options(self, **options: Unpack[AsyncClientOptions]) -> Self:
         """A client with other options on the same connections and the same rate limit.
@@ -120,54 +123,44 @@ class AsyncCloudflare:
         Raises: `ValueError` or `TypeError`, as the constructor; `RuntimeError` if this client has
             been closed.
         """
-        options = conceal_options(options)
+        conceal_options(options)
         check_names(options, AsyncClientOptions)
-        copy = object.__new__(type(self))
-        copy._config = self._config.with_options(options)
-        others = {name: value for name, value in options.items() if name in CONNECTION_OPTIONS}
-        copy._transport = self._transport.lend(copy._config.base_url, others)
-        copy._executor = self._executor.copy(copy._config, copy._transport)
+        copy = object.__new__(type(self))  # a subclass may take other arguments
+        copy._executor = self._executor.with_options(options)
         return copy
 
     def copy(self, **options: Unpack[AsyncClientOptions]) -> Self:
-        """The same as `with_options`."""
-        options = conceal_options(options)
+        """Do the same as `with_options`."""
+        conceal_options(options)
         return self.with_options(**options)
 
-    # None of these is kept: it holds the client, and if the client held it too, one that is out of
-    # use would keep its connections until the garbage collector comes by.
-
-    @property
+    @cached_property
     def accounts(self) -> AsyncAccountsResource:
         """The accounts that the credentials can see."""
-        return AsyncAccountsResource(self)
+        return AsyncAccountsResource(self._executor)
 
-    @property
+    @cached_property
     def ai_gateway(self) -> AsyncAIGatewayResource:
         """AI Gateway."""
-        return AsyncAIGatewayResource(self)
+        return AsyncAIGatewayResource(self._executor)
 
-    @property
+    @cached_property
     def with_raw_response(self) -> AsyncCloudflareWithRawResponse:
         """The same calls, each answering with the HTTP response around the answer.
 
         What the service refuses is raised, as everywhere; an answer that is not what the API
         describes, only by `parse()` of the response.
         """
-        from .with_response import AsyncCloudflareWithRawResponse
+        return AsyncCloudflareWithRawResponse(self._executor)
 
-        return AsyncCloudflareWithRawResponse(self)
-
-    @property
+    @cached_property
     def with_streaming_response(self) -> AsyncCloudflareWithStreamingResponse:
         """The same calls, each answering with a context manager, whose response is not read yet.
 
         The answer to a charge is read all the same: it decides what became of it. `timeout` bounds
         the reading too. What breaks off while it is read is not repeated.
         """
-        from .with_response import AsyncCloudflareWithStreamingResponse
-
-        return AsyncCloudflareWithStreamingResponse(self)
+        return AsyncCloudflareWithStreamingResponse(self._executor)
 
     async def send(self, params: Params[T], **options: Unpack[RequestOptions]) -> T:
         """Run the call that `params` are the parameters of; what the methods do.
@@ -180,9 +173,7 @@ class AsyncCloudflare:
         Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
             `APIConnectionError`, `APIResponseValidationError`.
         """
-        options = conceal_options(options)
-        response = await self._executor.execute(params, options)
-        return response.parse()
+        return await self._executor.send(params, options)
 
     async def get(
         self,
@@ -204,10 +195,9 @@ class AsyncCloudflare:
             `APIConnectionError`, `APIResponseValidationError`; `ValueError` or `TypeError` before
             anything is sent.
         """
-        options = conceal_options(options)
-        return await self.send(
+        return await self._executor.send(
             UntypedParams(method="GET", path=path, cast_to=cast_to),
-            **options,
+            options,
         )
 
     async def post(
@@ -224,10 +214,9 @@ class AsyncCloudflare:
         it only where nothing of it can have arrived. The calls that charge a card are refused:
         they have methods of their own.
         """
-        options = conceal_options(options)
-        return await self.send(
+        return await self._executor.send(
             UntypedParams(method="POST", path=path, cast_to=cast_to, body=body),
-            **options,
+            options,
         )
 
     async def put(
@@ -242,10 +231,9 @@ class AsyncCloudflare:
 
         Arguments and errors are those of `get`. The SDK repeats it.
         """
-        options = conceal_options(options)
-        return await self.send(
+        return await self._executor.send(
             UntypedParams(method="PUT", path=path, cast_to=cast_to, body=body),
-            **options,
+            options,
         )
 
     async def patch(
@@ -260,10 +248,9 @@ class AsyncCloudflare:
 
         Arguments and errors are those of `get`. It is repeated as `post` is.
         """
-        options = conceal_options(options)
-        return await self.send(
+        return await self._executor.send(
             UntypedParams(method="PATCH", path=path, cast_to=cast_to, body=body),
-            **options,
+            options,
         )
 
     async def delete(
@@ -278,10 +265,9 @@ class AsyncCloudflare:
 
         Arguments and errors are those of `get`. The SDK repeats it.
         """
-        options = conceal_options(options)
-        return await self.send(
+        return await self._executor.send(
             UntypedParams(method="DELETE", path=path, cast_to=cast_to, body=body),
-            **options,
+            options,
         )
 
     def send_many(
@@ -323,7 +309,7 @@ class AsyncCloudflare:
             `RateLimitError` for a block that is not lifted, and whatever `requests` raises.
         """
         return AsyncOutcomes(
-            self,
+            self._executor,
             requests,
             concurrency=concurrency,
             reserve=reserve,
@@ -337,7 +323,7 @@ class AsyncCloudflare:
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing; a call after it is an error."""
-        await self._transport.close()
+        await self._executor.close()
 
     def __reduce__(self) -> str:
         raise TypeError("a client does not pickle: it holds connections and secrets; make another")
@@ -347,3 +333,79 @@ class AsyncCloudflare:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+
+class AsyncCloudflareWithRawResponse(AsyncRawView):
+    """As `AsyncCloudflare`, answering with HTTP responses."""
+
+    @cached_property
+    def accounts(self) -> AsyncAccountsResourceWithRawResponse:
+        """The accounts that the credentials can see."""
+        return AsyncAccountsResourceWithRawResponse(self._values)
+
+    @cached_property
+    def ai_gateway(self) -> AsyncAIGatewayResourceWithRawResponse:
+        """AI Gateway."""
+        return AsyncAIGatewayResourceWithRawResponse(self._values)
+
+    @raw(AsyncCloudflare.send)
+    def send(self) -> None:
+        """See `AsyncCloudflare.send`."""
+
+    @raw(AsyncCloudflare.get)
+    def get(self) -> None:
+        """See `AsyncCloudflare.get`."""
+
+    @raw(AsyncCloudflare.post)
+    def post(self) -> None:
+        """See `AsyncCloudflare.post`."""
+
+    @raw(AsyncCloudflare.put)
+    def put(self) -> None:
+        """See `AsyncCloudflare.put`."""
+
+    @raw(AsyncCloudflare.patch)
+    def patch(self) -> None:
+        """See `AsyncCloudflare.patch`."""
+
+    @raw(AsyncCloudflare.delete)
+    def delete(self) -> None:
+        """See `AsyncCloudflare.delete`."""
+
+
+class AsyncCloudflareWithStreamingResponse(AsyncStreamingView):
+    """As `AsyncCloudflare`, answering with HTTP responses that are not read yet."""
+
+    @cached_property
+    def accounts(self) -> AsyncAccountsResourceWithStreamingResponse:
+        """The accounts that the credentials can see."""
+        return AsyncAccountsResourceWithStreamingResponse(self._values)
+
+    @cached_property
+    def ai_gateway(self) -> AsyncAIGatewayResourceWithStreamingResponse:
+        """AI Gateway."""
+        return AsyncAIGatewayResourceWithStreamingResponse(self._values)
+
+    @streamed(AsyncCloudflare.send)
+    def send(self) -> None:
+        """See `AsyncCloudflare.send`."""
+
+    @streamed(AsyncCloudflare.get)
+    def get(self) -> None:
+        """See `AsyncCloudflare.get`."""
+
+    @streamed(AsyncCloudflare.post)
+    def post(self) -> None:
+        """See `AsyncCloudflare.post`."""
+
+    @streamed(AsyncCloudflare.put)
+    def put(self) -> None:
+        """See `AsyncCloudflare.put`."""
+
+    @streamed(AsyncCloudflare.patch)
+    def patch(self) -> None:
+        """See `AsyncCloudflare.patch`."""
+
+    @streamed(AsyncCloudflare.delete)
+    def delete(self) -> None:
+        """See `AsyncCloudflare.delete`."""

@@ -6,14 +6,17 @@ The sync methods in `_sync.py` are generated from this module: after a change he
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import Any, Literal, Unpack
 
-from .._core.config import RequestOptions
 from .._core.credit_balances import CreditBalances
+from .._core.options import RequestOptions
 from .._core.reconciliation import TopupReconciliation
+from .._io.executor import Executor
+from .._show.progress import Progress
 from ..types import (
     AccountListParams,
     BillingCreditBalanceParams,
@@ -43,34 +46,29 @@ from ..types import (
     TopupStatusParams,
     TopupStatusResponse,
 )
-from .compat import deprecated
-from .credit_balances import Progress, async_credit_balances
+from .credit_balances import credit_balances
+from .first_page import first_page
 from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
+from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
 from .topups import create_and_wait, reconcile, wait
 
-if TYPE_CHECKING:
-    from .client import AsyncCloudflare
-    from .with_response import (
-        AsyncAccountsResourceWithRawResponse,
-        AsyncAccountsResourceWithStreamingResponse,
-        AsyncAIGatewayResourceWithRawResponse,
-        AsyncAIGatewayResourceWithStreamingResponse,
-        AsyncBillingResourceWithRawResponse,
-        AsyncBillingResourceWithStreamingResponse,
-        AsyncConfigResourceWithRawResponse,
-        AsyncConfigResourceWithStreamingResponse,
-        AsyncSpendingLimitResourceWithRawResponse,
-        AsyncSpendingLimitResourceWithStreamingResponse,
-        AsyncTopupResourceWithRawResponse,
-        AsyncTopupResourceWithStreamingResponse,
-    )
+if sys.version_info >= (3, 13):
+    from warnings import deprecated
+else:
+    # Installed with aiohttp and anyio, which need it there themselves.
+    from typing_extensions import deprecated
+
+_RETIRED = (
+    "the service has retired `spending_limit.create` and answers 403; "
+    "use AI Gateway spend limits instead"
+)
 
 
 class AsyncResource:
     """A group of methods."""
 
-    def __init__(self, client: AsyncCloudflare) -> None:
-        self._client = client
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
 
 
 class AsyncAccountsResource(AsyncResource):
@@ -79,12 +77,12 @@ class AsyncAccountsResource(AsyncResource):
     @cached_property
     def with_raw_response(self) -> AsyncAccountsResourceWithRawResponse:
         """The same methods, each answering with the HTTP response."""
-        return self._client.with_raw_response.accounts
+        return AsyncAccountsResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncAccountsResourceWithStreamingResponse:
         """The same methods, each answering with an HTTP response that is not read yet."""
-        return self._client.with_streaming_response.accounts
+        return AsyncAccountsResourceWithStreamingResponse(self._executor)
 
     def list(
         self,
@@ -106,10 +104,26 @@ class AsyncAccountsResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/accounts/methods/list
         """
         return AsyncAccountPaginator(
-            self._client,
+            self._executor,
             AccountListParams(name=name, page=page, per_page=per_page),
             options,
         )
+
+
+class AsyncAccountsResourceWithRawResponse(AsyncRawView):
+    """As `AsyncAccountsResource`, answering with HTTP responses."""
+
+    @raw(first_page(AsyncAccountsResource.list))
+    def list(self) -> None:
+        """See `AsyncAccountsResource.list`; this answers one page."""
+
+
+class AsyncAccountsResourceWithStreamingResponse(AsyncStreamingView):
+    """As `AsyncAccountsResource`, answering with HTTP responses that are not read yet."""
+
+    @streamed(first_page(AsyncAccountsResource.list))
+    def list(self) -> None:
+        """See `AsyncAccountsResource.list`; this answers one page."""
 
 
 class AsyncConfigResource(AsyncResource):
@@ -118,12 +132,12 @@ class AsyncConfigResource(AsyncResource):
     @cached_property
     def with_raw_response(self) -> AsyncConfigResourceWithRawResponse:
         """The same methods, each answering with the HTTP response."""
-        return self._client.with_raw_response.ai_gateway.billing.topup.config
+        return AsyncConfigResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncConfigResourceWithStreamingResponse:
         """The same methods, each answering with an HTTP response that is not read yet."""
-        return self._client.with_streaming_response.ai_gateway.billing.topup.config
+        return AsyncConfigResourceWithStreamingResponse(self._executor)
 
     async def get(
         self,
@@ -139,7 +153,7 @@ class AsyncConfigResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
         """
-        return await self._client.send(ConfigGetParams(account_id=account_id), **options)
+        return await self._executor.send(ConfigGetParams(account_id=account_id), options)
 
     async def create(
         self,
@@ -162,9 +176,9 @@ class AsyncConfigResource(AsyncResource):
             `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/create
         """
-        return await self._client.send(
+        return await self._executor.send(
             ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
-            **options,
+            options,
         )
 
     async def delete(
@@ -180,7 +194,39 @@ class AsyncConfigResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/delete
         """
-        return await self._client.send(ConfigDeleteParams(account_id=account_id), **options)
+        return await self._executor.send(ConfigDeleteParams(account_id=account_id), options)
+
+
+class AsyncConfigResourceWithRawResponse(AsyncRawView):
+    """As `AsyncConfigResource`, answering with HTTP responses."""
+
+    @raw(AsyncConfigResource.get)
+    def get(self) -> None:
+        """See `AsyncConfigResource.get`."""
+
+    @raw(AsyncConfigResource.create)
+    def create(self) -> None:
+        """See `AsyncConfigResource.create`."""
+
+    @raw(AsyncConfigResource.delete)
+    def delete(self) -> None:
+        """See `AsyncConfigResource.delete`."""
+
+
+class AsyncConfigResourceWithStreamingResponse(AsyncStreamingView):
+    """As `AsyncConfigResource`, answering with HTTP responses that are not read yet."""
+
+    @streamed(AsyncConfigResource.get)
+    def get(self) -> None:
+        """See `AsyncConfigResource.get`."""
+
+    @streamed(AsyncConfigResource.create)
+    def create(self) -> None:
+        """See `AsyncConfigResource.create`."""
+
+    @streamed(AsyncConfigResource.delete)
+    def delete(self) -> None:
+        """See `AsyncConfigResource.delete`."""
 
 
 class AsyncTopupResource(AsyncResource):
@@ -189,17 +235,17 @@ class AsyncTopupResource(AsyncResource):
     @cached_property
     def with_raw_response(self) -> AsyncTopupResourceWithRawResponse:
         """The same methods, each answering with the HTTP response."""
-        return self._client.with_raw_response.ai_gateway.billing.topup
+        return AsyncTopupResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncTopupResourceWithStreamingResponse:
         """The same methods, each answering with an HTTP response that is not read yet."""
-        return self._client.with_streaming_response.ai_gateway.billing.topup
+        return AsyncTopupResourceWithStreamingResponse(self._executor)
 
     @cached_property
     def config(self) -> AsyncConfigResource:
         """The automatic top-up."""
-        return AsyncConfigResource(self._client)
+        return AsyncConfigResource(self._executor)
 
     async def create(
         self,
@@ -224,11 +270,11 @@ class AsyncTopupResource(AsyncResource):
             `APIConnectionError` (nothing was sent); `ValueError` or `TypeError` before that.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/create
         """
-        return await self._client.send(
+        return await self._executor.send(
             TopupCreateParams(
                 account_id=account_id, amount=amount, payment_method_id=payment_method_id
             ),
-            **options,
+            options,
         )
 
     async def status(
@@ -248,9 +294,9 @@ class AsyncTopupResource(AsyncResource):
             `ValueError` or `TypeError` before anything is sent.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/status
         """
-        return await self._client.send(
+        return await self._executor.send(
             TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
-            **options,
+            options,
         )
 
     async def wait(
@@ -273,8 +319,8 @@ class AsyncTopupResource(AsyncResource):
             cancelled; `TopupPendingError` when the time is over, both with the
             `payment_intent_id`; errors of `status`, with a note of it.
         """
-        return await wait(
-            self._client,
+        return await self._executor.run(
+            wait,
             account_id=account_id,
             payment_intent_id=payment_intent_id,
             timeout=timeout,
@@ -303,8 +349,8 @@ class AsyncTopupResource(AsyncResource):
             cancelled; `TopupConfirmationError`, with the `client_secret` too, where the payer must
             confirm the payment (3-D Secure) before it can complete.
         """
-        return await create_and_wait(
-            self._client,
+        return await self._executor.run(
+            create_and_wait,
             account_id=account_id,
             amount=amount,
             payment_method_id=payment_method_id,
@@ -345,8 +391,8 @@ class AsyncTopupResource(AsyncResource):
             invoices cannot be read (a balance that cannot be read is `None` in the answer);
             `ValueError` or `TypeError` before anything is sent, and for a `sent_at` in the future.
         """
-        return await reconcile(
-            self._client,
+        return await self._executor.run(
+            reconcile,
             error,
             account_id=account_id,
             amount=amount,
@@ -366,7 +412,7 @@ class AsyncTopupResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
         """
-        return await self._client.send(TopupLimitsParams(account_id=account_id), **options)
+        return await self._executor.send(TopupLimitsParams(account_id=account_id), options)
 
     async def eligibility(
         self,
@@ -386,10 +432,60 @@ class AsyncTopupResource(AsyncResource):
             `ValueError` or `TypeError` before anything is sent.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/eligibility
         """
-        return await self._client.send(
+        return await self._executor.send(
             TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
-            **options,
+            options,
         )
+
+
+class AsyncTopupResourceWithRawResponse(AsyncRawView):
+    """As `AsyncTopupResource`, answering with HTTP responses."""
+
+    @cached_property
+    def config(self) -> AsyncConfigResourceWithRawResponse:
+        """The automatic top-up."""
+        return AsyncConfigResourceWithRawResponse(self._values)
+
+    @raw(AsyncTopupResource.create)
+    def create(self) -> None:
+        """See `AsyncTopupResource.create`."""
+
+    @raw(AsyncTopupResource.status)
+    def status(self) -> None:
+        """See `AsyncTopupResource.status`."""
+
+    @raw(AsyncTopupResource.limits)
+    def limits(self) -> None:
+        """See `AsyncTopupResource.limits`."""
+
+    @raw(AsyncTopupResource.eligibility)
+    def eligibility(self) -> None:
+        """See `AsyncTopupResource.eligibility`."""
+
+
+class AsyncTopupResourceWithStreamingResponse(AsyncStreamingView):
+    """As `AsyncTopupResource`, answering with HTTP responses that are not read yet."""
+
+    @cached_property
+    def config(self) -> AsyncConfigResourceWithStreamingResponse:
+        """The automatic top-up."""
+        return AsyncConfigResourceWithStreamingResponse(self._values)
+
+    @streamed(AsyncTopupResource.create)
+    def create(self) -> None:
+        """See `AsyncTopupResource.create`."""
+
+    @streamed(AsyncTopupResource.status)
+    def status(self) -> None:
+        """See `AsyncTopupResource.status`."""
+
+    @streamed(AsyncTopupResource.limits)
+    def limits(self) -> None:
+        """See `AsyncTopupResource.limits`."""
+
+    @streamed(AsyncTopupResource.eligibility)
+    def eligibility(self) -> None:
+        """See `AsyncTopupResource.eligibility`."""
 
 
 class AsyncSpendingLimitResource(AsyncResource):
@@ -398,12 +494,12 @@ class AsyncSpendingLimitResource(AsyncResource):
     @cached_property
     def with_raw_response(self) -> AsyncSpendingLimitResourceWithRawResponse:
         """The same methods, each answering with the HTTP response."""
-        return self._client.with_raw_response.ai_gateway.billing.spending_limit
+        return AsyncSpendingLimitResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncSpendingLimitResourceWithStreamingResponse:
         """The same methods, each answering with an HTTP response that is not read yet."""
-        return self._client.with_streaming_response.ai_gateway.billing.spending_limit
+        return AsyncSpendingLimitResourceWithStreamingResponse(self._executor)
 
     async def get(
         self,
@@ -417,12 +513,9 @@ class AsyncSpendingLimitResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
         """
-        return await self._client.send(SpendingLimitGetParams(account_id=account_id), **options)
+        return await self._executor.send(SpendingLimitGetParams(account_id=account_id), options)
 
-    @deprecated(
-        "the service has retired `spending_limit.create` and answers 403; "
-        "use AI Gateway spend limits instead"
-    )
+    @deprecated(_RETIRED)
     async def create(
         self,
         *,
@@ -444,11 +537,11 @@ class AsyncSpendingLimitResource(AsyncResource):
             `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/create
         """
-        return await self._client.send(
+        return await self._executor.send(
             SpendingLimitCreateParams(
                 account_id=account_id, amount=amount, duration=duration, strategy=strategy
             ),
-            **options,
+            options,
         )
 
     async def delete(
@@ -464,7 +557,41 @@ class AsyncSpendingLimitResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/delete
         """
-        return await self._client.send(SpendingLimitDeleteParams(account_id=account_id), **options)
+        return await self._executor.send(SpendingLimitDeleteParams(account_id=account_id), options)
+
+
+class AsyncSpendingLimitResourceWithRawResponse(AsyncRawView):
+    """As `AsyncSpendingLimitResource`, answering with HTTP responses."""
+
+    @raw(AsyncSpendingLimitResource.get)
+    def get(self) -> None:
+        """See `AsyncSpendingLimitResource.get`."""
+
+    @deprecated(_RETIRED)
+    @raw(AsyncSpendingLimitResource.create)  # pyright: ignore[reportDeprecated]
+    def create(self) -> None:
+        """See `AsyncSpendingLimitResource.create`."""
+
+    @raw(AsyncSpendingLimitResource.delete)
+    def delete(self) -> None:
+        """See `AsyncSpendingLimitResource.delete`."""
+
+
+class AsyncSpendingLimitResourceWithStreamingResponse(AsyncStreamingView):
+    """As `AsyncSpendingLimitResource`, answering with HTTP responses that are not read yet."""
+
+    @streamed(AsyncSpendingLimitResource.get)
+    def get(self) -> None:
+        """See `AsyncSpendingLimitResource.get`."""
+
+    @deprecated(_RETIRED)
+    @streamed(AsyncSpendingLimitResource.create)  # pyright: ignore[reportDeprecated]
+    def create(self) -> None:
+        """See `AsyncSpendingLimitResource.create`."""
+
+    @streamed(AsyncSpendingLimitResource.delete)
+    def delete(self) -> None:
+        """See `AsyncSpendingLimitResource.delete`."""
 
 
 class AsyncBillingResource(AsyncResource):
@@ -473,22 +600,22 @@ class AsyncBillingResource(AsyncResource):
     @cached_property
     def with_raw_response(self) -> AsyncBillingResourceWithRawResponse:
         """The same methods, each answering with the HTTP response."""
-        return self._client.with_raw_response.ai_gateway.billing
+        return AsyncBillingResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncBillingResourceWithStreamingResponse:
         """The same methods, each answering with an HTTP response that is not read yet."""
-        return self._client.with_streaming_response.ai_gateway.billing
+        return AsyncBillingResourceWithStreamingResponse(self._executor)
 
     @cached_property
     def topup(self) -> AsyncTopupResource:
         """Top-ups."""
-        return AsyncTopupResource(self._client)
+        return AsyncTopupResource(self._executor)
 
     @cached_property
     def spending_limit(self) -> AsyncSpendingLimitResource:
         """The spending limit."""
-        return AsyncSpendingLimitResource(self._client)
+        return AsyncSpendingLimitResource(self._executor)
 
     async def credit_balance(
         self,
@@ -504,7 +631,7 @@ class AsyncBillingResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
         """
-        return await self._client.send(BillingCreditBalanceParams(account_id=account_id), **options)
+        return await self._executor.send(BillingCreditBalanceParams(account_id=account_id), options)
 
     async def usage_history(
         self,
@@ -527,14 +654,14 @@ class AsyncBillingResource(AsyncResource):
             `ValueError` or `TypeError` before anything is sent.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/usage_history
         """
-        return await self._client.send(
+        return await self._executor.send(
             BillingUsageHistoryParams(
                 account_id=account_id,
                 value_grouping_window=value_grouping_window,
                 start_time=start_time,
                 end_time=end_time,
             ),
-            **options,
+            options,
         )
 
     async def invoice_history(
@@ -559,11 +686,11 @@ class AsyncBillingResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
         (`page` and `per_page` are seen to work and not described there).
         """
-        return await self._client.send(
+        return await self._executor.send(
             BillingInvoiceHistoryParams(
                 account_id=account_id, type=type, page=page, per_page=per_page
             ),
-            **options,
+            options,
         )
 
     def iter_invoices(
@@ -586,7 +713,7 @@ class AsyncBillingResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
         """
         return AsyncInvoicePaginator(
-            self._client,
+            self._executor,
             BillingInvoiceHistoryParams(
                 account_id=account_id, type=type, page=1, per_page=per_page
             ),
@@ -623,8 +750,8 @@ class AsyncBillingResource(AsyncResource):
             `RateLimitError` where a block of the rate limit is there again after a full wait. Any
             other error stays with its account, in `.failed`.
         """
-        return await async_credit_balances(
-            self._client,
+        return await credit_balances(
+            self._executor,
             account_ids,
             concurrency=concurrency,
             reserve=reserve,
@@ -643,10 +770,70 @@ class AsyncBillingResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview
         """
-        return await self._client.send(
+        return await self._executor.send(
             BillingInvoicePreviewParams(account_id=account_id),
-            **options,
+            options,
         )
+
+
+class AsyncBillingResourceWithRawResponse(AsyncRawView):
+    """As `AsyncBillingResource`, answering with HTTP responses."""
+
+    @cached_property
+    def topup(self) -> AsyncTopupResourceWithRawResponse:
+        """Top-ups."""
+        return AsyncTopupResourceWithRawResponse(self._values)
+
+    @cached_property
+    def spending_limit(self) -> AsyncSpendingLimitResourceWithRawResponse:
+        """The spending limit."""
+        return AsyncSpendingLimitResourceWithRawResponse(self._values)
+
+    @raw(AsyncBillingResource.credit_balance)
+    def credit_balance(self) -> None:
+        """See `AsyncBillingResource.credit_balance`."""
+
+    @raw(AsyncBillingResource.usage_history)
+    def usage_history(self) -> None:
+        """See `AsyncBillingResource.usage_history`."""
+
+    @raw(AsyncBillingResource.invoice_history)
+    def invoice_history(self) -> None:
+        """See `AsyncBillingResource.invoice_history`."""
+
+    @raw(AsyncBillingResource.invoice_preview)
+    def invoice_preview(self) -> None:
+        """See `AsyncBillingResource.invoice_preview`."""
+
+
+class AsyncBillingResourceWithStreamingResponse(AsyncStreamingView):
+    """As `AsyncBillingResource`, answering with HTTP responses that are not read yet."""
+
+    @cached_property
+    def topup(self) -> AsyncTopupResourceWithStreamingResponse:
+        """Top-ups."""
+        return AsyncTopupResourceWithStreamingResponse(self._values)
+
+    @cached_property
+    def spending_limit(self) -> AsyncSpendingLimitResourceWithStreamingResponse:
+        """The spending limit."""
+        return AsyncSpendingLimitResourceWithStreamingResponse(self._values)
+
+    @streamed(AsyncBillingResource.credit_balance)
+    def credit_balance(self) -> None:
+        """See `AsyncBillingResource.credit_balance`."""
+
+    @streamed(AsyncBillingResource.usage_history)
+    def usage_history(self) -> None:
+        """See `AsyncBillingResource.usage_history`."""
+
+    @streamed(AsyncBillingResource.invoice_history)
+    def invoice_history(self) -> None:
+        """See `AsyncBillingResource.invoice_history`."""
+
+    @streamed(AsyncBillingResource.invoice_preview)
+    def invoice_preview(self) -> None:
+        """See `AsyncBillingResource.invoice_preview`."""
 
 
 class AsyncAIGatewayResource(AsyncResource):
@@ -655,14 +842,32 @@ class AsyncAIGatewayResource(AsyncResource):
     @cached_property
     def with_raw_response(self) -> AsyncAIGatewayResourceWithRawResponse:
         """The same methods, each answering with the HTTP response."""
-        return self._client.with_raw_response.ai_gateway
+        return AsyncAIGatewayResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncAIGatewayResourceWithStreamingResponse:
         """The same methods, each answering with an HTTP response that is not read yet."""
-        return self._client.with_streaming_response.ai_gateway
+        return AsyncAIGatewayResourceWithStreamingResponse(self._executor)
 
     @cached_property
     def billing(self) -> AsyncBillingResource:
         """Credit balance, usage, invoices, top-ups and the spending limit."""
-        return AsyncBillingResource(self._client)
+        return AsyncBillingResource(self._executor)
+
+
+class AsyncAIGatewayResourceWithRawResponse(AsyncRawView):
+    """As `AsyncAIGatewayResource`, answering with HTTP responses."""
+
+    @cached_property
+    def billing(self) -> AsyncBillingResourceWithRawResponse:
+        """Credit balance, usage, invoices, top-ups and the spending limit."""
+        return AsyncBillingResourceWithRawResponse(self._values)
+
+
+class AsyncAIGatewayResourceWithStreamingResponse(AsyncStreamingView):
+    """As `AsyncAIGatewayResource`, answering with HTTP responses that are not read yet."""
+
+    @cached_property
+    def billing(self) -> AsyncBillingResourceWithStreamingResponse:
+        """Credit balance, usage, invoices, top-ups and the spending limit."""
+        return AsyncBillingResourceWithStreamingResponse(self._values)

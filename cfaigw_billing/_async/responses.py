@@ -1,43 +1,45 @@
-"""The HTTP response around an answer, for who wants to see it, read or still to be read."""
+"""The HTTP response around an answer, and the calls that give it instead of the value.
+
+`.with_raw_response` and `.with_streaming_response` run the methods of a resource as they are, on an
+executor that answers with the response. `raw` and `streamed` give such a method its type.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial, update_wrapper
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from .._core.answer import Answer
-from .._core.config import RequestOptions
-from .._io.executor import connection_error
+from .._core.options import RequestOptions
+from .._io.executor import Executor, connection_error
 from .._io.transport import TransportError
-from .._wire import strict_json as _json
+from .._wire import strict_json
 from .._wire.messages import HTTPRequest, Unread
-from .._wire.secrets import conceal_options
 from ..types import Params
 
-if TYPE_CHECKING:
-    from .client import AsyncCloudflare
-
+P = ParamSpec("P")
 T = TypeVar("T")
-C = TypeVar("C")
-
+F = TypeVar("F", bound="Callable[..., Any]")
 
 CLOSED = "this response has been closed, or read with `iter_bytes` before"
 
 
 class AsyncAPIResponse(Generic[T]):
-    """An HTTP response, and what it answers.
+    """An HTTP response, and the value that it answers.
 
     From `.with_raw_response` its body has been read. From `.with_streaming_response` it has not:
     each way to read it reads what is left of it, and it is closed when the block is left.
     """
 
-    def __init__(self, answer: Answer[T], *, is_closed: bool) -> None:
+    def __init__(self, answer: Answer[T], unread: Unread | None, *, is_closed: bool) -> None:
         self._answer = answer
         self._closed = is_closed
-        self._stream = answer.http_response.unread
-        self._is_read = self._stream is None
+        self._stream = unread
+        self._is_read = unread is None
         self._is_begun = False
 
     def __repr__(self) -> str:
@@ -61,7 +63,7 @@ class AsyncAPIResponse(Generic[T]):
 
     @property
     def http_request(self) -> HTTPRequest:
-        """What was sent: method, URL and headers, with the secrets masked."""
+        """The request that was sent: method, URL and headers, with the secrets masked."""
         return self._answer.http_request.redacted()
 
     @property
@@ -75,7 +77,7 @@ class AsyncAPIResponse(Generic[T]):
         return self._closed
 
     async def parse(self) -> T:
-        """The value that the method itself would have answered.
+        """Return the value that the method itself would have answered.
 
         Raises: `APIStatusError` where the answer says `success: false`,
             `APIResponseValidationError` where it is not what the API describes.
@@ -84,7 +86,7 @@ class AsyncAPIResponse(Generic[T]):
         return self._answer.parse()
 
     async def read(self) -> bytes:
-        """The body, decompressed.
+        """Return the body, decompressed.
 
         Raises: `APIConnectionError` or `APIResponseValidationError` if it breaks off.
         """
@@ -102,18 +104,18 @@ class AsyncAPIResponse(Generic[T]):
         return response.body
 
     async def text(self) -> str:
-        """The body as text."""
+        """Return the body as text."""
         return (await self.read()).decode(errors="replace")
 
     async def json(self) -> object:
-        """The body as JSON, the envelope included.
+        """Return the body as JSON, the envelope included.
 
-        Raises: `ValueError` where it is none.
+        Raises: `ValueError` if it is none.
         """
-        return _json.loads(await self.read())
+        return strict_json.loads(await self.read())
 
     async def iter_bytes(self, chunk_size: int | None = None) -> AsyncGenerator[bytes]:
-        """The body in parts: as they come, or of up to `chunk_size` bytes.
+        """Yield the body in parts: as they come, or of up to `chunk_size` bytes.
 
         Raises: `APIConnectionError` if it breaks off.
         """
@@ -142,7 +144,7 @@ class AsyncAPIResponse(Generic[T]):
             self._stream.close()
 
     def _unread(self) -> Unread:
-        """The body, which can be read once."""
+        """Return the body, which can be read once."""
         if self._stream is None or self._is_begun or self._closed:
             raise RuntimeError(CLOSED)
         self._is_begun = True
@@ -150,17 +152,13 @@ class AsyncAPIResponse(Generic[T]):
 
 
 class AsyncResponseContextManager(Generic[T]):
-    """What a method of `.with_streaming_response` answers: sends when it is entered."""
+    """The answer of a method of `.with_streaming_response`: sends when it is entered."""
 
-    def __init__(self, client: AsyncCloudflare, params: Params[T], options: RequestOptions) -> None:
-        self._client = client
-        self._params = params
-        self._options = options
+    def __init__(self, send: Callable[[], Awaitable[AsyncAPIResponse[T]]]) -> None:
+        self._send = send
 
     async def __aenter__(self) -> AsyncAPIResponse[T]:
-        executor = self._client._executor  # pyright: ignore[reportPrivateUsage]
-        answer = await executor.execute(self._params, self._options, stream=True)
-        self._response = _unless_refused(answer, is_closed=False)
+        self._response = await self._send()
         return self._response
 
     async def __aexit__(
@@ -172,47 +170,77 @@ class AsyncResponseContextManager(Generic[T]):
         await self._response.close()
 
 
-class AsyncRawClient:
-    """What `.with_raw_response` of the client stands on."""
+class AsyncRawExecutor:
+    """An executor that answers with HTTP responses instead of values."""
 
-    def __init__(self, client: AsyncCloudflare) -> None:
-        self._client = client
+    def __init__(self, executor: Executor, *, stream: bool = False) -> None:
+        self._executor = executor
+        self._stream = stream
 
-    async def send(
-        self, params: Params[T], **options: Unpack[RequestOptions]
-    ) -> AsyncAPIResponse[T]:
-        """As `send` of the client, answering with the HTTP response."""
-        options = conceal_options(options)
-        executor = self._client._executor  # pyright: ignore[reportPrivateUsage]
-        return _unless_refused(await executor.execute(params, options), is_closed=True)
+    async def send(self, params: Params[T], options: RequestOptions) -> AsyncAPIResponse[T]:
+        """Run one call and return its response, unless the service refuses: raise that.
 
-
-class AsyncStreamingClient:
-    """What `.with_streaming_response` of the client stands on."""
-
-    def __init__(self, client: AsyncCloudflare) -> None:
-        self._client = client
-
-    def send(
-        self, params: Params[T], **options: Unpack[RequestOptions]
-    ) -> AsyncResponseContextManager[T]:
-        """As `send` of the client, answering with an HTTP response that is not read yet."""
-        options = conceal_options(options)
-        return AsyncResponseContextManager(self._client, params, options)
+        An answer that only cannot be decoded is left to `parse`.
+        """
+        answer = await self._executor.execute(params, options, stream=self._stream)
+        unread = self._executor.unread(answer)
+        if unread is None and (error := answer.refusal()):
+            raise error
+        return AsyncAPIResponse(answer, unread, is_closed=not self._stream)
 
 
-class ResponseGroup(Generic[C]):
+def raw(
+    method: Callable[Concatenate[Any, P], Awaitable[T]],
+) -> Callable[
+    [Callable[[Any], None]], Callable[Concatenate[Any, P], Awaitable[AsyncAPIResponse[T]]]
+]:
+    """Put a method of a resource in the place of what is decorated, for `.with_raw_response`."""
+    send: Any = inspect.unwrap(method)  # the view says itself that a call is deprecated
+
+    async def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncAPIResponse[T]:
+        response: AsyncAPIResponse[T] = await send(view, *args, **kwargs)
+        return response
+
+    return lambda place: _described(call, place, send, AsyncAPIResponse)
+
+
+def streamed(
+    method: Callable[Concatenate[Any, P], Awaitable[T]],
+) -> Callable[
+    [Callable[[Any], None]], Callable[Concatenate[Any, P], AsyncResponseContextManager[T]]
+]:
+    """Put a method of a resource in the place of what is decorated, for a streaming view."""
+    send: Any = inspect.unwrap(method)
+
+    def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResponseContextManager[T]:
+        return AsyncResponseContextManager(partial(send, view, *args, **kwargs))
+
+    return lambda place: _described(call, place, send, AsyncResponseContextManager)
+
+
+def _described(call: F, place: Any, method: Any, answer: type) -> F:
+    """Give a call the name and the docstring of its place, and the signature of its method."""
+    signature = inspect.signature(method)
+    returns = f"{answer.__name__}[{signature.return_annotation}]"
+    described: Any = update_wrapper(
+        call, place, ("__module__", "__name__", "__qualname__", "__doc__")
+    )
+    described.__signature__ = signature.replace(return_annotation=returns)
+    del described.__wrapped__
+    return call
+
+
+class AsyncRawView:
     """A group of methods that answer with HTTP responses."""
 
-    def __init__(self, client: C) -> None:
-        self._client = client
+    def __init__(self, executor: Executor) -> None:
+        self._values = executor
+        self._executor = AsyncRawExecutor(executor)
 
 
-def _unless_refused(answer: Answer[T], *, is_closed: bool) -> AsyncAPIResponse[T]:
-    """The response, unless the service refused: then its error is raised, as everywhere.
+class AsyncStreamingView:
+    """A group of methods that answer with HTTP responses that are not read yet."""
 
-    An answer that only cannot be decoded is none of this function's business: `parse` says so.
-    """
-    if answer.http_response.unread is None and (error := answer.refusal()):
-        raise error
-    return AsyncAPIResponse(answer, is_closed=is_closed)
+    def __init__(self, executor: Executor) -> None:
+        self._values = executor
+        self._executor = AsyncRawExecutor(executor, stream=True)

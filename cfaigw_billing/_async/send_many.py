@@ -17,26 +17,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable
 from contextlib import aclosing, closing
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 import anyio
-from attrs import frozen
 
-from .._core.operations import Safety, operation_of
-from .._io.executor import Batch, NotSentError, Turn
+from .._core.operations import Safety
+from .._core.outcome import Outcome
+from .._core.untyped import operation_of
+from .._io.batch import Batch, NotSentError, Turn
+from .._io.executor import Executor
 from ..errors import APIError, AuthenticationError, RateLimitError, TopupOutcomeUnknownError
-from ..types import AccountParams, Params
+from ..types import Params
 from ..types._validators import check_whole
-
-if TYPE_CHECKING:
-    from .._sync.client import Cloudflare
-    from .client import AsyncCloudflare
 
 T = TypeVar("T")
 
@@ -46,30 +42,6 @@ BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
 """Error codes that say, with whatever status, that no call with these credentials can succeed."""
 HEAD_START = 2.0
 """How long the first call of a client goes ahead of the others, in seconds."""
-
-
-@frozen
-class Outcome(Generic[T]):
-    """How one of many calls ended: with a response or with an error."""
-
-    request: Params[T]
-    """What was asked."""
-    response: T | None = None
-    """What was answered; `None` where there is an error."""
-    error: Exception | None = None
-    """Why there is no answer: an `APIError`, or a `ValueError` or `TypeError` if nothing was sent;
-    `None` where there is one."""
-
-    @property
-    def account_id(self) -> str | None:
-        """The account that was asked about; `None` stands for the client's `account_id`."""
-        return self.request.account_id if isinstance(self.request, AccountParams) else None
-
-    def unwrap(self) -> T:
-        """The response, or the error raised."""
-        if self.error is not None:
-            raise self.error
-        return cast("T", self.response)  # there is one where there is no error
 
 
 class AsyncOutcomes(Generic[T]):
@@ -87,16 +59,16 @@ class AsyncOutcomes(Generic[T]):
 
     def __init__(
         self,
-        client: AsyncCloudflare,
+        executor: Executor,
         requests: Iterable[Params[T]] | AsyncIterable[Params[T]],
         *,
-        concurrency: int,
-        reserve: float,
-        allow_charges: bool,
+        concurrency: int = 50,
+        reserve: float = 0.1,
+        allow_charges: bool = False,
     ) -> None:
         check_whole("concurrency", concurrency, 1)
         check_reserve(reserve)
-        self._executor = client._executor  # pyright: ignore[reportPrivateUsage]
+        self._executor = executor
         self._requests = _reading(requests)
         self._concurrency = concurrency
         self._batch = Batch(reserve)
@@ -282,8 +254,8 @@ class AsyncOutcomes(Generic[T]):
 
     def _end_of_all(self, error: Exception | None) -> Exception | None:
         """What to raise where every other call would fail alike."""
-        if isinstance(error, RateLimitError) and self._batch.blocked:
-            return _never_lifted(error)
+        if self._batch.blocked:
+            return _never_lifted(error) if isinstance(error, RateLimitError) else error
         # Once the credentials have been accepted, it is the account that they are refused for.
         return error if _refuses_credentials(error) and not self._executor.accepted else None
 
@@ -292,145 +264,6 @@ class AsyncOutcomes(Generic[T]):
         self._fault = self._fault or fault
         self._batch.end()
         self._reading.cancel()
-
-
-class Outcomes(Generic[T]):
-    """The outcomes of many calls, in the order in which they end.
-
-    A context manager, which ends what is still in flight when it is left, and inside an iterator.
-    The requests are read in the thread that reads the outcomes, and while it does so.
-    """
-
-    def __init__(
-        self,
-        client: Cloudflare,
-        requests: Iterable[Params[T]],
-        *,
-        concurrency: int,
-        reserve: float,
-        allow_charges: bool,
-    ) -> None:
-        self._requests = _reading_here(requests)
-        self._portal = client.portal
-        self._lock = threading.Lock()
-        self._place: _Place[T] | None = None
-        self._held: tuple[_Place[T], Params[T] | _Broken] | None = None
-        self._brought_to: _Place[T] | None = None
-        self._handed: Outcome[T] | None = None
-        self._received: Outcome[T] | None = None
-        self._outcomes = AsyncOutcomes(
-            client.async_client,
-            self._brought(),
-            concurrency=concurrency,
-            reserve=reserve,
-            allow_charges=allow_charges,
-        )
-
-    @property
-    def unread(self) -> tuple[Outcome[T], ...]:
-        """After the block: what had ended without being read, and the charges that were cut off."""
-        return self._outcomes.unread
-
-    @property
-    def unsent(self) -> tuple[Params[T], ...]:
-        """After the block: what had been taken from the requests and was never sent."""
-        held = self._held
-        if held is None or held[0] is self._brought_to or isinstance(held[1], _Broken):
-            return self._outcomes.unsent
-        return (*self._outcomes.unsent, *(() if held[1] is _END else (held[1],)))
-
-    def __enter__(self) -> Self:
-        self._portal.call(self._outcomes.__aenter__)
-        return self
-
-    def __exit__(
-        self,
-        cls: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with closing(self._requests):
-            if not self._portal.closed:
-                self._portal.call(partial(self._leave, cls, error, traceback))
-            elif lost := self._outcomes.lost(error):  # with the loop, all that ran on it has ended
-                raise lost
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Outcome[T]:
-        with self._lock:
-            while True:
-                try:
-                    turn = self._portal.call(partial(self._turn, self._held, self._received))
-                except StopAsyncIteration:
-                    raise StopIteration from None
-                if isinstance(turn, Outcome):
-                    self._received = turn
-                    return turn
-                if self._held is None or self._held[0] is not turn:
-                    self._held = turn, self._next()
-
-    def _next(self) -> Params[T] | _Broken:
-        """The next request; an error of theirs goes the way of a request, behind those before."""
-        try:
-            return next(self._requests, _END)
-        except Exception as fault:
-            return _Broken(fault)
-
-    async def _turn(
-        self, held: tuple[_Place[T], Params[T] | _Broken] | None, received: Outcome[T] | None
-    ) -> Outcome[T] | _Place[T]:
-        """The next outcome, or else the place of a request that is wanted.
-
-        Ctrl-C may strike at any time. So a request is brought, and an outcome is handed over, in a
-        way that can be done twice: what was `held` may have been brought before, and what was not
-        `received` is handed over again.
-        """
-        if held is not None and not held[0].done():
-            held[0].set_result(held[1])
-        self._take_back(received)
-        while not self._outcomes.readable:
-            if self._place is not None and not self._place.done():
-                return self._place
-            await self._outcomes.news()
-        self._handed = self._outcomes.take()
-        return self._handed
-
-    async def _leave(self, *exc_info: Any) -> None:
-        self._take_back(self._received)
-        await self._outcomes.__aexit__(*exc_info)
-
-    def _take_back(self, received: Outcome[T] | None) -> None:
-        if self._handed is not None and self._handed is not received:
-            self._outcomes.put_back(self._handed)
-        self._handed = None
-
-    async def _brought(self) -> AsyncGenerator[Params[T]]:
-        """The requests, each asked for and then brought by `_turn`."""
-        while True:
-            self._place = asyncio.get_running_loop().create_future()
-            self._outcomes.tell()
-            request = await self._place
-            self._brought_to = self._place
-            if request is _END:
-                return
-            if isinstance(request, _Broken):
-                raise request.fault
-            yield request
-
-
-@frozen
-class _Broken:
-    """What is brought where reading the requests has failed."""
-
-    fault: Exception
-
-
-_Place = asyncio.Future[Params[T] | _Broken]
-"""Where a request is put that is wanted."""
-_END: Any = object()
-"""What is brought when there are no more requests."""
 
 
 def check_reserve(reserve: object) -> None:
@@ -477,14 +310,14 @@ def _cancelled(stray: asyncio.CancelledError) -> RuntimeError:
 def _reading(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:
     """A generator of the items, which is theirs if they are one: it is closed at the end."""
     if not isinstance(items, AsyncIterable):
-        return _one_by_one(_reading_here(items))
+        return _one_by_one(reading_here(items))
     iterator = aiter(items)
     if isinstance(iterator, AsyncGenerator):
         return cast("AsyncGenerator[T]", iterator)
     return _each(iterator)
 
 
-def _reading_here(items: Iterable[T]) -> Generator[T]:
+def reading_here(items: Iterable[T]) -> Generator[T]:
     if not isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(
             f"`requests` must be an iterable of parameters, such as "

@@ -1,1 +1,4 @@
-"""Decides, and sends nothing: requests, answers, repeats, rate limit. Imports `_wire`, `_show`, `types`, `errors`."""
+"""Decides and sends nothing: requests, answers, repeats, the rate limit, the pages of a list.
+
+Imports `_wire`, `_show`, `types` and `errors`.
+"""

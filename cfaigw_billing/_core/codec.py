@@ -31,14 +31,11 @@ from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, override
 
 from .._wire.secrets import Secret
-from ..types._annotations import member_of
+from ..types._annotations import member_of, wire_name
 from ..types._base import Params, Response
 from .structure import Hook, structure_function
 
 T = TypeVar("T")
-
-WIRE_NAMES = {"disabled_reason": "disabledReason", "last_failed_at": "lastFailedAt"}
-"""The fields whose name on the wire is not the one in Python."""
 
 _JSON_NAMES: dict[type, str] = {
     dict: "an object",
@@ -52,7 +49,7 @@ _JSON_NAMES: dict[type, str] = {
 
 
 class DecodeError(ValueError):
-    """What was answered is not what the type says; the message begins with the path."""
+    """The answer does not fit the type; the message begins with the path to the fault."""
 
 
 def decode(value: object, cls: type[T], path: str, again: Callable[[], object]) -> T:
@@ -152,7 +149,7 @@ def _is_a_record(cls: Any) -> bool:
 
 
 def _only(json_type: type, factory: Callable[..., Hook]) -> Callable[..., Hook]:
-    """What cattrs makes, after a look at the type: it iterates over whatever it is given."""
+    """Check the JSON type before the hook of cattrs, which iterates over anything it is given."""
 
     def checked(cls: Any, converter: BaseConverter) -> Hook:
         structure = factory(cls, converter)
@@ -195,16 +192,16 @@ def _is_response(cls: Any) -> bool:
 def _response(cls: Any, converter: BaseConverter) -> Hook:
     """cattrs' generated code for the fields, and whatever else came kept in `extra`."""
     if not converter.detailed_validation:
-        fast = structure_function(cls, converter.get_structure_hook, WIRE_NAMES)
+        fast = structure_function(cls, converter.get_structure_hook)
         if fast is not None:
             return fast
     fields = [field for field in attrs.fields(cls) if field.name != "extra"]
-    names = {WIRE_NAMES.get(field.name, field.name) for field in fields}
+    names = {wire_name(field) for field in fields}
     required = sum(field.default is attrs.NOTHING for field in fields)
     renames: dict[str, Any] = {
-        field.name: override(rename=WIRE_NAMES[field.name])
+        field.name: override(rename=wire_name(field))
         for field in fields
-        if field.name in WIRE_NAMES
+        if wire_name(field) != field.name
     }
     structure = make_dict_structure_fn(cls, converter, extra=override(omit=True), **renames)
 
@@ -230,13 +227,17 @@ def _faults(error: BaseException, path: str) -> Iterator[str]:
         yield f"{path}: {reason}" if path else reason
         return
     for fault in error.exceptions:
-        yield from _faults(fault, path + _step(fault))
+        yield from _faults(fault, path + _step(fault, error.cl))
 
 
-def _step(fault: BaseException) -> str:
+def _step(fault: BaseException, cls: Any) -> str:
     for note in getattr(fault, "__notes__", ()):
         if isinstance(note, AttributeValidationNote):
-            return f".{WIRE_NAMES.get(note.name, note.name)}"
+            return (
+                f".{wire_name(attrs.fields_dict(cls)[note.name])}"
+                if attrs.has(cls)
+                else f".{note.name}"
+            )
         if isinstance(note, IterableValidationNote):
             return f"[{note.index}]"
     return ""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any, TypeAlias, TypedDict, cast
+from typing import Any, cast
 
-from aiohttp import ClientSession, ClientTimeout, TraceConfig
 from attrs import Attribute, evolve, field, fields, frozen
 from attrs.validators import optional
 from yarl import URL
@@ -16,6 +15,7 @@ from yarl import URL
 from .._wire.secrets import Secret, conceal, kind
 from ..errors import CloudflareError
 from ..types._validators import identifier, whole
+from .options import ClientOptions, Timeout, check_headers, check_seconds, check_timeout
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
 DEFAULT_TIMEOUT = 60.0
@@ -23,123 +23,6 @@ DEFAULT_TIMEOUT = 60.0
 DEFAULT_MAX_RETRIES = 2
 DEFAULT_MAX_RETRY_WAIT = 60.0
 """Seconds. The service can ask for five minutes; few callers want to sleep that long unasked."""
-
-_LONGEST = 1_000_000_000
-"""Seconds. Beyond this, event loops cannot count."""
-
-Timeout: TypeAlias = "float | ClientTimeout | None"
-"""Seconds for one attempt, an `aiohttp.ClientTimeout`, or `None` for no limit."""
-
-
-class RequestOptions(TypedDict, total=False):
-    """What every method takes beside its parameters."""
-
-    extra_headers: Mapping[str, str | None]
-    """Headers to add; `None` leaves a default header out."""
-    extra_query: Mapping[str, object]
-    """Query parameters to add."""
-    extra_body: Mapping[str, object]
-    """Properties to add to the JSON body."""
-    timeout: Timeout
-    """Instead of the client's `timeout`."""
-
-
-class ConstructorOptions(TypedDict, total=False):
-    """What the constructor of the sync client takes."""
-
-    api_token: str | None
-    api_email: str | None
-    api_key: str | None
-    user_service_key: str | None
-    account_id: str | None
-    base_url: str | None
-    timeout: Timeout
-    total_timeout: float | None
-    max_retries: int
-    max_retry_wait: float
-    max_charge: int | None
-    default_headers: Mapping[str, str | None] | None
-    """Headers to add to those of the client; `None` as a value leaves one out."""
-    default_query: Mapping[str, object] | None
-    """Query parameters to add to those of the client; `None` as a value leaves one out."""
-    trace_configs: Sequence[TraceConfig]
-
-
-class AsyncConstructorOptions(ConstructorOptions, total=False):
-    """What the constructor of the async client takes."""
-
-    http_client: ClientSession | None
-
-
-class ClientOptions(ConstructorOptions, total=False):
-    """What `with_options` takes: what the constructor does, and two more."""
-
-    set_default_headers: Mapping[str, str | None] | None
-    """Headers to have instead of those of the client."""
-    set_default_query: Mapping[str, object] | None
-    """Query parameters to have instead of those of the client."""
-
-
-class AsyncClientOptions(ClientOptions, total=False):
-    """What `with_options` takes: what the constructor does, and two more."""
-
-    http_client: ClientSession | None
-
-
-CONNECTION_OPTIONS = ("trace_configs", "http_client")
-"""The options of a client whose change needs connections of its own."""
-
-
-def check_names(options: Mapping[str, object], known: type) -> None:
-    """Raise if there is an option of an unknown name."""
-    names = known.__annotations__.keys()
-    if unknown := options.keys() - names:
-        raise TypeError(f"unknown option `{min(unknown)}`; there are {', '.join(sorted(names))}")
-
-
-def check_timeout(name: str, value: Any) -> None:
-    """A positive number of seconds, an `aiohttp.ClientTimeout`, or `None`."""
-    if isinstance(value, ClientTimeout):
-        for part in (value.total, value.connect, value.sock_connect, value.sock_read):
-            if part:
-                check_timeout(name, part)
-        return
-    check_seconds(name, value)
-
-
-def check_seconds(name: str, value: Any) -> None:
-    """A positive number of seconds, or `None`."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"`{name}` must be a number of seconds, not {type(value).__name__}")
-    if not 0 < value <= _LONGEST:
-        raise ValueError(
-            f"`{name}` must be more than 0 and at most {_LONGEST:,} seconds (`None`: no limit), "
-            f"got {value!r:.40}"
-        )
-
-
-def check_headers(name: str, headers: Any) -> None:
-    """A mapping of header names to values that can be sent; `None` leaves a header out."""
-    if not isinstance(headers, Mapping):
-        raise TypeError(f"`{name}` must be a mapping, not {kind(headers)}")
-    for key, value in cast("Mapping[object, object]", headers).items():
-        if not isinstance(key, str) or not (value is None or isinstance(value, str)):
-            raise TypeError(f"`{name}` must map str to str or None; see {key!r}")
-        if not _HEADER_NAME.fullmatch(key):
-            raise ValueError(f"`{name}` has a name that is no header name: {key!r}")
-        if key.lower() in _FRAMING:
-            raise ValueError(f"`{name}` must not set {key}: it would not fit the body")
-        if value is not None and not _HEADER_VALUE.fullmatch(value):
-            raise ValueError(
-                f"`{name}[{key!r}]` must be printable ASCII, without control characters"
-            )
-
-
-_FRAMING = {"content-length", "transfer-encoding", "connection", "host", "content-encoding"}
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 
 
 def _seconds(_: object, attribute: Attribute[Any], value: Any) -> None:

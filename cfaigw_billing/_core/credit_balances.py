@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from .._show.extras import needed
+from .._show.plots import Bar, plot_bars
 from .._show.table import LONGEST, LOW_DOLLARS, Alert, Column, Table, counted, first
-from ..types import BillingCreditBalanceResponse, Money
+from ..types import (
+    AccountListParams,
+    AccountListResponse,
+    BillingCreditBalanceParams,
+    BillingCreditBalanceResponse,
+    Money,
+    Params,
+)
 from ..types._records import Entry, entries, to_frame
 from ..types.balance import balance_text, card_text, topup_text
+from .outcome import Outcome
+from .pages import ACCOUNTS, PageTurner
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +27,6 @@ if TYPE_CHECKING:
 
 BARS = 30
 """The accounts that a plot shows."""
-LABEL = 40
-"""The characters of a name that a plot shows."""
 FAILURES = 10
 """The accounts that failed which a table shows."""
 
@@ -117,31 +125,24 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         Args:
             ax: Where to draw, of matplotlib's; `None`: in a figure of its own.
         """
-        with needed("`plot()`", "notebook"):
-            from matplotlib import pyplot
-
         lowest = self._lowest_first()[:BARS]
-        places = range(len(lowest))
-        size = 8, 1.5 + 0.22 * len(lowest)
-        axes: Any = ax or pyplot.subplots(figsize=size, layout="constrained")[1]
-        axes.barh(
-            places,
-            [float(self[account_id].balance_money.major) for account_id in lowest],
-            color=["tab:red" if self._is_low(account_id) else "tab:blue" for account_id in lowest],
-        )
-        axes.axvline(float(self.low.major), color="tab:red", linestyle="dashed", linewidth=1)
-        labels = [_short(self._name(account_id)) for account_id in lowest]
-        axes.set_yticks(places, labels, parse_math=False)  # a name may have dollar signs
-        axes.invert_yaxis()
-        axes.margins(y=0.01)
-        axes.set(
+        return plot_bars(
+            ax,
+            [
+                Bar(
+                    self._name(account_id),
+                    float(self[account_id].balance_money.major),
+                    self._is_low(account_id),
+                )
+                for account_id in lowest
+            ],
+            threshold=float(self.low.major),
             title=f"The {len(lowest):,} lowest of {len(self):,} credit balances"
             if len(lowest) < len(self)
             else "Credit balances",
             xlabel=f"Credit balance in US dollars (dashed: low, below {self.low.major:,.2f})",
             ylabel="Account",
         )
-        return cast("Axes", axes)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the accounts that failed, then the lowest balances."""
@@ -190,12 +191,6 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         return self[account_id].balance_money < self.low
 
 
-def _short(name: str) -> str:
-    """A name in one line that leaves room for a plot, and without what no font has."""
-    line = "".join(character if character.isprintable() else " " for character in name)
-    return line if len(line) <= LABEL else f"{line[: LABEL - 1]}…"
-
-
 _COLUMNS = (
     Column("Account"),
     Column("Name", least=8),
@@ -210,3 +205,76 @@ def columns() -> dict[str, Entry]:
     """What a record has, whether there is one or not: an account's, and those of its answer."""
     own = dict.fromkeys(("account_id", "account_name", "error"), Entry(lambda _: None))
     return own | entries(BillingCreditBalanceResponse)
+
+
+class Sweep:
+    """One pass over accounts: the requests to send, and their outcomes. It sends nothing itself."""
+
+    def __init__(self, account_ids: Iterable[str] | None) -> None:
+        self._ids: dict[Params[BillingCreditBalanceResponse], str] = {}
+        self._names: dict[str, str] = {}
+        self._found: dict[str, BillingCreditBalanceResponse] = {}
+        self._failed: dict[str, Exception] = {}
+        self.requests: list[BillingCreditBalanceParams] | None = None
+        """Those of the accounts that were given, checked; `None` for all that can be seen."""
+        self.pages = PageTurner(AccountListParams(per_page=50), ACCOUNTS)
+        """The list of those."""
+        if isinstance(account_ids, str):
+            raise TypeError("`account_ids` must be an iterable of str, not a str")
+        if account_ids is not None:
+            self.requests = [request for name in account_ids for request in self.ask(name)]
+
+    def ask(self, account_id: str) -> list[BillingCreditBalanceParams]:
+        """The request about an account; none if there was one already."""
+        if not isinstance(account_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`account_ids` must hold str, not {type(account_id).__name__}")
+        request = BillingCreditBalanceParams(account_id=account_id)
+        if request in self._ids:
+            return []
+        self._ids[request] = account_id
+        return [request]
+
+    def ask_page(self, page: AccountListResponse) -> list[BillingCreditBalanceParams]:
+        """The requests about the accounts of a page."""
+        accounts = self.pages.new(page)
+        self._names |= {account.id: account.name for account in accounts}
+        return [request for account in accounts for request in self.ask(account.id)]
+
+    def take(self, outcome: Outcome[BillingCreditBalanceResponse]) -> int:
+        """Keep how a request ended; how many have."""
+        name = self._ids[outcome.request]
+        if outcome.error is not None:
+            self._failed[name] = outcome.error
+        else:
+            self._found[name] = outcome.unwrap()
+        return len(self._found) + len(self._failed)
+
+    def result(self) -> CreditBalances:
+        """What was answered, in the order in which it was asked for."""
+        ids = self._ids.values()
+        return CreditBalances(
+            {name: self._found[name] for name in ids if name in self._found},
+            {name: self._failed[name] for name in ids if name in self._failed},
+            self._names,
+            missing=[name for name in ids if name not in self._found.keys() | self._failed.keys()],
+            listed=self.requests is not None or self.pages.params is None,
+        )
+
+    @contextmanager
+    def kept(
+        self, unread: Callable[[], Iterable[Outcome[BillingCreditBalanceResponse]]]
+    ) -> Generator[None]:
+        """Give an error that ends the sweep the answers so far, the unread ones among them."""
+        try:
+            yield
+        except BaseException as error:
+            for outcome in unread():
+                self.take(outcome)
+            # What is raised must not be part of what it carries: it could not be pickled.
+            self._failed = {k: v for k, v in self._failed.items() if v is not error}
+            partial = self.result()
+            with suppress(AttributeError):  # an exception of the caller's may have slots
+                error.partial = partial  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+            if not isinstance(error, Exception):
+                error.add_note(f"what was answered is in `.partial` of this exception: {partial}")
+            raise

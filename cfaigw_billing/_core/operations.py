@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import unquote
 
 import attrs
 from attrs import Factory, field, frozen
@@ -27,7 +26,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class Safety(Enum):
-    """What happens when the same request reaches the service twice."""
+    """The effect of the same request reaching the service twice."""
 
     READS = "reads"
     """Nothing is changed, however often."""
@@ -57,9 +56,9 @@ class Operation(Generic[T]):
     params: type[Params[T]]
     """The class of its parameters. Those not in `path` go to the query, on a POST to the body."""
     result: type[T]
-    """What it answers."""
+    """The type of its answer."""
     safety: Safety
-    """What a repeat does."""
+    """The effect of a repeat."""
     charges_later: bool = False
     """Whether it lets the service charge the card by itself, up to its `amount` a time."""
     envelope: bool = False
@@ -218,80 +217,3 @@ BY_PARAMS: Mapping[type[Params[Any]], Operation[Any]] = MappingProxyType(
     {operation.params: operation for operation in ALL}
 )
 """The operation of each class of parameters: what `client.send` goes by."""
-
-
-def _below_the_base_url(_: object, __: object, path: Any) -> None:
-    """A path that leads to where it says."""
-    if not isinstance(path, str):
-        raise TypeError(f"`path` must be a str, not {type(path).__name__}")
-    if not path.startswith("/") or path.startswith("//"):
-        raise ValueError("`path` must begin with one /; it goes below `base_url`")
-    if re.search(r"[\x00-\x1f\x7f]", path):
-        raise ValueError("`path` must have no control characters")
-    if {".", ".."} & set(_steps(path)) or "#" in path:
-        raise ValueError("`path` must have no `.`, no `..` and no #: it leads where it says")
-
-
-def _steps(path: str) -> list[str]:
-    """The steps of a path without its query, as the most lenient of servers would read them."""
-    path = path.partition("?")[0]
-    while path != (path := unquote(path)):  # a proxy may decode what the server decodes again
-        pass
-    steps = path.replace("\\", "/").lower().split("/")
-    return [re.sub(r"[;?#].*|[\x00-\x20\x7f]", "", step, flags=re.DOTALL) for step in steps]
-
-
-def check_charges_nothing(method: Method, url: str) -> None:
-    """Raise if an address, however it is spelled, is that of a call that charges a card."""
-    if method in ("GET", "DELETE"):
-        return
-    where = "/" + "/".join(filter(None, _steps(url)))
-    for operation in ALL:
-        charges = operation.safety is Safety.CHARGES or operation.charges_later
-        if charges and where.endswith(operation.path.partition("{account_id}")[2]):
-            raise ValueError(f"`path` charges a card; call `{operation.name}`, which is safe")
-
-
-@frozen(kw_only=True)
-class UntypedParams(Params[T]):
-    """A call that this package has no method for."""
-
-    method: Method
-    path: str = field(validator=_below_the_base_url)
-    cast_to: type[T]
-    """What its answer is made into, the envelope included."""
-    body: object = None
-    """What is sent as JSON, if anything."""
-
-
-def operation_of(params: Params[T]) -> Operation[T]:
-    """The call that these are the parameters of."""
-    if isinstance(params, UntypedParams):
-        return _untyped(params)
-    operation = BY_PARAMS.get(type(params))
-    if operation is None:
-        raise TypeError(
-            f"`params` must be the parameters of a call, such as BillingCreditBalanceParams, "
-            f"not {type(params).__name__}"
-        )
-    return operation
-
-
-_REPEATABLE: Mapping[Method, Safety] = {
-    "GET": Safety.READS,
-    "PUT": Safety.REPEATABLE,
-    "DELETE": Safety.REPEATABLE,
-}
-
-
-def _untyped(params: UntypedParams[T]) -> Operation[T]:
-    return Operation(
-        name="",
-        method=params.method,
-        path=params.path,
-        params=UntypedParams,
-        result=params.cast_to,
-        safety=_REPEATABLE.get(params.method, Safety.UNKNOWN),
-        typed=False,
-        forbidden="the credentials lack the permission for it",
-    )

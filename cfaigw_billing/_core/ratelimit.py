@@ -39,11 +39,11 @@ from math import inf
 from attrs import define, field, frozen
 
 FIRST_CALLS = 8
-"""How many calls may be in flight while nothing is known of the limit."""
+"""Calls that may be in flight while nothing is known of the limit."""
 _PRIOR = 10.0
-"""How many requests the share of the window before counts as, in this one's."""
+"""The weight, in requests, of the previous window's share in this one's."""
 _AT_ONCE = 0.25
-"""How much of the share of what is left may be in flight: others may not have been seen yet."""
+"""The part of its share of the remaining count that may be in flight: others may still appear."""
 _SPREAD = 0.04
 """Over which part of a window calls wake after its reset."""
 _LONGEST_SPREAD = 5.0
@@ -54,7 +54,7 @@ at most 300."""
 _LONGEST_BELIEVED = 900.0
 """Seconds. Whoever asks for days is not believed for longer, and is then asked again."""
 _MOST_LIMITS = 8
-"""How many named limits are kept apart."""
+"""Named limits that are kept apart, at most."""
 
 _ITEM = re.compile(r'\s*(?:"(?P<quoted>[^"]*)"|(?P<token>[^;,\s"]+))(?P<parameters>[^,]*)')
 _PARAMETER = re.compile(r";\s*([a-z]+)\s*=\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(?=;|$)")
@@ -62,7 +62,7 @@ _PARAMETER = re.compile(r";\s*([a-z]+)\s*=\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(
 
 @frozen(kw_only=True)
 class RateLimit:
-    """Where the service's count stands, as far as the last answers told."""
+    """The state of the service's rate limit, as the last answers reported it."""
 
     remaining: int | None
     """The requests left in this window, for all who use the credentials; `None`: not known."""
@@ -157,7 +157,7 @@ class Window:
 
 @define(eq=False)
 class Budget:
-    """What a client knows of the limits. Times are seconds of one clock that only grows."""
+    """The limits as a client knows them. Times are seconds of a monotonic clock."""
 
     in_flight: int = 0
     """The client's own calls that have been let through and not been answered."""
@@ -166,7 +166,7 @@ class Budget:
     _answered: bool = False
 
     def state(self, now: float) -> RateLimit:
-        """What the caller may see: the tightest of the limits."""
+        """Return the tightest of the limits."""
         self._turn(now)
         tightest = min(
             self._windows.values(),
@@ -231,7 +231,7 @@ class Budget:
     def blocked(self, now: float, seconds: float) -> None:
         """The service has answered 429 and wants no call for so long."""
         self.blocked_until = max(self.blocked_until, now + min(seconds, _LONGEST_BELIEVED))
-        # Where the counts will stand then nobody knows: a few calls have to feel the way.
+        # The counts after the block are unknown: a few calls go first to learn them.
         for window in self._windows.values():
             window.forget()
         self._answered = False

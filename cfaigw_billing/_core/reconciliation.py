@@ -25,15 +25,15 @@ charge; a false `charged`, to credit that never comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal, cast
 
 from attrs import frozen
 
-from ..errors import APIError
+from ..errors import APIError, TopupOutcomeUnknownError
 from ..types import BillingCreditBalanceResponse, Invoice
-from ..types._validators import FEE
+from ..types._validators import FEE, check_whole
 
 CLOCK_SKEW = timedelta(minutes=10)
 """How far a clock may be off that nobody has compared."""
@@ -107,13 +107,15 @@ def judge(
 
 
 def _is_evidence(invoice: Invoice, charge: LostCharge) -> bool:
+    if _is_near(invoice, charge):
+        return True
     created = _created(invoice)
-    late = created is None or created > min(charge.moments)
-    return _is_near(invoice, charge) or (late and _may_cost(invoice, charge))
+    is_later = created is not None and created > min(charge.moments)
+    return is_later and _may_cost(invoice, charge)
 
 
 def _is_near(invoice: Invoice, charge: LostCharge) -> bool:
-    """One without a time may be from any."""
+    """Whether it was made near the moment of sending; one without a time may have been."""
     return _created(invoice) is None or _made(invoice, charge, CLOCK_SKEW, PROMPT)
 
 
@@ -174,3 +176,84 @@ def _created(invoice: Invoice) -> datetime | None:
         return invoice.created_datetime
     except OverflowError:  # a number that is no time
         return None
+
+
+# The facts of a charge.
+
+
+def charge_of_facts(
+    account_id: str | None, amount: int | None, sent_at: datetime | None
+) -> LostCharge:
+    """Return the charge that the caller describes; raise if a fact is missing or wrong."""
+    for name, fact in (("amount", amount), ("sent_at", sent_at)):
+        if fact is None:
+            raise TypeError(f"`{name}` is missing: pass `error`, or else the facts of the charge")
+    check_whole("amount", amount, 1, unit="cents")
+    if not isinstance(sent_at, datetime):
+        raise TypeError(f"`sent_at` must be an aware datetime, not {type(sent_at).__name__}")
+    if sent_at.utcoffset() is None:
+        raise ValueError(f"`sent_at` must be an aware datetime (with a tzinfo), got {sent_at!r}")
+    return LostCharge(account_id=account_id, amount=cast("int", amount), moments=(sent_at,))
+
+
+def check_absent(**facts: object) -> None:
+    """Raise if a fact is given beside the error that holds it."""
+    for name, fact in facts.items():
+        if fact is not None:
+            raise TypeError(f"`{name}` must not be passed with `error`, which knows it")
+
+
+def charge_of_error(error: BaseException, asks: Callable[[str], bool]) -> LostCharge:
+    """Return the charge that an error is about; `asks` says whether the client asks at its URL."""
+    found = _lost_charges(error)
+    if not found:
+        raise TypeError(
+            f"`error` must be a TopupOutcomeUnknownError, or an error that was caused by one, "
+            f"not {type(error).__name__}"
+        )
+    if len(found) > 1:
+        raise ValueError(
+            f"`error` holds {len(found)} lost charges: pass each TopupOutcomeUnknownError by itself"
+        )
+    lost = found[0]
+    url = lost.request.url.partition("?")[0]
+    if not asks(url):
+        raise ValueError(
+            f"`error` is of a charge at {url}, where this client does not ask: use one with the "
+            f"`base_url` of the charge"
+        )
+    by_machine = lost.request.sent_at or lost.sent_at
+    return LostCharge(
+        account_id=lost.account_id, amount=lost.amount, moments=(lost.sent_at, by_machine)
+    )
+
+
+def _lost_charges(error: object) -> list[TopupOutcomeUnknownError]:
+    """Those that an error is, was caused by, or holds, at any depth."""
+    found: list[TopupOutcomeUnknownError] = []
+    seen: set[int] = set()
+    left = [error]
+    while left:
+        each = left.pop()
+        if not isinstance(each, BaseException) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, TopupOutcomeUnknownError):
+            found.append(each)
+            continue
+        left += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            left += cast("BaseExceptionGroup[BaseException]", each).exceptions
+    return found
+
+
+def invoice_ids(exclude: Iterable[str]) -> frozenset[str | None]:
+    """Return the ids of the invoices that belong to other charges; raise if they are none."""
+    given: Any = exclude
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"`exclude` must be an iterable of invoice ids, not {type(given).__name__}")
+    ids: frozenset[Any] = frozenset(exclude)
+    for each in ids:
+        if not isinstance(each, str):
+            raise TypeError(f"`exclude` must hold invoice ids (str), not {type(each).__name__}")
+    return ids

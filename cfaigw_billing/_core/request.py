@@ -11,14 +11,16 @@ from urllib.parse import parse_qs, quote, urlencode
 import aiohttp
 from multidict import CIMultiDict
 
-from .. import __version__
+from .._version import __version__
 from .._wire import strict_json as _json
 from .._wire.messages import HTTPRequest
 from .._wire.secrets import conceal_headers
 from ..types import Params
 from .codec import can_decode, encode
-from .config import Config, RequestOptions, check_headers, check_names, check_timeout
-from .operations import Operation, Safety, UntypedParams, check_charges_nothing
+from .config import Config
+from .operations import Operation, Safety
+from .options import RequestOptions, check_headers, check_names, check_timeout
+from .untyped import UntypedParams, check_charges_nothing
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""What a failed attempt means: again, give up, or nobody knows whether the card was charged.
+"""Decide about a failed attempt: repeat it, give up, or report an unknown outcome.
 
 Two questions, two pure functions.
 
@@ -30,7 +30,7 @@ from datetime import datetime
 from enum import Enum
 from math import isfinite
 
-from .._io.clock import parse_date
+from .._wire.messages import parse_date
 from .operations import Safety
 
 BUSY_STATUSES = frozenset({408, 425, 500, 502, 503, 504, *range(520, 525), 530})
@@ -41,7 +41,7 @@ _LONGEST_BACKOFF = 8.0
 
 
 class Failure(Enum):
-    """What is known of an attempt that failed."""
+    """The kinds of failure."""
 
     NOT_SENT = "no connection was made, so nothing was sent"
     NO_ANSWER = "it was sent, and no whole answer came"
@@ -52,7 +52,7 @@ class Failure(Enum):
 
 
 class Verdict(Enum):
-    """What follows from a failure."""
+    """The consequences of a failure."""
 
     AGAIN = "repeat it"
     GIVE_UP = "tell the caller what happened"
@@ -64,7 +64,7 @@ _UNSEEN = {Failure.NOT_SENT, Failure.RATE_LIMITED}
 
 
 def decide(safety: Safety, failure: Failure) -> Verdict:
-    """What to do about a failed attempt."""
+    """Decide what to do about a failed attempt."""
     if safety in (Safety.READS, Safety.REPEATABLE):
         return Verdict.AGAIN if failure in _PASSING else Verdict.GIVE_UP
     if failure in _UNSEEN:

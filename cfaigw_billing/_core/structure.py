@@ -10,13 +10,13 @@ It raises whatever comes to hand when something is wrong. Who calls it explains 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
-from ..types._annotations import member_of
-from ..types._base import EMPTY
+from .._wire.strict_json import EMPTY
+from ..types._annotations import member_of, wire_name
 
 Hook = Callable[[Any, Any], Any]
 
@@ -29,21 +29,18 @@ _UNLIKE = {
 """By the type of a field: whether a value is not what its hook would answer."""
 
 
-def structure_function(
-    cls: type, hook_for: Callable[[Any], Hook], names: Mapping[str, str]
-) -> Hook | None:
-    """What makes a `cls` of a dictionary, with what it has no field for in `extra`.
+def structure_function(cls: type, hook_for: Callable[[Any], Hook]) -> Hook | None:
+    """Return a function that makes a `cls` of a dictionary; unknown entries go to `extra`.
 
     Args:
         cls: A class whose fields have no validators, no converters and no default but `None`.
             For one that is not such a class, there is no function.
         hook_for: Gives the hook of a type.
-        names: The names in the dictionary, of the fields that have another one there.
     """
     fields = [field for field in attrs.fields(attrs.resolve_types(cls)) if field.name != "extra"]
     if hasattr(cls, "__attrs_post_init__") or not all(map(_is_plain, fields)):
         return None
-    wire = [names.get(field.name, field.name) for field in fields]
+    wire = [wire_name(field) for field in fields]
     scope: dict[str, Any] = {
         "cls": cls,
         "twin": _twin(cls),

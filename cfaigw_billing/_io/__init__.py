@@ -1,1 +1,4 @@
-"""Does what `_core` decides: sends, waits, runs event loops. Imports `_core` and below."""
+"""Does what `_core` decides: sends, waits, keeps connections and event loops.
+
+Imports `_core` and what that imports.
+"""

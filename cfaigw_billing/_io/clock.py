@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import time
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 import anyio
+
+from .._wire.messages import parse_date
 
 
 class Clock:
@@ -65,12 +66,3 @@ class ServiceClock:
             return moment if abs(ahead) <= _AGREE else moment - ahead
         except OverflowError:  # a date from the edge of the calendar tells nothing
             return moment
-
-
-def parse_date(text: str) -> datetime | None:
-    """A date of an HTTP header, aware; `None` where it is none."""
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

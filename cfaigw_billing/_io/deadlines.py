@@ -48,7 +48,7 @@ class Deadlines:
 
 
 class _Limit:
-    """As `asyncio.timeout`, whose way it takes to tell its own cancellation from another's."""
+    """Works as `asyncio.timeout`, and tells its own cancellation from others in the same way."""
 
     __slots__ = ("_cancelling", "_deadlines", "_end", "_expired", "_limits", "_task")
 

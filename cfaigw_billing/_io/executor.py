@@ -3,119 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from math import inf, isfinite
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-import anyio
-from attrs import define, field
+from aiohttp import ClientSession, TraceConfig
+from attrs import define
 
 from .._core.answer import Answer
-from .._core.config import Config, RequestOptions, Timeout
-from .._core.operations import Operation, Safety, operation_of
+from .._core.config import Config
+from .._core.operations import Operation, Safety
+from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions, Timeout
 from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
 from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
-from .._wire.messages import HTTPRequest, HTTPResponse
+from .._core.untyped import operation_of
+from .._wire.messages import HTTPRequest, HTTPResponse, Unread
+from .._wire.secrets import conceal_options
 from ..errors import APIConnectionError, APITimeoutError, RateLimitError, TopupOutcomeUnknownError
 from ..types import Params
+from .batch import NotSentError, Turn
 from .clock import Clock, ServiceClock
 from .limiter import Limiter, RateLimitedError
 from .transport import BorrowedTransport, Transport, TransportError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
 _log.addHandler(logging.NullHandler())
 
 Outcome = Answer[Any] | APIConnectionError
-"""What an attempt ends in: an answer, or the error to raise where none came."""
-
-
-class NotSentError(Exception):
-    """The sweep that a call is part of has ended before the call was sent."""
-
-
-@define(eq=False)
-class Batch:
-    """The calls of a sweep: what they have in common, and whether any more are sent."""
-
-    reserve: float
-    """The part of the rate limit to leave to others, from 0 to 1."""
-    ended: bool = False
-    """Whether nothing more is sent; what has been sent comes to its end."""
-    blocked: bool = False
-    """Whether it has ended because the service refused every call again after a full wait."""
-    _waiting: dict[anyio.CancelScope, None] = field(factory=dict[anyio.CancelScope, None])
-    _in_flight: int = 0
-    _refusals: int = 0
-    """How often in a row the service has refused all calls, and none since."""
-    _parked_until: float = -inf
-
-    def end(self) -> None:
-        """Send nothing more, and end the waits for that."""
-        self.ended = True
-        for scope in self._waiting:
-            scope.cancel()
-
-    @contextmanager
-    def waiting(self) -> Generator[None]:
-        """Around a wait of a call that has not been sent: the end of the batch ends it."""
-        if self.ended:
-            raise NotSentError
-        with anyio.CancelScope() as scope:
-            self._waiting[scope] = None
-            try:
-                yield
-            finally:
-                del self._waiting[scope]
-        if scope.cancelled_caught:
-            raise NotSentError
-
-    def call_began(self) -> None:
-        """A call is sent."""
-        self._in_flight += 1
-
-    def call_ended(self, now: float, sent_at: float, status: int | None, blocked: float) -> None:
-        """A call has ended.
-
-        Args:
-            now: The time.
-            sent_at: When it was sent.
-            status: That of the answer, or `None` where none came.
-            blocked: For how many seconds a 429 keeps all calls waiting; 0 where nothing says so.
-        """
-        self._in_flight -= 1
-        if blocked > 0:
-            self._refusals += sent_at >= self._parked_until  # else it tells of the same block
-            self._parked_until = max(self._parked_until, now + blocked)
-        elif status not in (None, 429):
-            self._refusals = 0
-        if self._refusals > 1 and not self._in_flight:
-            self.blocked = True
-            self.end()
-
-
-@define(eq=False)
-class Turn:
-    """The part of one call in a sweep."""
-
-    batch: Batch
-    sent: bool = False
-    """Whether it has been sent, and was not just told to come again."""
-
-    def begin(self) -> None:
-        """The call is sent now."""
-        if self.batch.ended:
-            raise NotSentError
-        self.sent = True
-        self.batch.call_began()
-
-    def end(self, now: float, sent_at: float, status: int | None, blocked: float) -> None:
-        """The call has ended, if it has begun; see `Batch.call_ended`."""
-        if self.sent:
-            self.batch.call_ended(now, sent_at, status, blocked)
+"""The end of an attempt: an answer, or the error to raise if none came."""
 
 
 @define(kw_only=True, eq=False)
@@ -165,28 +85,67 @@ class Executor:
     """Runs calls for one client."""
 
     def __init__(self, config: Config, transport: Transport | BorrowedTransport) -> None:
-        self._config = config
+        self.config = config
+        """The settings of the client."""
         self._transport = transport
         self._requests = RequestBuilder(config)
         self.clock = Clock()
-        """Where the time comes from."""
+        """Time and randomness; tests replace them."""
         self.service_clock = ServiceClock()
-        """What the answers tell of the service's."""
+        """The clock of the service, as its answers show it."""
         self.limiter = Limiter()
-        """Where calls wait for the rate limit."""
+        """The queue in which calls wait for the rate limit."""
         self.accepted = False
         """Whether the service has accepted the credentials."""
 
-    def copy(self, config: Config, transport: Transport | BorrowedTransport) -> Executor:
-        """One for a copy of the client; it shares the rate limit of the same credentials."""
-        other = Executor(config, transport)
+    @classmethod
+    def connect(
+        cls,
+        config: Config,
+        *,
+        trace_configs: Sequence[TraceConfig] = (),
+        http_client: ClientSession | None = None,
+    ) -> Self:
+        """Make one with connections of its own, which open when they are needed."""
+        return cls(config, Transport(config.base_url, http_client, trace_configs))
+
+    def with_options(self, options: AsyncClientOptions) -> Executor:
+        """Make one with other settings on the same connections, unless those must differ.
+
+        It shares the rate limit of the same credentials.
+        """
+        config = self.config.with_options(options)
+        connections = {name: value for name, value in options.items() if name in CONNECTION_OPTIONS}
+        other = Executor(config, self._transport.lend(config.base_url, connections))
         other.clock = self.clock
-        mine = self._config
+        mine = self.config
         if config.base_url == mine.base_url:
             other.service_clock = self.service_clock
         if (config.credentials, config.base_url) == (mine.credentials, mine.base_url):
             other.limiter, other.accepted = self.limiter, self.accepted
         return other
+
+    async def close(self) -> None:
+        """Close the connections. A second close does nothing."""
+        await self._transport.close()
+
+    async def run(
+        self,
+        function: Callable[Concatenate[Executor, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a function that makes several calls."""
+        return await function(self, *args, **kwargs)
+
+    async def send(self, params: Params[T], options: RequestOptions) -> T:
+        """Run one call and return the value that it answers.
+
+        Raises: as `execute`; `APIStatusError` if the service refuses,
+            `APIResponseValidationError` if the answer is not what the API describes.
+        """
+        answer = await self.execute(params, options)
+        return answer.parse()
 
     async def execute(
         self,
@@ -214,12 +173,14 @@ class Executor:
             TopupOutcomeUnknownError: A charge was sent and no understandable answer came.
             NotSentError: The sweep has ended; nothing has been sent.
         """
-        operation, total = operation_of(params), self._config.total_timeout
+        if options:
+            conceal_options(options)
+        operation, total = operation_of(params), self.config.total_timeout
         call = Call(
             operation=operation,
             params=params,
             request=self._requests.build(operation, params, options),
-            timeout=options.get("timeout", self._config.timeout),
+            timeout=options.get("timeout", self.config.timeout),
             deadline=inf if total is None else self.clock.monotonic() + total,
             turn=turn,
             stream=stream,
@@ -238,9 +199,13 @@ class Executor:
         """Have connections for so many calls more, which then need not wait for one."""
         return self._transport.widened(concurrency)
 
+    def unread(self, answer: Answer[Any]) -> Unread | None:
+        """Return the body that an answer has left to be read."""
+        return answer.http_response.unread
+
     @property
     def rate_limit(self) -> RateLimit:
-        """Where the service's rate limit stands."""
+        """The state of the service's rate limit."""
         return self.limiter.state(self.clock.monotonic())
 
     def account_id(self, params: Any) -> str:
@@ -249,10 +214,10 @@ class Executor:
 
     def asks(self, url: str) -> bool:
         """Whether this client sends to the service that the address is of."""
-        return url.startswith(f"{self._config.base_url}/")
+        return url.startswith(f"{self.config.base_url}/")
 
     async def _charge(self, call: Call) -> Outcome:
-        """Send what charges a card, and say so where nobody knows whether it did."""
+        """Send a charge. Report an unknown outcome if it may have been charged."""
 
         def unknown(reason: str) -> TopupOutcomeUnknownError:
             sent_at = call.request.sent_at or self.clock.now()
@@ -289,7 +254,7 @@ class Executor:
         return error
 
     async def _send(self, call: Call) -> tuple[Outcome, Verdict | None]:
-        """Send until there is an answer or no point in trying; what came of it, and why it ended.
+        """Send until there is an answer or no point in trying. Return the end, and the reason.
 
         No verdict: nothing is wrong with the answer.
         """
@@ -365,7 +330,7 @@ class Executor:
 
     async def _enter(self, call: Call, began: float) -> float:
         """Wait for a place within the rate limit; the time at which there was one."""
-        longest = self._config.max_retry_wait
+        longest = self.config.max_retry_wait
         try:
             with call.waiting():
                 sent_at = await self.limiter.enter(
@@ -382,7 +347,7 @@ class Executor:
 
     def _wait(self, call: Call, outcome: Outcome, failure: Failure) -> float | None:
         """Seconds to wait before the next attempt, or `None` to give up."""
-        longest, remaining, asked = self._config.max_retry_wait, self._remaining(call), None
+        longest, remaining, asked = self.config.max_retry_wait, self._remaining(call), None
         if isinstance(outcome, Answer):
             asked = retry_after(outcome.http_response.headers, self.clock.now())
         parks = failure is Failure.RATE_LIMITED and asked is not None
@@ -390,7 +355,7 @@ class Executor:
             longest, remaining = LONGEST_PARK, inf
         wait = wait_before_repeat(
             call.request.attempts - 1,
-            max_retries=self._config.max_retries,
+            max_retries=self.config.max_retries,
             max_retry_wait=longest,
             remaining=remaining,
             retry_after=asked,
@@ -410,7 +375,7 @@ def _failure(request: HTTPRequest, outcome: Outcome) -> Failure | None:
 
 
 def connection_error(request: HTTPRequest, error: TransportError) -> APIConnectionError:
-    """What the caller gets to see of it."""
+    """Return the error that the caller gets."""
     cls = APITimeoutError if error.timed_out else APIConnectionError
     result = cls(
         f"{request.method} {request.path}: {error}",

@@ -1,7 +1,7 @@
-"""What a forked child must do: drop what belonged to threads and event loops of its parent.
+"""Drop, in a forked child, what belonged to threads and event loops of its parent.
 
 A child inherits the objects and none of the threads. A loop that ran on one of them still says
-that it is running, and whoever waits for it waits for ever.
+that it is running, and a call that waits for it would wait for ever.
 """
 
 from __future__ import annotations

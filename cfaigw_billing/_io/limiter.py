@@ -1,4 +1,4 @@
-"""Where calls wait for the rate limit: the budget of `_ratelimit.py`, with a clock and a queue."""
+"""The queue in which calls wait for the rate limit: the budget of `_core`, with a clock."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Limiter:
         self._lock = threading.Lock()
 
     def state(self, now: float) -> RateLimit:
-        """Where the limit stands."""
+        """Return the state of the limit."""
         with self._lock:
             return self.budget.state(now)
 
@@ -70,7 +70,7 @@ class Limiter:
             reserve: For a call of a sweep, the part of the quota to leave to others, from 0 to 1;
                 `None` for a single call.
             patience: The longest wait for a reset, in seconds.
-            deadline: The end of all waiting, by the clock.
+            deadline: The time of `clock` at which all waiting ends.
 
         Raises:
             RateLimitedError: At once where the wait is known to be too long.

@@ -45,7 +45,7 @@ _HAS_UVLOOP = find_spec("uvloop") is not None
 """Whether the loop is one of uvloop (the extra `speedups`), on which a thread hop costs less."""
 
 _CLEAN_UP_SECONDS = 0.4
-"""How long an interrupt waits for the call that it cancels to let go of its connection."""
+"""Seconds that an interrupt waits for the call that it cancels to release its connection."""
 
 
 async def _nothing() -> None:
@@ -61,11 +61,11 @@ class _Loop:
     stop: Callable[[], object]
     """Callable from any thread, the loop's own too."""
     abandoned: weakref.finalize[..., Any]
-    """What stops it where the client is collected without having been closed."""
+    """Stops the loop if the client is collected without having been closed."""
 
 
 class _Task(Generic[T]):
-    """What runs on the loop for one call, and how it ended."""
+    """One call on the loop, and its end."""
 
     def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
         self._function = function
@@ -90,7 +90,7 @@ class _Task(Generic[T]):
             self._ended.set()
 
     def result(self) -> T:
-        """What it returned, or what it raised."""
+        """Return its result, or raise its error."""
         if self.error is not None:
             raise self.error
         return cast("T", self._result)
@@ -113,7 +113,7 @@ class _Task(Generic[T]):
         interrupt.__cause__ = self.error.__cause__
 
     def closed(self) -> BaseException:
-        """What to raise where the client was closed under the task."""
+        """Return the error to raise if the client was closed during the call."""
         self._ended.wait(_CLEAN_UP_SECONDS)
         if self.error is not None and isinstance(self.error.__cause__, CloudflareError):
             return self.error.__cause__

@@ -20,7 +20,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 from attrs import evolve
 from yarl import URL
 
-from .._core.config import Timeout
+from .._core.options import Timeout
 from .._wire.messages import TOO_LARGE, HTTPRequest, HTTPResponse
 from .deadlines import SHORTEST, Deadlines
 from .fork import forget_in_child
@@ -306,7 +306,7 @@ _NOT_SENT = (
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientHttpProxyError,
 )
-"""What aiohttp raises when there was no connection to send anything over."""
+"""The errors that aiohttp raises if there was no connection to send anything over."""
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
@@ -478,7 +478,7 @@ def _end_connections(connector: aiohttp.BaseConnector) -> None:
 
 
 def _drop_all(sessions: Sessions, pid: int) -> None:
-    """What becomes of the sessions of a client that is collected without having been closed."""
+    """Close the sessions of a client that is collected without having been closed."""
     if sessions and pid == os.getpid():
         warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)
         for loop, session in sessions.items():

@@ -1,1 +1,4 @@
-"""How values are shown: tables, plots, progress. Knows no type, and imports nothing of the package."""
+"""How values are shown: tables, plots, progress, missing extras.
+
+Knows no type of the API. Imports nothing of the package.
+"""

@@ -1,11 +1,11 @@
-"""What a person sees of a value: a table, the same one in a notebook and on the command line."""
+"""Tables of text, the same in a notebook and on the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from html import escape
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
@@ -28,6 +28,8 @@ class Column:
     """A column, by its heading."""
 
     heading: str = ""
+    cell: Callable[[Any], str] = str
+    """Gives its text for an item of the table."""
     right: bool = False
     """Whether its texts end at the right: amounts and other numbers."""
     wraps: bool = False
@@ -46,6 +48,14 @@ class Table:
     """Each as long as `columns`; what is an `Alert` is marked."""
     notes: Sequence[str] = ()
 
+    @classmethod
+    def of(
+        cls, items: Iterable[Any], columns: Sequence[Column], *, title: str, notes: Sequence[str]
+    ) -> Table:
+        """Return a table with a row for each item."""
+        rows = [[column.cell(item) for column in columns] for item in items]
+        return cls(title=title, columns=columns, rows=rows, notes=notes)
+
     def filled(self) -> Table:
         """Without the columns in which nothing stands."""
         return self._with(i for i in range(len(self.columns)) if any(row[i] for row in self.rows))
@@ -61,7 +71,7 @@ class Table:
         return evolve(self, columns=columns, rows=[[row[i] for i in kept] for row in self.rows])
 
     def html(self) -> str:
-        """As HTML that needs no style sheet and takes the colours of the page around it."""
+        """Return HTML that needs no style sheet and takes the colours of the page around it."""
         headings = [_cell("th", column.heading, column) for column in self.columns]
         rows = [
             "".join(

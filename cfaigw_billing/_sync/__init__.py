@@ -1,1 +1,4 @@
-"""The sync client: generated from `_async`, on a blocking executor. Imports `_async` and below."""
+"""The sync client: generated from `_async`, on an executor that blocks.
+
+Imports `_async` and what that imports.
+"""

@@ -1,91 +1,122 @@
-"""What the generated sync facade stands on: the parts of it that are written by hand."""
+"""The executor of the sync client: the async one, run on the event loop of a portal."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from aiohttp import TraceConfig
+
+from .._core.answer import Answer
+from .._core.config import Config
+from .._core.options import AsyncClientOptions, ClientOptions, RequestOptions
+from .._core.ratelimit import RateLimit
+from .._io.executor import Executor
 from .._io.portal import Portal
+from .._wire.messages import Unread
+from ..types import Params
 
-if TYPE_CHECKING:
-    from .._async.client import AsyncCloudflare
-    from .._async.responses import AsyncAPIResponse
-    from .client import Cloudflare
-
+P = ParamSpec("P")
 T = TypeVar("T")
-R = TypeVar("R")
 
 
-class SyncAPIResponse(Generic[T]):
-    """An async response and the loop that it lives on."""
+class BlockingExecutor:
+    """Runs calls for one sync client. Each method blocks its thread until it has an answer.
 
-    def __init__(self, async_response: AsyncAPIResponse[T], portal: Portal) -> None:
-        self.async_response = async_response
-        """The response behind this one."""
-        self.portal = portal
-        """The way to its loop."""
+    Args:
+        executor: The one that does the work, on the loop of `portal`.
+        portal: The loop of the client that this one's is a copy of; `None`: a loop of its own.
+    """
 
-    def __repr__(self) -> str:
-        return repr(self.async_response).replace("<Async", "<")
+    def __init__(self, executor: Executor, portal: Portal | None = None) -> None:
+        self.inner = executor
+        """The executor on the loop."""
+        self.portal = portal or Portal(on_close=executor.close)
+        """The way to the loop."""
+        self._owns_portal = portal is None
 
-    def _call(self, function: Callable[[], Coroutine[Any, Any, R]]) -> R:
-        """On the loop as long as there is something to wait for; the client may be closed after."""
-        if not self.async_response.is_closed:
-            return self.portal.call(function)
-        try:
-            function().send(None)
-        except StopIteration as done:
-            return cast("R", done.value)
-        raise AssertionError("a closed response waits for nothing")
+    @classmethod
+    def connect(
+        cls, config: Config, *, trace_configs: Sequence[TraceConfig] = ()
+    ) -> BlockingExecutor:
+        """Make one with connections and a loop of its own, which open when they are needed."""
+        return cls(Executor.connect(config, trace_configs=trace_configs))
 
-    def _each(self, parts: AsyncGenerator[bytes]) -> Generator[bytes]:
-        try:
-            while True:
-                try:
-                    part = self._call(parts.__anext__)
-                except StopAsyncIteration:
-                    return
-                yield part
-        finally:
-            self._call(parts.aclose)
+    def with_options(self, options: ClientOptions) -> BlockingExecutor:
+        """Make one with other settings, on the same loop; see `Executor.with_options`."""
+        return BlockingExecutor(
+            self.inner.with_options(cast("AsyncClientOptions", options)), self.portal
+        )
 
+    def send(self, params: Params[T], options: RequestOptions) -> T:
+        """Run one call and return the value that it answers; see `Executor.send`."""
+        return self.portal.call(lambda: self.inner.send(params, options))
 
-class SyncResource:
-    """A group of methods."""
+    def execute(
+        self, params: Params[T], options: RequestOptions, *, stream: bool = False
+    ) -> Answer[T]:
+        """Run one call and return its answer; see `Executor.execute`."""
+        return self.portal.call(lambda: self.inner.execute(params, options, stream=stream))
 
-    def __init__(self, client: Cloudflare) -> None:
-        self._client = client
+    def unread(self, answer: Answer[Any]) -> BlockingUnread | None:
+        """Return the body that an answer has left to be read."""
+        unread = answer.http_response.unread
+        return None if unread is None else BlockingUnread(unread, self.portal)
 
+    def run(
+        self,
+        function: Callable[Concatenate[Executor, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a function that makes several calls, on the loop."""
+        return self.portal.call(lambda: function(self.inner, *args, **kwargs))
 
-class SyncClient:
-    """An async client and the event loop, on a thread of its own, that its calls run on."""
-
-    def __init__(self, async_client: AsyncCloudflare) -> None:
-        self.async_client = async_client
-        """The client behind this one; it lives on the loop of `portal`."""
-        self.portal: Portal = Portal(on_close=async_client.close)
-        """The way to that loop."""
-        self._owns_portal = True
-
-    def _copied(self, async_client: AsyncCloudflare) -> Self:
-        """A client around a copy of the async one, on the same loop."""
-        copy = object.__new__(type(self))
-        copy.async_client, copy.portal = async_client, self.portal
-        copy._owns_portal = False
-        return copy
+    @property
+    def rate_limit(self) -> RateLimit:
+        """Where the service's rate limit stands."""
+        return self.inner.rate_limit
 
     def close(self) -> None:
-        """Close the connections. A second close does nothing; a call after it is an error."""
+        """Close the connections. A second close does nothing."""
         if self._owns_portal:
             self.portal.close()
         elif not self.portal.closed:
-            self.portal.call(self.async_client.close)
+            self.portal.call(self.inner.close)
 
-    def __reduce__(self) -> str:
-        raise TypeError("a client does not pickle: it holds connections and secrets; make another")
 
-    def __enter__(self) -> Self:
-        return self
+class BlockingUnread:
+    """A body that is still to come; each method blocks its thread while it is read."""
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+    def __init__(self, unread: Unread, portal: Portal) -> None:
+        self._unread = unread
+        self._portal = portal
+
+    def chunks(self, size: int | None) -> Generator[bytes]:
+        """Yield its parts as they come, or of `size` bytes each."""
+        chunks = self._unread.chunks(size)
+        try:
+            while True:
+                try:
+                    chunk = self._portal.call(chunks.__anext__)
+                except StopAsyncIteration:
+                    return
+                yield chunk
+        finally:
+            self._finish(chunks.aclose)
+
+    def read(self) -> tuple[bytes, str | None]:
+        """Return the rest of it, and why that is not all of it, if it is not."""
+        return self._portal.call(self._unread.read)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+        async def close() -> None:
+            self._unread.close()
+
+        self._finish(close)
+
+    def _finish(self, function: Callable[[], Awaitable[None]]) -> None:
+        if not self._portal.closed:  # with the loop, its connections have been closed
+            self._portal.call(function)

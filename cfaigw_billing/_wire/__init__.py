@@ -1,1 +1,4 @@
-"""HTTP messages, strict JSON and secrets. Knows nothing of billing, and imports nothing of the package."""
+"""HTTP messages, strict JSON and secrets.
+
+Knows nothing of billing. Imports nothing of the package.
+"""

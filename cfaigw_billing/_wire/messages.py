@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Protocol, cast
 
 from attrs import define, field
@@ -105,6 +106,15 @@ class HTTPResponse:
             body=_without_client_secret(self.body),
             flaw=self.flaw,
         )
+
+
+def parse_date(text: str) -> datetime | None:
+    """Return the date of an HTTP header, aware; `None` if it is no date."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _without_client_secret(body: bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 REDACTED = "[redacted]"
 
 _SECRET_HEADERS = re.compile(".*authorization|cookie|.*-key|.*-token|.*secret.*", re.IGNORECASE)
-"""The headers whose values are masked wherever they are shown, whoever set them."""
+"""The headers whose values are masked wherever they are shown."""
 
 
 class Secret(str):
@@ -60,16 +60,15 @@ def conceal_headers(headers: Any) -> Any:
     return {name: _conceal(value) if _is_secret(name) else value for name, value in given.items()}
 
 
-def conceal_options(options: Any) -> Any:
-    """The options of a call or of a client, with nothing in them that shows a secret."""
-    if not options:
-        return options
-    concealed = dict(options)
+def conceal_options(options: Any) -> None:
+    """Replace the secrets in the options of a call or of a client, in place.
+
+    In place, so that no frame of a traceback that holds the same options shows them.
+    """
     for name in _SECRET_OPTIONS & options.keys():
-        concealed[name] = _conceal(options[name])
+        options[name] = _conceal(options[name])
     for name in _HEADER_OPTIONS & options.keys():
-        concealed[name] = conceal_headers(options[name])
-    return concealed
+        options[name] = conceal_headers(options[name])
 
 
 _SECRET_OPTIONS = {"api_token", "api_key", "user_service_key"}

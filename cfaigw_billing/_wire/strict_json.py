@@ -8,9 +8,9 @@ on numbers of more than 18 digits, which orjson may round.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class _ConstantError(ValueError):
@@ -66,3 +66,20 @@ def _loads(data: bytes) -> object:
 def dumps(value: object) -> bytes:
     """Encode as compact UTF-8 JSON."""
     return _encoder.encode(value).encode()
+
+
+def _refuse_change(*_: object, **__: object) -> NoReturn:
+    raise TypeError("`extra` is what the service sent: it cannot be changed")
+
+
+def _copied(_: object) -> tuple[Any, ...]:
+    return dict, ()
+
+
+_writers = dict.fromkeys(("__setitem__", "__ior__", "setdefault", "update"), _refuse_change)
+
+EMPTY: Mapping[str, object] = type("Empty", (dict,), {**_writers, "__reduce__": _copied})()
+"""An empty dictionary that stays empty: the `extra` of every value that has none.
+
+A year of hourly usage has 8,760 of them.
+"""

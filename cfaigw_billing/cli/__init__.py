@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from .. import __version__
+from .._version import __version__
 from . import balances, local, reports, topups
 from ._errors import EXIT_CODES, ExitCode, ignore_endings
 

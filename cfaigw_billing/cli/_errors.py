@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes, and the line on stderr that says why."""
+"""Exit codes, and the line on stderr that says why a command failed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import CloudflareError
 
 
 class ExitCode(IntEnum):
-    """What a command ends with."""
+    """The exit codes of the commands."""
 
     OK = 0
     FAILED = 1
@@ -36,7 +36,7 @@ EXIT_CODES = (
 
 
 ENDINGS = [number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")]
-"""What asks a process to end: Ctrl-C, a supervisor, a terminal that is closed."""
+"""Signals that end a process: Ctrl-C, a supervisor, a closed terminal."""
 
 
 def ignore_endings() -> None:
@@ -75,7 +75,7 @@ def fail(error: Exception | str, code: ExitCode) -> NoReturn:
 
 @contextmanager
 def one_line_errors() -> Generator[None]:
-    """What the service refuses, and calls that it does not answer, end the command in one line."""
+    """End the command in one line if the service refuses a call or does not answer it."""
     try:
         yield
     except CloudflareError as error:
@@ -84,7 +84,7 @@ def one_line_errors() -> Generator[None]:
 
 @contextmanager
 def checked_arguments() -> Generator[None]:
-    """What the SDK says about a wrong argument is said as wrong usage."""
+    """Report a wrong argument that the SDK refuses as wrong usage."""
     try:
         yield
     except ValueError as error:

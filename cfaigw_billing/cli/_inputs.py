@@ -1,4 +1,4 @@
-"""What the commands take: options, amounts, days, accounts."""
+"""Inputs of the commands: options, amounts, days, accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How commands show what came: tables, JSON, CSV, and a progress bar."""
+"""Output of the commands: tables, JSON, CSV, and a progress bar."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNLIMITED = 10_000
 
 
 class Form(Enum):
-    """What an answer is shown as."""
+    """The formats of an answer."""
 
     TABLE = "table"
     JSON = "json"
@@ -164,7 +164,7 @@ def _widths(table: Table) -> list[int]:
 
 
 def _least(table: Table, widths: Sequence[int]) -> int:
-    """How narrow the table can be made by cutting texts."""
+    """Return the least width that cutting texts can give the table."""
     columns = zip(table.columns, widths, strict=True)
     return sum(min(width, column.least or width) + 1 for column, width in columns) - 1
 

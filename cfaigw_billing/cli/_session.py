@@ -1,4 +1,4 @@
-"""What stands between a command and the service: credentials, the client, and consent."""
+"""Credentials, the client and consent for the commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from ._errors import ExitCode, checked_arguments, fail, is_terminal, one_line_errors, say
 
 if TYPE_CHECKING:
-    from .._sync.client import Cloudflare
+    from .. import Cloudflare
 
 NO_CREDENTIALS = (
     "no credentials: set CLOUDFLARE_API_TOKEN, or both CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY"
@@ -63,7 +63,7 @@ def can_ask() -> bool:
 
 
 def typed(read: Callable[[], str]) -> str:
-    """What a person answers to a question: nothing where that is Ctrl-D."""
+    """Ask a question and return the answer; empty on Ctrl-D."""
     try:
         return read().strip()
     except (EOFError, KeyboardInterrupt) as end:

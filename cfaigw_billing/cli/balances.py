@@ -86,7 +86,7 @@ def show_balances(found: CreditBalances, form: Form, limit: int | None = None) -
 
 
 def verdict(found: CreditBalances, fail_below: Money | None = None) -> ExitCode:
-    """What a command ends with after a round over accounts."""
+    """Return the exit code of a sweep over accounts."""
     if found.failed and not found:
         return ExitCode.FAILED
     if fail_below is not None and not found:

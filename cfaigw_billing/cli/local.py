@@ -1,4 +1,4 @@
-"""What needs no account: a demonstration, and the emulator for programs in other languages."""
+"""Commands that need no account: a demonstration, and the emulator as a server."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def emulator(port: Port = 8787, accounts: AccountCount = 5) -> None:
         with new_emulator(accounts, port) as server:
             for account in server.accounts.values():
                 account.fill_usage(days=30)
-                account.add_invoice(5000)
+                account.add_invoice(5250)
             show_commands(
                 f"Serving on {server.base_url} until Ctrl-C. In another shell:",
                 f"export CLOUDFLARE_BASE_URL={server.base_url}",
@@ -122,7 +122,7 @@ def new_emulator(accounts: int, port: int = 0) -> Emulator:
 
 
 def made_up_name(index: int) -> str:
-    """What somebody may have called an account: the first 300 have names of their own."""
+    """Return a made-up account name; the first 300 differ."""
     turn, index = divmod(index, len(PRODUCTS) * len(PLACES))
     name = f"{PRODUCTS[index % len(PRODUCTS)]}-{PLACES[index // len(PRODUCTS)]}"
     return f"{name} {turn + 1}" if turn else name

@@ -1,4 +1,4 @@
-"""What was used, what was invoiced, and what may be topped up."""
+"""Commands that report usage, invoices and top-up limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._output import Form, show, show_json
 from ._session import session
 
 DAYS = 30
-"""How far back `usage` goes where nothing else is said."""
+"""The days that `usage` shows by default."""
 
 
 class Window(StrEnum):
@@ -26,7 +26,7 @@ class Window(StrEnum):
 
 
 class Origin(StrEnum):
-    """What an invoice is of."""
+    """The kinds of invoices."""
 
     AUTO = "auto"
     MANUAL = "manual"

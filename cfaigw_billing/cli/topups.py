@@ -1,4 +1,4 @@
-"""What charges a card, now or later, and what stops it."""
+"""Commands that charge a card, now or later, and those that stop it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ._output import Form, show, show_line
 from ._session import agree, check_consent, session
 
 if TYPE_CHECKING:
-    from .._sync.client import Cloudflare
+    from .. import Cloudflare
 
 ToCharge: Any = typer.Option(
     parser=whole_cents,
@@ -91,7 +91,7 @@ def topup(
 
 
 def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCreateResponse:
-    """Send a charge, once; where nobody knows what came of it, look and end the command."""
+    """Send a charge once. If its outcome is unknown, reconcile it and end the command."""
     lost: BaseException | None
     try:
         created = client.send(params)
@@ -136,7 +136,7 @@ def look_for(client: Cloudflare, error: BaseException | None) -> None:
     show_error(error)
     try:
         found = client.ai_gateway.billing.topup.reconcile(error)
-    except CloudflareError as failure:
+    except (CloudflareError, ValueError) as failure:
         show_error(f"it could not be looked for: {failure}")
         return
     invoices = ", ".join(str(invoice.id) for invoice in found.invoices)
@@ -224,7 +224,7 @@ def send_change(client: Cloudflare, change: AccountParams[Any]) -> None:
 def config_change(
     account: str, amount: Money | None, threshold: Money | None, off: bool
 ) -> AccountParams[Any] | None:
-    """What the options ask to change."""
+    """Return the changes that the options ask for."""
     if off:
         if amount or threshold:
             fail("--off excludes --amount and --threshold", ExitCode.USAGE)
@@ -245,7 +245,7 @@ def consequence(
     threshold: Money | None,
     balance: BillingCreditBalanceResponse,
 ) -> tuple[str, str]:
-    """What a change of the automatic top-up means, and how things stand."""
+    """Describe a change of the automatic top-up, and the current state."""
     now = topup_text(balance.topup_config or TopupConfig())
     facts = f"The balance is {balance.balance_money}; the automatic top-up is now {now}."
     if amount is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import attrs
 from aiohttp import web
@@ -19,11 +19,9 @@ from attrs.validators import and_, ge, le, lt, optional
 from .._core.config import is_loopback
 from ..types._validators import of_type, one_of
 from ._faults import Fault
+from ._service import Service
 from ._state import JSON, EmulatedAccount, InvoiceType
 from ._validation import INVALID, NOT_FOUND, NULLABLE, RefusedError, number, parse, whole_number
-
-if TYPE_CHECKING:
-    from ._server import Emulator
 
 CONTROL_PATH = "/_emulator"
 
@@ -143,7 +141,7 @@ class Reset:
 class Call:
     """A request to the control API."""
 
-    emulator: Emulator
+    emulator: Service
     account_id: str
     """As it stands in the path, if it does."""
     given: JSON
@@ -299,7 +297,7 @@ class Endpoint:
             **({"fields": fields} if fields else {}),
         }
 
-    async def answer(self, emulator: Emulator, request: web.Request) -> web.Response:
+    async def answer(self, emulator: Service, request: web.Request) -> web.Response:
         """Carry the request out."""
         given = await _given(request) if self.body else {}
         call = Call(emulator, request.match_info.get("account_id", ""), given)
@@ -334,7 +332,7 @@ ENDPOINTS = (
 )
 
 
-def control_app(emulator: Emulator) -> web.Application:
+def control_app(emulator: Service) -> web.Application:
     """The control API of an emulator, to be mounted at `CONTROL_PATH`."""
     app = web.Application(middlewares=[_guard])
     for endpoint in ENDPOINTS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import attrs
 from aiohttp import web
@@ -25,22 +24,20 @@ from ._operations import (
     TopupStatus,
     UsageHistory,
 )
+from ._service import Service
 
-if TYPE_CHECKING:
-    from ._server import Emulator
-
-Rule = Callable[["Emulator", web.Request], bool]
+Rule = Callable[["Service", web.Request], bool]
 
 
-def never(_: Emulator, __: web.Request) -> bool:
+def never(_: Service, __: web.Request) -> bool:
     return False
 
 
-def spending_limit_is_retired(emulator: Emulator, _: web.Request) -> bool:
+def spending_limit_is_retired(emulator: Service, _: web.Request) -> bool:
     return emulator.spending_limit_retired
 
 
-def token_is_not_enough(emulator: Emulator, request: web.Request) -> bool:
+def token_is_not_enough(emulator: Service, request: web.Request) -> bool:
     return emulator.topup_config_dashboard_only and "Authorization" in request.headers
 
 

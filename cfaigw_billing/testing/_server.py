@@ -6,25 +6,21 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Self, Unpack, cast
 
 import attrs
 from aiohttp import web
-from attrs.validators import and_, ge, le
 from yarl import URL
 
-from ..types.money import Money
 from ._control import CONTROL_PATH, control_app
 from ._delivery import BrokenOffError, deliver, fall_silent
-from ._faults import Fault, Injection
-from ._limit import RequestLimit
+from ._faults import Fault
 from ._messages import BASE_PATH, RecordedRequest, envelope, parameters, refusal
 from ._operations import AccountList, Paging
 from ._routes import ROUTES, Route
-from ._state import CardProcessor, Charge, EmulatedAccount
+from ._service import Service
 from ._validation import (
     FORBIDDEN,
     INVALID_AUTHORIZATION,
@@ -38,7 +34,7 @@ from ._validation import (
 
 if TYPE_CHECKING:
     from .. import AsyncCloudflare, Cloudflare
-    from .._core.config import AsyncConstructorOptions, ConstructorOptions
+    from .._core.options import AsyncConstructorOptions, ConstructorOptions
     from .._io.portal import Portal
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -46,26 +42,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VISA: Mapping[str, str] = {"brand": "visa", "last4": "4242"}
 ACCEPTING_ITERATIONS = 3  # of the loop, from an accepted socket to a connection of the server
 SHUTDOWN_SECONDS = 0.2  # for how long a request that is still arriving may hold up the stop
-
-
-def _moment(at: datetime | None) -> datetime | None:
-    if at is not None and at.utcoffset() is None:
-        raise ValueError(f"`at` must be an aware datetime (with a tzinfo), got {at!r}")
-    return at
-
-
-def _new_processor(emulator: Emulator) -> CardProcessor:
-    at = None if emulator.at is None else emulator.at.timestamp()
-    return CardProcessor(emulator.topup_seconds, emulator.fee, emulator.tax, at)
-
-
-def _tell_processor(emulator: Emulator, setting: attrs.Attribute[float], value: float) -> float:
-    setattr(emulator._processor, setting.name, value)  # pyright: ignore[reportPrivateUsage]
-    return value
-
-
-_rate: Any = and_(ge(0), le(1))
-_FOR_PROCESSOR: Any = [attrs.setters.validate, _tell_processor]
 
 
 async def _stop_listening(listener: asyncio.Server) -> None:
@@ -80,7 +56,7 @@ async def _stop_listening(listener: asyncio.Server) -> None:
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
-class Emulator:
+class Emulator(Service):
     """Cloudflare AI Gateway billing on the loopback interface.
 
     Serves on the running event loop in an `async with` block, on a thread of its own in a `with`
@@ -106,36 +82,13 @@ class Emulator:
         requests: Every request that arrived, in order.
     """
 
-    api_token: str = "emulator-token"  # noqa: S105  # opens nothing
-    api_email: str = "emulator@example.com"
-    api_key: str = "emulator-key"
-    host: str = "127.0.0.1"
-    port: int = 0
-    topup_seconds: float = attrs.field(default=2.0, validator=ge(0), on_setattr=_FOR_PROCESSOR)
-    fee: float = attrs.field(default=0.05, validator=_rate, on_setattr=_FOR_PROCESSOR)
-    tax: float = attrs.field(default=0.0, validator=_rate, on_setattr=_FOR_PROCESSOR)
-    at: datetime | None = attrs.field(
-        default=None, converter=_moment, on_setattr=attrs.setters.frozen
-    )
-    ignores_page: bool = False
-    spending_limit_retired: bool = False
-    topup_config_dashboard_only: bool = False
-    limit: RequestLimit | None = None
-    requests: list[RecordedRequest] = attrs.field(factory=list[RecordedRequest], init=False)
-    _accounts: dict[str, EmulatedAccount] = attrs.field(
-        factory=dict[str, EmulatedAccount], init=False
-    )
-    _processor: CardProcessor = attrs.field(
-        default=attrs.Factory(_new_processor, takes_self=True), init=False
-    )
-    _injections: list[Injection] = attrs.field(factory=list[Injection], init=False)
     _rays: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
     _runner: web.AppRunner | None = attrs.field(default=None, init=False)
     _listener: asyncio.Server | None = attrs.field(default=None, init=False)
     _stopping: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _portal: Portal | None = attrs.field(default=None, init=False)
 
-    # What a test does with it.
+    # Its address, and clients of it.
 
     @property
     def base_url(self) -> str:
@@ -168,105 +121,6 @@ class Emulator:
         options.setdefault("base_url", self.base_url)
         if not {"api_email", "api_key", "user_service_key"} & options.keys():
             options.setdefault("api_token", self.api_token)
-
-    @property
-    def accounts(self) -> Mapping[str, EmulatedAccount]:
-        """The accounts by their id."""
-        return self._accounts
-
-    @property
-    def charges(self) -> list[Charge]:
-        """Every charge that a top-up made, in order."""
-        return self._processor.charges
-
-    def charged(self, account_id: str | None = None) -> Money:
-        """The credit that was charged for, without fee and tax; of one account or of all."""
-        ours = (c for c in self.charges if account_id in (None, c.account_id))
-        return sum((charge.amount_money for charge in ours), Money(0))
-
-    @property
-    def now(self) -> datetime:
-        """The emulator's time, aware and in UTC."""
-        return datetime.fromtimestamp(self._processor.now(), UTC)
-
-    def add_account(
-        self,
-        account_id: str,
-        *,
-        name: str | None = None,
-        balance: float = 0.0,
-        payment_method: Mapping[str, str] | None = VISA,
-        first_topup_success: bool = False,
-        declines: bool = False,
-        needs_confirmation: bool = False,
-        topup_seconds: float | None = None,
-    ) -> EmulatedAccount:
-        """Add an account; these and its other attributes may also be set afterwards.
-
-        Args:
-            account_id: The id, as it stands in the path of a request.
-            name: The name in the list of accounts.
-            balance: In cents; may be negative.
-            payment_method: The default card; None for an account as new as can be.
-            first_topup_success: Whether a manual top-up completed in the past.
-            declines: Whether the card is declined.
-            needs_confirmation: Whether top-ups wait for `EmulatedAccount.confirm`.
-            topup_seconds: How long its top-ups stay pending; None: as the emulator's.
-        """
-        if account_id in self._accounts:
-            raise ValueError(f"there is an account {account_id!r} already")
-        account = EmulatedAccount(
-            processor=self._processor,
-            id=account_id,
-            name=name or f"Account {account_id}",
-            created_on=self.now.isoformat(),
-            balance=balance,
-            payment_method=None if payment_method is None else dict(payment_method),
-            first_topup_success=first_topup_success,
-            declines=declines,
-            needs_confirmation=needs_confirmation,
-            topup_seconds=topup_seconds,
-        )
-        self._accounts[account_id] = account
-        return account
-
-    def inject(
-        self,
-        fault: Fault,
-        *,
-        times: int | None = 1,
-        method: str | None = None,
-        path: str | None = None,
-    ) -> None:
-        """Let the next requests meet `fault`; of several faults, the one injected first.
-
-        Args:
-            fault: What goes wrong.
-            times: For how many requests; None for all, until `clear_faults`.
-            method: Only for requests of this method.
-            path: Only for requests whose path ends so, such as "/topup".
-        """
-        self._injections.append(Injection(fault, times, method, path))
-
-    def clear_faults(self) -> None:
-        """Forget the faults that are left."""
-        self._injections.clear()
-
-    def advance(self, seconds: float) -> None:
-        """Move the emulator's clock ahead by so many seconds: pending top-ups complete."""
-        self._processor.advance(seconds)
-
-    def reset(self, *, accounts: bool = False) -> None:
-        """Forget requests, charges and faults.
-
-        Args:
-            accounts: Forget the accounts too; otherwise they stay as they are.
-        """
-        if accounts:
-            self._accounts.clear()
-        self.requests.clear()
-        self.charges.clear()
-        self.clear_faults()
 
     # Its lifetime.
 

@@ -2,7 +2,7 @@
 
 Pure Python, no HTTP. Amounts are in cents, moments in Unix seconds on the emulator's clock, except
 that the times of usage are in Unix milliseconds, as on the wire. A top-up completes by the clock
-alone: whoever looks at an account first settles what has fallen due; nothing runs meanwhile.
+alone: the first look at an account settles what has fallen due; nothing runs meanwhile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes over the wire: the parameters of every call and the values it answers.
+"""The parameters of every call, and the values that the calls answer.
 
 Amounts are in cents with the wire's names; beside each stands a `…_money` that is exact `Money`.
 Times are epoch numbers with the unit that their text states; beside each stands a `…_datetime`.

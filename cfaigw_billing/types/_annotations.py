@@ -1,4 +1,4 @@
-"""What the annotation of a field says."""
+"""The annotation of a field, and its name on the wire."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Union, get_args, get_origin
 
 
 def member_of(cls: Any) -> tuple[Any, bool]:
-    """Which type a value has that is not `None`, and whether it may be `None`.
+    """Return the type of a value that is not `None`, and whether it may be `None`.
 
     An open enumeration, `Literal[…] | str`, takes whatever string comes next.
     """
@@ -15,3 +15,9 @@ def member_of(cls: Any) -> tuple[Any, bool]:
         return cls, False
     members = [member for member in get_args(cls) if member is not type(None)]
     return str if str in members else members[0], len(members) < len(get_args(cls))
+
+
+def wire_name(field: Any) -> str:
+    """Return the name of a field in JSON, which is its own unless its metadata says otherwise."""
+    name: str = field.metadata.get("wire", field.name)
+    return name

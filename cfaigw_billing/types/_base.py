@@ -1,14 +1,15 @@
-"""What every request value and every response value has."""
+"""The base classes of request values and response values."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
 from attrs import field, fields_dict, frozen, resolve_types
 
 from .._show.table import LONGEST, Column, Table, first, text
+from .._wire.strict_json import EMPTY
 from ._records import entries, record, to_frame
 from ._validators import identifier
 
@@ -37,29 +38,12 @@ class AccountParams(Params[T]):
     """The account's identifier; `None` stands for the client's `account_id`."""
 
 
-def _refuse(*_: object, **__: object) -> NoReturn:
-    raise TypeError("`extra` is what the service sent: it cannot be changed")
-
-
-def _copied(_: object) -> tuple[Any, ...]:
-    return dict, ()
-
-
-_writers = dict.fromkeys(("__setitem__", "__ior__", "setdefault", "update"), _refuse)
-
-EMPTY: Mapping[str, object] = type("Empty", (dict,), {**_writers, "__reduce__": _copied})()
-"""An empty dictionary that stays empty: the `extra` of every value that has none.
-
-A year of hourly usage has 8,760 of them.
-"""
-
-
 @frozen(kw_only=True)
 class Response:
     """A value that the service answered."""
 
     extra: Mapping[str, object] = field(default=EMPTY, repr=False, hash=False)
-    """What the service sent and this version does not know, as decoded JSON by its wire name."""
+    """The fields that this version does not know, as decoded JSON by their names on the wire."""
 
     def to_records(self) -> list[dict[str, object]]:
         """Flat mappings: one for each row of a list, or one for the value itself.
@@ -79,7 +63,7 @@ class Response:
         return to_frame(self.to_records(), entries(self._row_type()), self._index)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: dollars and UTC times, and the first rows of many."""
+        """Return the HTML for a notebook: dollars, UTC times, and the first rows of a list."""
         return self._table(LONGEST).html()
 
     # How a type differs from this:
@@ -90,22 +74,18 @@ class Response:
     """The entry of the records that is the index of the data frame."""
 
     def _table(self, limit: int | None) -> Table:
-        """What a person sees: at most `limit` rows of a list."""
+        """Return the table to show: at most `limit` rows of a list."""
         name = type(self).__name__.removeprefix("Billing").removesuffix("Response")
         title = _WORDS.sub(" ", name).capitalize()
         if self._list is None:
-            columns = Column(), Column(wraps=True)
-            return Table(title=title, columns=columns, rows=self._details())
+            pair = Column(), Column(wraps=True)
+            return Table(title=title, columns=pair, rows=self._details())
         shown, notes = first(self.to_records(), limit, "in the same order")
-        return Table(
-            title=title,
-            columns=[Column(name) for name in entries(self._row_type())],
-            rows=[[text(entry) for entry in row.values()] for row in shown],
-            notes=notes,
-        )
+        columns = [Column(name, _entry(name)) for name in entries(self._row_type())]
+        return Table.of(shown, columns, title=title, notes=notes)
 
     def _details(self) -> Sequence[tuple[str, str]]:
-        """What a person sees of one that is no list: names and their values."""
+        """Return the names and texts to show of a value that is not a list."""
         return [(name, text(entry)) for name, entry in record(self).items()]
 
     def _rows(self) -> Sequence[Response]:
@@ -116,3 +96,7 @@ class Response:
         if cls._list is None:
             return cls
         return get_args(fields_dict(resolve_types(cls))[cls._list].type)[0]
+
+
+def _entry(name: str) -> Callable[[Mapping[str, object]], str]:
+    return lambda row: text(row[name])

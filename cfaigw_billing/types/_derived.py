@@ -50,7 +50,7 @@ def utc_seconds(field_name: str) -> Derived[datetime]:
 
 
 def optional_utc_seconds(field_name: str) -> Derived[datetime | None]:
-    """As `utc_seconds`, for a field that may be `None`."""
+    """Do the same as `utc_seconds`, for a field that may be `None`."""
     return Derived(field_name, lambda value, _: None if value is None else _from_seconds(value))
 
 

@@ -47,7 +47,7 @@ def record(value: object) -> dict[str, object]:
 
 @cache
 def entries(cls: Any) -> dict[str, Entry]:
-    """What the record of a `cls` consists of."""
+    """Return the entries of the record of a `cls`."""
     siblings = _siblings(cls)
     found: dict[str, Entry] = {}
     for field in attrs.fields(attrs.resolve_types(cls)):

@@ -42,7 +42,7 @@ def identifier(_: object, attribute: Attribute[Any], value: Any) -> None:
 
 
 def required_identifier(instance: object, attribute: Attribute[Any], value: Any) -> None:
-    """As `identifier`, and `None` does not pass."""
+    """Check as `identifier` does, and refuse `None`."""
     if value is None:
         raise ValueError(f"Expected a non-empty value for `{attribute.name}` but received None")
     identifier(instance, attribute, value)

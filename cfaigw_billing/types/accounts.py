@@ -22,7 +22,7 @@ class AccountListParams(Params["AccountListResponse"]):
     per_page: int | None = field(default=None, validator=whole(1, 50))
     """The accounts a page, at most 50; `None`: the service's own choice."""
     cursor: str | None = field(default=None, validator=of_type(str))
-    """Where the page starts, on a service that pages with a cursor: from the page before."""
+    """The cursor of the page, if the service pages with cursors: `cursor` of the page before."""
 
 
 @frozen(kw_only=True)
@@ -30,7 +30,7 @@ class AccountSettings(Response):
     """The settings of an account."""
 
     abuse_contact_email: str | None = None
-    """Where abuse reports go."""
+    """The e-mail address for abuse reports."""
     enforce_twofactor: bool | None = None
     """Whether its members must use two-factor authentication."""
 
@@ -44,7 +44,7 @@ class Account(Response):
     name: str
     """The account's name."""
     type: Literal["standard", "enterprise"] | str | None = None
-    """What kind of account it is; a new kind comes through as its string."""
+    """The kind of account; an unknown kind comes through as its string."""
     created_on: datetime | None = None
     """When the account was made."""
     settings: AccountSettings | None = None
@@ -53,7 +53,7 @@ class Account(Response):
 
 @frozen(kw_only=True)
 class ResultInfo(Response):
-    """Which part of a list an answer holds; what the service left out is `None`."""
+    """The part of a list that an answer holds. A field that the service left out is `None`."""
 
     page: int | None = None
     """This page, from 1."""
@@ -64,11 +64,11 @@ class ResultInfo(Response):
     total_count: int | None = None
     """The rows on all pages."""
     total_pages: int | None = None
-    """How many pages there are."""
+    """The number of pages."""
     has_more: bool | None = None
     """Whether there is a page after this one."""
     cursor: str | None = None
-    """Where the next page starts, on a service that pages with a cursor."""
+    """The cursor of the next page, if the service pages with cursors."""
 
 
 @frozen(kw_only=True)
@@ -78,6 +78,6 @@ class AccountListResponse(Response):
     result: tuple[Account, ...]
     """The accounts of this page."""
     result_info: ResultInfo | None = None
-    """Which page it is."""
+    """The place of this page in the list."""
 
     _list: ClassVar[str | None] = "result"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .._show.table import LOW_DOLLARS, Alert, label, text
 from ._base import AccountParams, Response
@@ -39,11 +39,11 @@ class TopupConfig(Response):
     """The balance below which it charges, in cents."""
     threshold_money: ClassVar[Derived[Money | None]] = optional_money("threshold")
     """`threshold` as exact money."""
-    disabled_reason: str | None = None
+    disabled_reason: str | None = field(default=None, metadata={"wire": "disabledReason"})
     """Why the service switched it off, if it did."""
     error: str | None = None
-    """What the last failed charge said."""
-    last_failed_at: float | None = None
+    """The message of the last failed charge."""
+    last_failed_at: float | None = field(default=None, metadata={"wire": "lastFailedAt"})
     """When a charge last failed: Unix milliseconds or seconds (the service does not say which)."""
     last_failed_at_datetime: ClassVar[Derived[datetime | None]] = optional_utc("last_failed_at")
     """`last_failed_at` as an aware UTC `datetime`; above 10^11 it is read as milliseconds."""

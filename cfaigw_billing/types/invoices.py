@@ -23,7 +23,7 @@ class BillingInvoiceHistoryParams(AccountParams["BillingInvoiceHistoryResponse"]
     type: Literal["auto", "manual", "all"] | None = field(
         default=None, validator=one_of("auto", "manual", "all")
     )
-    """Which invoices: of automatic top-ups, of manual ones, or all (what `None` means too)."""
+    """The invoices to list: of automatic top-ups, of manual ones, or all (`None` is all)."""
     page: int | None = field(default=None, validator=whole(1))
     """The page, from 1. Seen to work, not documented."""
     per_page: int | None = field(default=None, validator=whole(1))
@@ -35,15 +35,15 @@ class Invoice(Response):
     """One past invoice."""
 
     amount_due: float
-    """What was to be paid, in cents."""
+    """The amount that was due, in cents."""
     amount_due_money: ClassVar[Derived[Money]] = money("amount_due")
     """`amount_due` as exact money in `currency`."""
     amount_paid: float
-    """What has been paid, in cents."""
+    """The amount paid, in cents."""
     amount_paid_money: ClassVar[Derived[Money]] = money("amount_paid")
     """`amount_paid` as exact money in `currency`."""
     amount_remaining: float
-    """What is still to be paid, in cents."""
+    """The amount still due, in cents."""
     amount_remaining_money: ClassVar[Derived[Money]] = money("amount_remaining")
     """`amount_remaining` as exact money in `currency`."""
     currency: str
@@ -51,7 +51,7 @@ class Invoice(Response):
     id: str | None = None
     """The invoice's identifier, `in_…`: for a top-up, its `payment_intent_id`."""
     attempt_count: int | None = None
-    """How many times a payment was tried."""
+    """The number of payment attempts."""
     attempted: bool | None = None
     """Whether a payment was tried."""
     auto_advance: bool | None = None
@@ -61,20 +61,20 @@ class Invoice(Response):
     created_datetime: ClassVar[Derived[datetime | None]] = optional_utc_seconds("created")
     """`created` as an aware UTC `datetime`."""
     created_by: str | None = None
-    """Who made it."""
+    """The creator of the invoice."""
     description: str | None = None
     """The service's words for it."""
     invoice_origin: str | None = None
-    """What it came from."""
+    """The origin of the invoice."""
     invoice_pdf: str | None = None
     """The address of the document."""
     status: Literal["draft", "open", "paid", "uncollectible", "void"] | str | None = None
-    """Where it stands; a status that is new to this version comes through as its string."""
+    """The status; an unknown status comes through as its string."""
 
 
 @frozen(kw_only=True)
 class Pagination(Response):
-    """Which part of a list an answer holds."""
+    """The part of a list that an answer holds."""
 
     has_more: bool
     """Whether there is a page after this one."""
@@ -93,7 +93,7 @@ class BillingInvoiceHistoryResponse(Response):
     invoices: tuple[Invoice, ...]
     """The invoices of this page."""
     pagination: Pagination
-    """Which page it is."""
+    """The place of this page in the list."""
 
     _list: ClassVar[str | None] = "invoices"
     _index: ClassVar[str | None] = "created"
@@ -103,31 +103,24 @@ class BillingInvoiceHistoryResponse(Response):
         others = self.pagination.total_count - len(self.invoices)
         if others > 0:
             notes.append(f"{others:,} on other pages: `iter_invoices()` has all")
-        return Table(
-            title=f"Invoices: {len(self.invoices):,}",
-            columns=[
-                Column("Created (UTC)"),
-                Column("Invoice"),
-                Column("Description", wraps=True, least=8),
-                Column("Due", right=True),
-                Column("Paid", right=True),
-                Column("Status"),
-            ],
-            rows=[_row(invoice) for invoice in shown],
-            notes=notes,
+        return Table.of(
+            shown, _INVOICE_COLUMNS, title=f"Invoices: {len(self.invoices):,}", notes=notes
         )
 
 
-def _row(invoice: Invoice) -> tuple[str, ...]:
+def _status(invoice: Invoice) -> str:
     status = invoice.status or ""
-    return (
-        moment(invoice, "created"),
-        invoice.id or "",
-        invoice.description or "",
-        str(invoice.amount_due_money),
-        str(invoice.amount_paid_money),
-        Alert(status) if invoice.status in ("open", "uncollectible") else status,
-    )
+    return Alert(status) if status in ("open", "uncollectible") else status
+
+
+_INVOICE_COLUMNS = (
+    Column("Created (UTC)", lambda invoice: moment(invoice, "created")),
+    Column("Invoice", lambda invoice: invoice.id or ""),
+    Column("Description", lambda invoice: invoice.description or "", wraps=True, least=8),
+    Column("Due", lambda invoice: str(invoice.amount_due_money), right=True),
+    Column("Paid", lambda invoice: str(invoice.amount_paid_money), right=True),
+    Column("Status", _status),
+)
 
 
 @frozen(kw_only=True)
@@ -174,7 +167,7 @@ class InvoiceLinePretaxCreditAmount(Response):
     amount_money: ClassVar[Derived[Money]] = money("amount")
     """`amount` as exact US dollars: the service names no currency beside it."""
     type: str
-    """What kind of credit it is."""
+    """The kind of credit."""
     credit_balance_transaction: str | None = None
     """The transaction that the credit came from."""
     discount: str | None = None
@@ -198,7 +191,7 @@ class InvoiceLine(Response):
     pricing: InvoiceLinePricing
     """The unit price."""
     quantity: float
-    """How many units; no unit of its own."""
+    """The number of units; no unit of its own."""
     pretax_credit_amounts: tuple[InvoiceLinePretaxCreditAmount, ...] | None = None
     """The credits that lower it."""
 
@@ -210,15 +203,15 @@ class BillingInvoicePreviewResponse(Response):
     id: str
     """The invoice's identifier."""
     amount_due: float
-    """What is to be paid so far, in cents."""
+    """The amount due so far, in cents."""
     amount_due_money: ClassVar[Derived[Money]] = money("amount_due")
     """`amount_due` as exact money in `currency`."""
     amount_paid: float
-    """What has been paid, in cents."""
+    """The amount paid, in cents."""
     amount_paid_money: ClassVar[Derived[Money]] = money("amount_paid")
     """`amount_paid` as exact money in `currency`."""
     amount_remaining: float
-    """What is still to be paid, in cents."""
+    """The amount still due, in cents."""
     amount_remaining_money: ClassVar[Derived[Money]] = money("amount_remaining")
     """`amount_remaining` as exact money in `currency`."""
     currency: str
@@ -234,32 +227,26 @@ class BillingInvoicePreviewResponse(Response):
     period_end_datetime: ClassVar[Derived[datetime]] = utc_seconds("period_end")
     """`period_end` as an aware UTC `datetime`."""
     status: Literal["draft", "open", "paid", "uncollectible", "void"] | str
-    """Where it stands; a status that is new to this version comes through as its string."""
+    """The status; an unknown status comes through as its string."""
 
     _list: ClassVar[str | None] = "invoice_lines"
 
     def _table(self, limit: int | None) -> Table:
         shown, notes = first(self.invoice_lines, limit, "in the same order")
-        day = "%Y-%m-%d"
-        start, end = moment(self, "period_start", day), moment(self, "period_end", day)
-        return Table(
+        start, end = moment(self, "period_start", _DAY), moment(self, "period_end", _DAY)
+        return Table.of(
+            shown,
+            _LINE_COLUMNS,
             title=f"Invoice preview: {self.amount_due_money} due ({self.status})",
-            columns=[
-                Column("Description", wraps=True, least=8),
-                Column("From (UTC)"),
-                Column("Until (UTC)"),
-                Column("Quantity", right=True),
-                Column("Amount", right=True),
-            ],
-            rows=[
-                (
-                    line.description or "",
-                    moment(line.period, "start", day),
-                    moment(line.period, "end", day),
-                    f"{line.quantity:,.15g}",
-                    str(line.amount_money),
-                )
-                for line in shown
-            ],
             notes=[*notes, f"{self.id}, from {start} until {end}, {self.amount_paid_money} paid"],
         )
+
+
+_DAY = "%Y-%m-%d"
+_LINE_COLUMNS = (
+    Column("Description", lambda line: line.description or "", wraps=True, least=8),
+    Column("From (UTC)", lambda line: moment(line.period, "start", _DAY)),
+    Column("Until (UTC)", lambda line: moment(line.period, "end", _DAY)),
+    Column("Quantity", lambda line: f"{line.quantity:,.15g}", right=True),
+    Column("Amount", lambda line: str(line.amount_money), right=True),
+)

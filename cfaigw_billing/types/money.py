@@ -75,7 +75,7 @@ class Money:
         return self._rounded(2)
 
     def __format__(self, spec: str) -> str:
-        """As of a string, such as `>12`; as of a number with so many digits, such as `>12.4f`."""
+        """Format as a string (`>12`), or as a number with so many digits (`>12.4f`)."""
         layout, digits = _FORMAT.findall(spec)[0]
         return format(self._rounded(int(digits or 2)), layout)
 
@@ -124,5 +124,5 @@ def money(field_name: str) -> Derived[Money]:
 
 
 def optional_money(field_name: str) -> Derived[Money | None]:
-    """As `money`, for a field that may be `None`."""
+    """Do the same as `money`, for a field that may be `None`."""
     return Derived(field_name, lambda cents, owner: None if cents is None else _money(cents, owner))

@@ -38,7 +38,7 @@ class SpendingLimitGetResponse(Response):
     enabled: bool
     """Whether it is in force."""
     config: Config
-    """What it is."""
+    """The limit itself."""
 
     def _details(self) -> list[tuple[str, str]]:
         rows = [("Spending limit", "on" if self.enabled else "off")]

@@ -40,7 +40,7 @@ class TopupCreateResponse(Response):
     onboarding: bool
     """Whether the user was already onboarded, in the service's words."""
     payment_intent_id: str
-    """What to ask `topup.status` about: the top-up's invoice, `in_…`."""
+    """The identifier of the top-up, `in_…`, for `topup.status`."""
     brand: str | None = None
     """The card's brand, such as `visa`."""
     last4: str | None = None
@@ -57,7 +57,7 @@ class TopupStatusParams(AccountParams["TopupStatusResponse"]):
 
 @frozen(kw_only=True)
 class TopupStatusResponse(Response):
-    """Where a top-up stands."""
+    """The status of a top-up."""
 
     payment_intent_id: str
     """The top-up."""
@@ -113,7 +113,7 @@ class EligibilityPaymentMethod:
     type: PaymentMethodType | None = field(
         default=None, validator=one_of(*get_args(PaymentMethodType))
     )
-    """What kind it is."""
+    """The kind of payment method."""
 
 
 def _payment_methods(
@@ -198,9 +198,9 @@ class TopupEligibilityResponse(Response):
     recoverable: bool
     """Whether the account can do something about it."""
     recommended_action: RecommendedAction | str
-    """What to do."""
+    """The action that the service recommends."""
     account_payment_method_state: AccountPaymentMethodState | str
-    """What payment methods the account has."""
+    """The payment methods that the account has."""
     aig_customer_state: Literal["RESOLVED", "RESOLUTION_FAILED"] | str
     """Whether AI Gateway knows the account as a customer."""
     aig_default_payment_method_state: Literal["PRESENT", "MISSING"] | str

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import field, frozen
 
-from .._show.extras import needed
+from .._show.plots import plot_steps
 from .._show.table import Column, Table, counted, first
 from ._base import AccountParams, Response
 from ._derived import Derived, utc_milliseconds
@@ -57,7 +57,7 @@ class History(Response):
     id: str
     """The row's identifier."""
     aggregated_value: float
-    """What was used, in cents."""
+    """The usage of the row, in cents."""
     aggregated_value_money: ClassVar[Derived[Money]] = money("aggregated_value")
     """`aggregated_value` as exact US dollars."""
     start_time: float
@@ -91,19 +91,9 @@ class BillingUsageHistoryResponse(Response):
         Args:
             ax: Where to draw, of matplotlib's; `None`: in a figure of its own.
         """
-        with needed("`plot()`", "notebook"):
-            from matplotlib import dates, pyplot
-
-        axes: Any = ax or pyplot.subplots(figsize=(8, 3), layout="constrained")[1]
         edges, values = self._steps()
-        if values:
-            axes.stairs(values, edges, fill=True)
-        locator = dates.AutoDateLocator(tz=UTC)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
-        axes.set(title="Usage", xlabel="Time (UTC)", ylabel=f"US dollars per {self._window()}")
-        axes.margins(x=0)
-        return cast("Axes", axes)
+        ylabel = f"US dollars per {self._window()}"
+        return plot_steps(ax, edges, values, title="Usage", ylabel=ylabel)
 
     def _steps(self) -> tuple[list[datetime], list[float]]:
         """The moments between which a value holds, and the values: the sum of rows that overlap."""
@@ -129,17 +119,12 @@ class BillingUsageHistoryResponse(Response):
         rows, notes = first(newest_first, limit, "all earlier")
         # Cents alone would show the usage of a quiet hour as nothing.
         digits = 4 if any(0 < abs(row.aggregated_value) < 1 for row in self.history) else 2
-        return Table(
-            title=f"Usage: {self.total} in {counted(len(self.history), window)}"
-            if rows
-            else "No usage",
-            columns=[Column(f"{window.capitalize()} (UTC)"), Column("Used", right=True)],
-            rows=[
-                (moment(row, "start_time", time), f"{row.aggregated_value_money:.{digits}f}")
-                for row in rows
-            ],
-            notes=notes,
+        columns = (
+            Column(f"{window.capitalize()} (UTC)", lambda row: moment(row, "start_time", time)),
+            Column("Used", lambda row: f"{row.aggregated_value_money:.{digits}f}", right=True),
         )
+        used = f"Usage: {self.total} in {counted(len(self.history), window)}"
+        return Table.of(rows, columns, title=used if rows else "No usage", notes=notes)
 
 
 _HOUR = 3_600_000

@@ -85,7 +85,7 @@ async def test_a_limit_that_shares_its_timer_is_a_timeout_like_any_other(
         async with client_of(server, timeout=0.01, max_retries=0) as client:
             with pytest.raises(APITimeoutError, match="no answer in time") as caught:
                 await asyncio.wait_for(client.send(BALANCE), 3)
-            transport: Any = client._transport
+            transport: Any = client._executor._transport
             assert not transport._deadlines._due
     assert caught.value.retries_taken == 0
     assert caught.value.request.may_have_arrived
@@ -257,7 +257,7 @@ async def test_a_repeat_after_the_close_opens_no_connection() -> None:
     with Server(busy(), good()) as server:
         clock.client = client = client_of(server, clock)
         outcome = await asyncio.gather(client.send(BALANCE), return_exceptions=True)
-        transport: Any = client._transport
+        transport: Any = client._executor._transport
         left = list(transport._sessions.values())
         await client.close()
     assert not left, outcome

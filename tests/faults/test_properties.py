@@ -1,4 +1,4 @@
-"""Whatever comes, and in whatever order: two properties, over answers and faults made at random."""
+"""Whatever comes, and in whatever order: answers, faults and charges made at random."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 from collections.abc import Coroutine
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from math import inf
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -16,12 +16,19 @@ import pytest
 from attrs import frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
 from multidict import CIMultiDict
 
-from cfaigw_billing import AsyncCloudflare, types
-from cfaigw_billing._core.codec import WIRE_NAMES
-from cfaigw_billing._core.config import Timeout
+from cfaigw_billing import AsyncCloudflare, Cloudflare, TopupReconciliation, types
 from cfaigw_billing._core.operations import ALL, Operation
+from cfaigw_billing._core.options import Timeout
+from cfaigw_billing._io.clock import Clock
 from cfaigw_billing._io.transport import TransportError
 from cfaigw_billing._wire.messages import HTTPRequest, HTTPResponse
 from cfaigw_billing._wire.secrets import Secret
@@ -33,7 +40,9 @@ from cfaigw_billing.errors import (
     RateLimitError,
     TopupOutcomeUnknownError,
 )
+from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import Params, Response, TopupCreateParams
+from cfaigw_billing.types._annotations import wire_name
 
 from .misbehaving import VirtualClock, envelope, refusal
 from .test_table import BUSY, CHARGE_JSON, FAILED, HTML
@@ -178,7 +187,7 @@ def fields_of(cls: type[Response], exact: bool) -> st.SearchStrategy[dict[str, A
         if name != "extra":
             needed = exact and field.default is attrs.NOTHING
             chosen = required if needed else optional
-            chosen[WIRE_NAMES.get(name, name)] = near(hints[name], exact)
+            chosen[wire_name(field)] = near(hints[name], exact)
     return st.fixed_dictionaries(required, optional=optional)
 
 
@@ -368,3 +377,174 @@ def test_whatever_breaks_in_is_followed_by_no_attempt(
         assert outcome is broken_in
         assert isinstance(broken_in.__cause__, TopupOutcomeUnknownError) == arrived
         assert bool(getattr(broken_in, "__notes__", [])) == arrived
+
+
+# What becomes of them.
+
+SERVICE = Emulator(at=datetime(2027, 3, 1, tzinfo=UTC), topup_seconds=2)
+"""The service of all machines, each of which has an account of its own."""
+AMOUNTS = st.integers(2, 60).map(lambda fives: 500 * fives) | st.integers(1000, 30_000)
+MOMENTS = st.sampled_from([0, 1, 20, 70, 400, 880, 1000, 7200])
+"""Seconds."""
+FAST = st.sampled_from([0.0, 0.0, 1.5, -1.5, 30.0, -30.0, 660.0, -660.0, 18_000.0, -18_000.0])
+
+
+class ServicesTime(Clock):
+    """The emulator's time on a machine whose clock is so many seconds fast."""
+
+    def __init__(self, fast: float) -> None:
+        self.fast = fast
+
+    def now(self) -> datetime:
+        return SERVICE.now + timedelta(seconds=self.fast)
+
+    def monotonic(self) -> float:
+        return SERVICE.now.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        SERVICE.advance(seconds)
+
+
+@frozen
+class Lost:
+    """A charge whose answer was lost, and what only the test knows of it."""
+
+    error: TopupOutcomeUnknownError
+    noted: datetime
+    """When it was sent, by the clock of the machine, as in a row of its owner's."""
+    sent_at: datetime
+    """By the service's."""
+    made: str | None
+    """Its invoice, if the card was charged."""
+
+
+class ChargesOfAnAccount(RuleBasedStateMachine):
+    """Charges of all kinds, lost and answered, ours and others', and what is found out of them.
+
+    The fee, the tax, what the customer has to his credit and the machine's clock are any.
+    """
+
+    lost = Bundle("lost")
+
+    @initialize(
+        fee=st.sampled_from([0.05, 0.05, 0.0]),
+        tax=st.sampled_from([0.0, 0.0, 0.08, 0.0825, 0.19, 0.2]),
+        fast=FAST,
+        told=st.booleans(),
+    )
+    def begin(self, fee: float, tax: float, fast: float, told: bool) -> None:
+        SERVICE.fee, SERVICE.tax = fee, tax
+        SERVICE.reset(accounts=True)
+        self.account = SERVICE.add_account("acc")
+        self.clock = ServicesTime(fast)
+        self.client = self.on_machine(self.clock)
+        self.told = told
+        if told:
+            self.client.ai_gateway.billing.topup.limits()
+
+    def on_machine(self, clock: Clock) -> Cloudflare:
+        client = SERVICE.client(account_id="acc")
+        client._executor.inner.clock = clock
+        return client
+
+    def teardown(self) -> None:
+        if hasattr(self, "client"):
+            self.client.close()
+
+    @rule(seconds=MOMENTS)
+    def time_passes(self, seconds: float) -> None:
+        SERVICE.advance(seconds)
+
+    @rule(cents=st.integers(1, 4000))
+    def customer_gets_credit(self, cents: int) -> None:
+        self.account.customer_credit += cents
+
+    @rule(cents=st.integers(1, 9000))
+    def credit_is_used(self, cents: int) -> None:
+        self.account.spend(cents)
+
+    @rule(amount=AMOUNTS)
+    def somebody_else_tops_up(self, amount: int) -> None:
+        self.account.start_topup(amount)
+
+    @rule(amount=AMOUNTS)
+    def charge(self, amount: int) -> None:
+        created = self.client.ai_gateway.billing.topup.create(amount=amount)
+        assert SERVICE.charges[-1].payment_intent_id == created.payment_intent_id
+        self.told = True
+
+    @rule(
+        target=lost,
+        amount=AMOUNTS,
+        fault=st.sampled_from(
+            [
+                Fault(silence="close"),
+                Fault(silence="close", after=True),
+                Fault(status=500, after=True),
+                Fault(body=b"<html>"),
+                Fault(truncate=5),
+            ]
+        ),
+    )
+    def lose(self, amount: int, fault: Fault) -> Lost:
+        before = len(SERVICE.charges)
+        noted, sent_at = self.clock.now(), SERVICE.now
+        SERVICE.inject(fault, path="/topup")
+        with pytest.raises(TopupOutcomeUnknownError) as caught:
+            self.client.ai_gateway.billing.topup.create(amount=amount)
+        made = [charge.payment_intent_id for charge in SERVICE.charges[before:]]
+        assert len(made) <= 1
+        self.told |= fault.answers
+        if self.told:
+            assert abs(caught.value.sent_at - sent_at) < timedelta(seconds=3)
+        return Lost(caught.value, noted, sent_at, made[0] if made else None)
+
+    @rule(lost=lost, how=st.sampled_from(["error", "pickle", "row", "elsewhere"]), fast=FAST)
+    def find_out(self, lost: Lost, how: str, fast: float) -> None:
+        """With and without what is known of all the others; nothing is charged by it."""
+        SERVICE.advance(3)  # for it to be booked
+        charges = len(SERVICE.charges)
+        known = {charge.payment_intent_id for charge in SERVICE.charges} - {lost.made}
+        client = self.client
+        if how == "elsewhere" and lost.error.request.sent_at != lost.error.sent_at:
+            client = self.on_machine(ServicesTime(fast))
+        error = pickled(lost.error) if how == "pickle" else lost.error
+        for exclude in (known, ()):
+            topup = client.ai_gateway.billing.topup
+            if how == "row":
+                found = topup.reconcile(amount=error.amount, sent_at=lost.noted, exclude=exclude)
+            else:
+                found = topup.reconcile(error, exclude=exclude)
+            self.check(found, lost, alone=exclude is known)
+        if client is not self.client:
+            client.close()
+        assert len(SERVICE.charges) == charges
+        self.told = True
+
+    def check(self, found: TopupReconciliation, lost: Lost, *, alone: bool) -> None:
+        ids = [invoice.id for invoice in found.invoices]
+        if lost.made is not None:
+            assert found.outcome != "not_found_yet"  # which would lead to a second charge
+            assert lost.made in ids
+            if alone and SERVICE.fee and not SERVICE.tax:
+                assert found.outcome == "charged"
+        elif alone:
+            assert found.outcome == "not_found_yet"
+        elif found.outcome == "charged":
+            # Only what nobody can tell from it: of its price, or made within the minute.
+            [invoice] = found.invoices
+            made = invoice.created_datetime
+            price = float(cast("Any", invoice.extra.get("total", invoice.amount_due)))
+            assert made is not None
+            assert (
+                price == lost.error.amount
+                or abs(price - lost.error.amount * 1.05) <= 1
+                or min(abs(made - lost.sent_at), abs(made - lost.noted)) < timedelta(minutes=1.1)
+            )
+
+
+def test_what_becomes_of_charges() -> None:
+    with SERVICE:
+        run_state_machine_as_test(
+            ChargesOfAnAccount, settings=settings(modest, max_examples=120, stateful_step_count=15)
+        )

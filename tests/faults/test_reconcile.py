@@ -260,7 +260,8 @@ def test_a_top_up_of_the_price_just_before(scene: Scene, charged: bool) -> None:
     [
         {"amount_paid": 0, "amount_remaining": PRICE, "status": "open"},
         {"amount_paid": PRICE - 1, "amount_remaining": 1, "status": "open"},
-        {"amount_paid": PRICE - 1, "amount_remaining": 1, "status": "paid"},
+        {"amount_paid": PRICE - 1, "status": "paid"},
+        {"amount_remaining": 1, "status": "paid"},
         {"amount_paid": 0, "status": "void"},
         {"amount_paid": 0, "status": "draft"},
         {"amount_paid": 0, "amount_remaining": PRICE, "status": "uncollectible"},
@@ -268,6 +269,8 @@ def test_a_top_up_of_the_price_just_before(scene: Scene, charged: bool) -> None:
         {"currency": "eur"},
         {"currency": "eur", "created": int(time.time()) + 3 * 86_400},
         {"created": None},
+        {"created": None, "amount_due": 100, "amount_paid": 100},
+        {"created": 1e300, "amount_due": 100, "amount_paid": 100},
     ],
 )
 def test_an_invoice_that_is_not_paid_or_says_too_little(
@@ -329,6 +332,22 @@ def test_just_at_the_edge(later: int, outcome: str, stage: Scene) -> None:
     stage.pay(created=sent_at.timestamp() + later)
     found = stage.reconcile(amount=AMOUNT, sent_at=sent_at)
     assert found.outcome == outcome
+
+
+@pytest.mark.parametrize("price", [1060, 1061])
+def test_half_a_cent_may_be_rounded_either_way(price: int, stage: Scene) -> None:
+    stage.pay(price, ago=300)
+    sent_at = datetime.now(UTC) - timedelta(minutes=6)
+    assert stage.reconcile(amount=1010, sent_at=sent_at).outcome == "charged"
+
+
+@pytest.mark.parametrize("price", [PRICE, 100])
+def test_an_invoice_without_a_time_may_be_of_any(price: int, stage: Scene) -> None:
+    """It hides the one of the charge, unless its price is another."""
+    error = stage.lose(CHARGED)
+    stage.pay(price, created=None)
+    stage.emulator.advance(2)
+    assert stage.reconcile(error).outcome == ("ambiguous" if price == PRICE else "charged")
 
 
 def test_a_later_top_up_of_the_price_does_not_hide_the_one_of_the_charge(stage: Scene) -> None:
@@ -466,6 +485,15 @@ async def test_the_lost_answer_itself_may_tell_the_time(fast: float, stage: Scen
     async with machine(stage, -fast) as client:  # it is looked for on another
         found = await client.ai_gateway.billing.topup.reconcile(error)
     assert found.outcome == "charged"
+
+
+@pytest.mark.parametrize("fast", [660.0, -660.0])
+async def test_what_one_client_was_told_its_copies_know(fast: float, stage: Scene) -> None:
+    async with machine(stage, fast) as client:
+        await client.ai_gateway.billing.credit_balance()
+        stage.emulator.inject(NOT_CHARGED, path="/topup")
+        error = await lost(client.with_options(max_retries=0, api_token="another"))
+    assert abs(seconds_off(error)) < 15
 
 
 @FAST
@@ -668,12 +696,15 @@ def test_an_error_and_its_facts_are_one_too_many(fact: dict[str, Any], scene: Sc
 
 def test_a_client_of_another_service_is_refused(scene: Scene) -> None:
     """It would find nothing there."""
-    error = scene.lose(CHARGED)
+    scene.emulator.inject(CHARGED, path="/topup")
+    with pytest.raises(TopupOutcomeUnknownError) as caught:
+        scene.call(lambda topup: topup.create(amount=AMOUNT, extra_query={"key": "hush"}))
     with Emulator() as other:
         account = other.add_account("acc")
-        with pytest.raises(ValueError, match="`base_url`"):
-            Scene(other, account, scene.run).reconcile(error)
+        with pytest.raises(ValueError, match="`base_url`") as refused:
+            Scene(other, account, scene.run).reconcile(caught.value)
         assert other.requests == []
+    assert "hush" not in str(refused.value)
 
 
 def test_the_error_after_a_pickle_round_trip(scene: Scene) -> None:

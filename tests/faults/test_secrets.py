@@ -16,7 +16,7 @@ import pytest
 from attrs import field, frozen
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare, TopupOutcomeUnknownError
-from cfaigw_billing._core.config import RequestOptions
+from cfaigw_billing._core.options import RequestOptions
 from cfaigw_billing.errors import APIResponseError, CloudflareError
 from cfaigw_billing.types import Params, TopupCreateResponse
 
@@ -200,12 +200,12 @@ async def test_what_stands_for_a_client_shows_no_credentials(
         async with AsyncCloudflare(base_url=server.base_url, **source.arguments) as client:
             response = await client._executor.execute(BALANCE, source.options)
             executor = client._executor
-            shown = [client, executor, executor._config, executor._config.credentials]
+            shown = [client, executor, executor.config, executor.config.credentials]
             shown += [response, response.http_request, response.http_request.headers]
             shown += [response.parse(), BALANCE, client.ai_gateway.billing]
         with Cloudflare(base_url=server.base_url, **source.arguments) as sync_client:
             sync_client.send(BALANCE, **source.options)
-            shown += [sync_client, sync_client.portal, sync_client.ai_gateway.billing]
+            shown += [sync_client, sync_client._executor.portal, sync_client.ai_gateway.billing]
     assert [text for text in map(repr, shown) if SECRET in text] == []
     assert SECRET not in caplog.text
     assert all(source.sent.encode() in request.head for request in server.requests)

@@ -22,6 +22,7 @@ from attrs import field, frozen
 from cfaigw_billing import AsyncCloudflare, Cloudflare
 from cfaigw_billing._core.answer import Answer
 from cfaigw_billing._io import transport as _transport
+from cfaigw_billing._io.executor import Executor
 from cfaigw_billing.errors import (
     APIConnectionError,
     APIError,
@@ -994,7 +995,7 @@ def test_the_table_is_large_and_names_each_row_once() -> None:
 async def test_async(case: Case, bystander: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with stage(case, bystander, monkeypatch) as play:
         async with AsyncCloudflare(**play.options) as client:
-            play.set_up(client)
+            play.set_up(client._executor)
             if case.after is not None:
                 await client.send(case.after)
                 play.forget()
@@ -1009,7 +1010,7 @@ async def test_async(case: Case, bystander: Server, monkeypatch: pytest.MonkeyPa
 def test_sync(case: Case, bystander: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with stage(case, bystander, monkeypatch) as play:
         with Cloudflare(**play.options) as client:
-            play.set_up(client.async_client)
+            play.set_up(client._executor.inner)
             if case.after is not None:
                 client.send(case.after)
                 play.forget()
@@ -1056,9 +1057,8 @@ class Play:
         base_url = self.server.base_url.replace("http", self.case.scheme, 1)
         return {"base_url": base_url, "api_token": "token", "timeout": 5.0, **self.case.options}
 
-    def set_up(self, client: AsyncCloudflare) -> None:
+    def set_up(self, executor: Executor) -> None:
         """Put the clock in, and look at each answer on its way."""
-        executor = client._executor
         executor.clock = self.clock
         execute = executor.execute
 

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare
-from cfaigw_billing._core.config import AsyncClientOptions, ClientOptions
+from cfaigw_billing._core.options import AsyncClientOptions, ClientOptions
 from cfaigw_billing._io.clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
 
@@ -81,7 +81,8 @@ def within(make: Callable[..., Any], body: Callable[..., Steps], **options: Any)
 
 
 def inner(client: Any) -> Any:
-    return getattr(client, "async_client", client)
+    """The executor that sends."""
+    return getattr(client._executor, "inner", client._executor)
 
 
 def balance(client: Any) -> Callable[[], Any]:
@@ -138,14 +139,14 @@ def test_what_is_given_changes_and_all_else_stays(make: Callable[..., Any], way:
     client = make(timeout=5, max_retries=4, max_charge=100, total_timeout=9, max_retry_wait=3)
     other = inner(getattr(client, way)(timeout=None, total_timeout=None, max_charge=None))
     assert type(other) is type(inner(client))
-    config, before = other._config, inner(client)._config
+    config, before = other.config, inner(client).config
     assert (config.timeout, config.total_timeout, config.max_charge) == (None, None, None)
     assert (config.max_retries, config.max_retry_wait) == (4, 3)
     assert (config.account_id, config.base_url) == (before.account_id, before.base_url)
     assert (before.timeout, before.max_charge) == (5, 100)
     for empty in (None, ""):
         same = inner(getattr(client, way)(account_id=empty, base_url=empty, api_token=empty))
-        assert same._config == before
+        assert same.config == before
 
 
 def test_the_environment_does_not_replace_what_the_client_has(
@@ -156,9 +157,9 @@ def test_the_environment_does_not_replace_what_the_client_has(
     monkeypatch.setenv("CLOUDFLARE_BASE_URL", "https://environment.test")
     monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "environment")
     copy = client.with_options(account_id="", base_url="", api_token="", timeout=3)
-    assert inner(copy)._config.account_id == "acc"
-    assert inner(copy)._config.base_url == inner(client)._config.base_url
-    assert inner(copy)._config.credentials == inner(client)._config.credentials
+    assert inner(copy).config.account_id == "acc"
+    assert inner(copy).config.base_url == inner(client).config.base_url
+    assert inner(copy).config.credentials == inner(client).config.credentials
 
 
 def test_headers_and_query_are_added_removed_and_replaced(
@@ -210,16 +211,16 @@ def test_credentials_given_beat_the_old_ones_as_a_whole(
 
 def test_the_rate_limit_is_that_of_the_credentials(make: Callable[..., Any]) -> None:
     client = make()
-    limiter = inner(client)._executor.limiter
+    limiter = inner(client).limiter
     for options in (
         {},
         {"timeout": 1},
         {"api_token": TOKEN},
         {"trace_configs": [aiohttp.TraceConfig()]},
     ):
-        assert inner(client.copy(**options).copy())._executor.limiter is limiter
+        assert inner(client.copy(**options).copy()).limiter is limiter
     for options in ({"api_token": OTHER}, {"base_url": "https://elsewhere.test"}):
-        assert inner(client.copy(**options))._executor.limiter is not limiter
+        assert inner(client.copy(**options)).limiter is not limiter
 
 
 @pytest.mark.parametrize("way", ["with_options", "copy"])
@@ -234,7 +235,7 @@ def test_no_secret_is_in_a_repr_or_a_frame(make: Callable[..., Any], way: str) -
         vars(client),
         inner(client),
         vars(inner(client)),
-        inner(client)._config,
+        inner(client).config,
     ]
     assert OTHER not in repr(shown)
     wrong: list[dict[str, Any]] = [
@@ -381,8 +382,8 @@ def test_a_sync_copy_shares_the_loop_and_survives_the_original_object(emulator: 
     options: dict[str, Any] = {"base_url": emulator.base_url, "account_id": "acc"}
     original = Cloudflare(api_token=TOKEN, **options)
     copy = original.with_options(timeout=5)
-    portal = original.portal
-    assert copy.portal is portal
+    portal = original._executor.portal
+    assert copy._executor.portal is portal
     del original
     gc.collect()
     assert copy.ai_gateway.billing.credit_balance().balance == 1

@@ -102,7 +102,7 @@ def topup(group: Any) -> Any:
 
 def connections(client: Any) -> tuple[int, int]:
     """How many are idle in the pool, and how many in use."""
-    transport = getattr(client, "async_client", client)._transport
+    transport = getattr(client._executor, "inner", client._executor)._transport
     [session] = transport._sessions.values()
     connector = session.connector
     return sum(map(len, connector._conns.values())), len(connector._acquired)

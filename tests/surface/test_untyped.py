@@ -391,7 +391,7 @@ def test_what_may_have_arrived_is_repeated_if_that_changes_nothing(
     with Server(FAILURES[failure], (Peer.request, send(http(envelope(1))))) as server:
 
         def call(client: Any) -> Any:
-            getattr(client, "async_client", client)._executor.clock = VirtualClock()
+            getattr(client._executor, "inner", client._executor).clock = VirtualClock()
             return getattr(client, method)("/x", cast_to=dict)
 
         options = {"base_url": server.base_url, "api_token": "token"}

@@ -167,7 +167,7 @@ def test_an_interrupt_before_the_call_has_begun_keeps_it_from_beginning(
     billing_emulator.add_account("a")
     with Cloudflare(**at(billing_emulator)) as client:
         client.ai_gateway.billing.credit_balance(account_id="a")
-        loop: Any = client.portal._loop
+        loop: Any = client._executor.portal._loop
 
         async def busy() -> None:
             time.sleep(0.6)  # noqa: ASYNC251  # the loop is to stand still

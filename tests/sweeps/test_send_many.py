@@ -352,7 +352,7 @@ async def test_leaving_leaves_no_connection(leave: Leave, billing_emulator: Emul
     async with client_of(billing_emulator) as client:
         for seed in range(5):
             await leave(client, random.Random(seed))
-            [session] = cast("Transport", client._transport)._sessions.values() or [None]
+            [session] = cast("Transport", client._executor._transport)._sessions.values() or [None]
             if session is not None:
                 assert session.connector is not None
                 assert not session.connector._acquired, seed
@@ -825,8 +825,9 @@ async def test_every_charge_is_told_of_once_however_the_block_is_left(
         async with client_of(billing_emulator) as client:
             client._executor.accepted = chance.random() < 0.5
             requests = _taken(billing_emulator, seed, how, chance.randint(1, 25), taken)
-            options = {"concurrency": chance.randint(1, 12), "allow_charges": True}
-            outcomes = client.send_many(requests, **options)  # type: ignore[arg-type]
+            outcomes = client.send_many(
+                requests, concurrency=chance.randint(1, 12), allow_charges=True
+            )
             read: list[Any] = []
             with suppress(OwnError, TimeoutError, TopupOutcomeUnknownError):
                 async with asyncio.timeout(
@@ -928,16 +929,16 @@ def test_leaving_the_sync_facade_early_leaves_nothing(way: str, billing_emulator
     with sync_client_of(billing_emulator) as client:
         with nullcontext() if expected is None else pytest.raises(expected):
             leave(client)
-        executor = client.async_client._executor
+        executor = client._executor.inner
         assert executor.limiter.budget.in_flight == 0
 
         async def left() -> int:
             return len(asyncio.all_tasks()) - 1
 
-        before = client.portal.call(left)
+        before = client._executor.portal.call(left)
         with pytest.raises(NotFoundError):
             client.send(BillingCreditBalanceParams(account_id="a"))
-        assert client.portal.call(left) == before <= 2, "the portal's own"
+        assert client._executor.portal.call(left) == before <= 2, "the portal's own"
 
 
 def test_the_sync_facade_tells_of_a_charge_in_flight(billing_emulator: Emulator) -> None:

@@ -1,0 +1,35 @@
+"""The first page of the list of accounts, as the official SDK answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from inspect import signature
+from typing import Any, Concatenate, ParamSpec
+
+from ..types import AccountListResponse
+
+P = ParamSpec("P")
+
+
+class AsyncFirstPage:
+    """A list that answers its first page when it is awaited."""
+
+    async def first_page(self) -> AccountListResponse:
+        """Return the first page alone."""
+        raise NotImplementedError
+
+    def __await__(self) -> Generator[Any, Any, AccountListResponse]:
+        return self.first_page().__await__()
+
+
+def first_page(
+    method: Callable[Concatenate[Any, P], AsyncFirstPage],
+) -> Callable[Concatenate[Any, P], Awaitable[AccountListResponse]]:
+    """Make a method that answers a list into one that answers its first page."""
+
+    async def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AccountListResponse:
+        return await method(view, *args, **kwargs).first_page()
+
+    described: Any = call
+    described.__signature__ = signature(method).replace(return_annotation="AccountListResponse")
+    return call

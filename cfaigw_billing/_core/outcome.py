@@ -1,0 +1,35 @@
+"""The end of one of many calls."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar, cast
+
+from attrs import frozen
+
+from ..types import AccountParams, Params
+
+T = TypeVar("T")
+
+
+@frozen
+class Outcome(Generic[T]):
+    """The result of one of many calls: a response or an error."""
+
+    request: Params[T]
+    """The parameters of the call."""
+    response: T | None = None
+    """The response; `None` if there is an error."""
+    error: Exception | None = None
+    """Why there is no answer: an `APIError`, or a `ValueError` or `TypeError` if nothing was sent;
+    `None` where there is one."""
+
+    @property
+    def account_id(self) -> str | None:
+        """The account that was asked about; `None` stands for the client's `account_id`."""
+        return self.request.account_id if isinstance(self.request, AccountParams) else None
+
+    def unwrap(self) -> T:
+        """The response, or the error raised."""
+        if self.error is not None:
+            raise self.error
+        return cast("T", self.response)  # there is one where there is no error

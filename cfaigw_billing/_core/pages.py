@@ -1,0 +1,130 @@
+"""Lists that come in pages, read a page at a time for the caller.
+
+A list has ended where the service says so (`has_more`, `total_pages`, no further cursor), where a
+page is empty, where one is shorter than asked for (unless the service says that more follow), and
+where the service ignores `page`, as it has been seen to do: rows come again on a page that does not
+name itself, or that gives itself the number of the page before.
+
+Rows that come again on a page that names itself as the next one were moved there by others that
+were added meanwhile. They are left out, and the list goes on; but not for ever, in case the service
+repeats a page under the number that was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any, Generic, TypeVar
+
+from attrs import evolve, frozen
+
+from ..types import (
+    Account,
+    AccountListResponse,
+    BillingInvoiceHistoryResponse,
+    Invoice,
+    Pagination,
+    Params,
+    ResultInfo,
+)
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+
+@frozen
+class Layout(Generic[P, T]):
+    """The parts of a page that turning pages needs."""
+
+    items: Callable[[P], Sequence[T]]
+    """The rows of a page."""
+    info: Callable[[P], ResultInfo]
+    """Return what a page says of its place in the list."""
+
+
+ACCOUNTS: Layout[AccountListResponse, Account] = Layout(
+    items=lambda page: page.result,
+    info=lambda page: page.result_info or ResultInfo(),
+)
+INVOICES: Layout[BillingInvoiceHistoryResponse, Invoice] = Layout(
+    items=lambda page: page.invoices,
+    info=lambda page: ResultInfo(
+        has_more=page.pagination.has_more,
+        page=page.pagination.page,
+        per_page=page.pagination.per_page,
+        total_count=page.pagination.total_count,
+    ),
+)
+STALE = 20
+"""How many pages without a new row are read in a row before a list counts as ended."""
+
+
+class PageTurner(Generic[P, T]):
+    """One pass over a list: which page to ask for next. It sends nothing itself."""
+
+    def __init__(self, params: Params[P], layout: Layout[P, T]) -> None:
+        self.params: Params[P] | None = params
+        """Those of the page to ask for, or `None` at the end."""
+        self._layout = layout
+        self._last = ResultInfo()
+        self._seen: set[int] = set()
+        self._found = 0
+        self._stale = 0
+
+    def new(self, page: P) -> list[T]:
+        """Take the page that was asked for; its rows that did not come before."""
+        rows, info = self._layout.items(page), self._layout.info(page)
+        again = self._may_come_again(info)
+        new = [row for place, row in enumerate(rows) if self._is_new(row, place < again)]
+        self._found += len(new)
+        self._stale = 0 if new else self._stale + 1
+        ended = self._ignores_page(info, len(rows) - len(new)) or self._stale >= STALE
+        self.params = None if ended else _following(self.params, len(rows), info)
+        self._last = info
+        return new
+
+    def _may_come_again(self, info: ResultInfo) -> float:
+        """How many rows at the beginning of a page may have come before.
+
+        Those that have no id are told apart by it: two that are equal are two rows of the list,
+        unless the list has grown, which moves the last rows of one page to the next.
+        """
+        total, before = info.total_count, self._last.total_count
+        if info.page in (None, self._last.page) or total is None or self._found >= total:
+            return inf
+        return 0 if before is None else total - before
+
+    def _is_new(self, row: T, may_come_again: bool) -> bool:
+        name = getattr(row, "id", None)
+        mark = hash(name or row)
+        if mark in self._seen and (name or may_come_again):
+            return False
+        self._seen.add(mark)
+        return True
+
+    def _ignores_page(self, info: ResultInfo, old: int) -> bool:
+        if info.page is None:
+            return old > 0 and self._stale > 0
+        return old > 0 and info.page == self._last.page
+
+
+def _following(params: Any, rows: int, info: ResultInfo) -> Any:
+    """The parameters of the page after this one, or `None` where this is the last."""
+    number, cursor = params.page or 1, getattr(params, "cursor", None)
+    if not rows or info.has_more is False:
+        return None
+    if info.cursor:
+        return None if info.cursor == cursor else evolve(params, cursor=info.cursor, page=None)
+    if cursor or (info.total_pages is not None and number >= info.total_pages):
+        return None
+    asked = min(filter(None, (info.per_page, params.per_page)), default=1)
+    if not (info.has_more or info.total_pages is not None) and rows < asked:
+        return None
+    return evolve(params, page=number + 1)
+
+
+def on_one_page(invoices: Sequence[Invoice]) -> BillingInvoiceHistoryResponse:
+    """Return the invoices as if they had come on one page."""
+    count = len(invoices)
+    place = Pagination(has_more=False, page=1, per_page=count, total_count=count)
+    return BillingInvoiceHistoryResponse(invoices=tuple(invoices), pagination=place)

@@ -1,0 +1,83 @@
+"""Plots with matplotlib, which is imported when one is drawn (the extra `notebook`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import frozen
+
+from .extras import needed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LABEL = 40
+"""The characters of a name that a plot shows."""
+
+
+def plot_steps(
+    ax: Axes | None,
+    edges: Sequence[datetime],
+    values: Sequence[float],
+    *,
+    title: str,
+    ylabel: str,
+) -> Axes:
+    """Draw values that hold from one moment to the next; there is one more moment than values."""
+    with needed("`plot()`", "notebook"):
+        from matplotlib import dates, pyplot
+
+    axes: Any = ax or pyplot.subplots(figsize=(8, 3), layout="constrained")[1]
+    if values:
+        axes.stairs(values, edges, fill=True)
+    locator = dates.AutoDateLocator(tz=UTC)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
+    axes.set(title=title, xlabel="Time (UTC)", ylabel=ylabel)
+    axes.margins(x=0)
+    return cast("Axes", axes)
+
+
+@frozen
+class Bar:
+    """One bar of a plot."""
+
+    label: str
+    value: float
+    alerts: bool
+    """Whether it is drawn in red."""
+
+
+def plot_bars(
+    ax: Axes | None,
+    bars: Sequence[Bar],
+    *,
+    threshold: float,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+) -> Axes:
+    """Draw bars from left to right, the first at the top, and a dashed line at the threshold."""
+    with needed("`plot()`", "notebook"):
+        from matplotlib import pyplot
+
+    size = 8, 1.5 + 0.22 * len(bars)
+    axes: Any = ax or pyplot.subplots(figsize=size, layout="constrained")[1]
+    places = range(len(bars))
+    colors = ["tab:red" if bar.alerts else "tab:blue" for bar in bars]
+    axes.barh(places, [bar.value for bar in bars], color=colors)
+    axes.axvline(threshold, color="tab:red", linestyle="dashed", linewidth=1)
+    labels = [_short(bar.label) for bar in bars]
+    axes.set_yticks(places, labels, parse_math=False)  # a name may have dollar signs
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    return cast("Axes", axes)
+
+
+def _short(name: str) -> str:
+    """Cut a name to one line that leaves room for a plot, without what no font has."""
+    line = "".join(character if character.isprintable() else " " for character in name)
+    return line if len(line) <= LABEL else f"{line[: LABEL - 1]}…"

@@ -1,0 +1,47 @@
+"""The first page of the list of accounts, as the official SDK answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from inspect import signature
+from typing import Any, Concatenate, ParamSpec
+
+from ..types import Account, AccountListResponse, ResultInfo
+
+P = ParamSpec("P")
+
+
+class FirstPage:
+    """A list whose `result` and `result_info` are those of its first page."""
+
+    @property
+    def result(self) -> tuple[Account, ...]:
+        """The accounts of the first page."""
+        return self._first.result
+
+    @property
+    def result_info(self) -> ResultInfo | None:
+        """Which part of the list the first page holds."""
+        return self._first.result_info
+
+    def first_page(self) -> AccountListResponse:
+        """Return the first page alone."""
+        raise NotImplementedError
+
+    @cached_property
+    def _first(self) -> AccountListResponse:
+        return self.first_page()
+
+
+def first_page(
+    method: Callable[Concatenate[Any, P], FirstPage],
+) -> Callable[Concatenate[Any, P], AccountListResponse]:
+    """Make a method that answers a list into one that answers its first page."""
+
+    def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AccountListResponse:
+        return method(view, *args, **kwargs).first_page()
+
+    described: Any = call
+    described.__signature__ = signature(method).replace(return_annotation="AccountListResponse")
+    return call

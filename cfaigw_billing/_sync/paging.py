@@ -1,0 +1,85 @@
+"""Lists as iterators over all their pages.
+
+@generated from `_async/paging.py` by `python .ci/codegen.py`; do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Generic, TypeVar
+
+from .._core.options import RequestOptions
+from .._core.pages import ACCOUNTS, INVOICES, Layout, PageTurner, on_one_page
+from .executor import BlockingExecutor
+from ..types import (
+    Account,
+    AccountListParams,
+    AccountListResponse,
+    BillingInvoiceHistoryParams,
+    BillingInvoiceHistoryResponse,
+    Invoice,
+    Params,
+)
+from .first_page import FirstPage
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+
+class Paginator(Generic[P, T]):
+    """A list: `for` yields all of it, from as many pages as it takes."""
+
+    def __init__(
+        self,
+        executor: BlockingExecutor,
+        layout: Layout[P, T],
+        params: Params[P],
+        options: RequestOptions,
+    ) -> None:
+        self._executor = executor
+        self._layout = layout
+        self._params = params
+        self._options = options
+
+    def __iter__(self) -> Generator[T]:
+        turner = PageTurner(self._params, self._layout)
+        while turner.params is not None:
+            for item in turner.new(self._executor.send(turner.params, self._options)):
+                yield item
+
+    def pages(self) -> Generator[P]:
+        """The pages, one request each, but for those in which no row is new."""
+        turner = PageTurner(self._params, self._layout)
+        while turner.params is not None:
+            page = self._executor.send(turner.params, self._options)
+            if turner.new(page):
+                yield page
+
+
+class AccountPaginator(Paginator[AccountListResponse, Account], FirstPage):
+    """The accounts: `for` yields all of them, from as many pages as it takes.
+
+    `await` answers the first page alone, as in the official SDK.
+    """
+
+    def __init__(
+        self, executor: BlockingExecutor, params: AccountListParams, options: RequestOptions
+    ) -> None:
+        super().__init__(executor, ACCOUNTS, params, options)
+
+    def first_page(self) -> AccountListResponse:
+        """Return the first page alone."""
+        return self._executor.send(self._params, self._options)
+
+
+class InvoicePaginator(Paginator[BillingInvoiceHistoryResponse, Invoice]):
+    """The past invoices: `for` yields all of them, from as many pages as it takes."""
+
+    def __init__(
+        self, executor: BlockingExecutor, params: BillingInvoiceHistoryParams, options: RequestOptions
+    ) -> None:
+        super().__init__(executor, INVOICES, params, options)
+
+    def collect(self) -> BillingInvoiceHistoryResponse:
+        """All of them as if they had come on one page, to be shown or exported."""
+        return on_one_page([invoice for invoice in self])

@@ -1,0 +1,872 @@
+"""The methods of the sync client.
+
+@generated from `_async/resources.py` by `python .ci/codegen.py`; do not edit.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal, Unpack
+
+from .._core.credit_balances import CreditBalances
+from .._core.options import RequestOptions
+from .._core.reconciliation import TopupReconciliation
+from .executor import BlockingExecutor
+from .._show.progress import Progress
+from ..types import (
+    AccountListParams,
+    BillingCreditBalanceParams,
+    BillingCreditBalanceResponse,
+    BillingInvoiceHistoryParams,
+    BillingInvoiceHistoryResponse,
+    BillingInvoicePreviewParams,
+    BillingInvoicePreviewResponse,
+    BillingUsageHistoryParams,
+    BillingUsageHistoryResponse,
+    ConfigCreateParams,
+    ConfigCreateResponse,
+    ConfigDeleteParams,
+    ConfigGetParams,
+    ConfigGetResponse,
+    EligibilityPaymentMethod,
+    SpendingLimitCreateParams,
+    SpendingLimitDeleteParams,
+    SpendingLimitGetParams,
+    SpendingLimitGetResponse,
+    TopupCreateParams,
+    TopupCreateResponse,
+    TopupEligibilityParams,
+    TopupEligibilityResponse,
+    TopupLimitsParams,
+    TopupLimitsResponse,
+    TopupStatusParams,
+    TopupStatusResponse,
+)
+from .credit_balances import credit_balances
+from .first_page import first_page
+from .paging import AccountPaginator, InvoicePaginator
+from .responses import RawView, StreamingView, raw, streamed
+from .._async.topups import create_and_wait, reconcile, wait
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated
+else:
+    # Installed with aiohttp and anyio, which need it there themselves.
+    from typing_extensions import deprecated
+
+_RETIRED = (
+    "the service has retired `spending_limit.create` and answers 403; "
+    "use AI Gateway spend limits instead"
+)
+
+
+class Resource:
+    """A group of methods."""
+
+    def __init__(self, executor: BlockingExecutor) -> None:
+        self._executor = executor
+
+
+class AccountsResource(Resource):
+    """The accounts that the credentials can see."""
+
+    @cached_property
+    def with_raw_response(self) -> AccountsResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return AccountsResourceWithRawResponse(self._executor)
+
+    @cached_property
+    def with_streaming_response(self) -> AccountsResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return AccountsResourceWithStreamingResponse(self._executor)
+
+    def list(
+        self,
+        *,
+        name: str | None = None,
+        page: int | None = None,
+        per_page: int = 50,
+        **options: Unpack[RequestOptions],
+    ) -> AccountPaginator:
+        """Every account that the credentials can see, fetched a page at a time.
+
+        Args:
+            name: Only accounts of this name.
+            page: The page to begin with, from 1.
+            per_page: Accounts a page, from 1 to 50.
+
+        Permission: Account Settings Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/accounts/methods/list
+        """
+        return AccountPaginator(
+            self._executor,
+            AccountListParams(name=name, page=page, per_page=per_page),
+            options,
+        )
+
+
+class AccountsResourceWithRawResponse(RawView):
+    """As `AccountsResource`, answering with HTTP responses."""
+
+    @raw(first_page(AccountsResource.list))
+    def list(self) -> None:
+        """See `AccountsResource.list`; this answers one page."""
+
+
+class AccountsResourceWithStreamingResponse(StreamingView):
+    """As `AccountsResource`, answering with HTTP responses that are not read yet."""
+
+    @streamed(first_page(AccountsResource.list))
+    def list(self) -> None:
+        """See `AccountsResource.list`; this answers one page."""
+
+
+class ConfigResource(Resource):
+    """The automatic top-up: charge a card when the balance falls below a threshold."""
+
+    @cached_property
+    def with_raw_response(self) -> ConfigResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return ConfigResourceWithRawResponse(self._executor)
+
+    @cached_property
+    def with_streaming_response(self) -> ConfigResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return ConfigResourceWithStreamingResponse(self._executor)
+
+    def get(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> ConfigGetResponse:
+        """The automatic top-up as it is set up; zeros or `None` where it never was.
+
+        Amounts are in cents.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
+        """
+        return self._executor.send(ConfigGetParams(account_id=account_id), options)
+
+    def create(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        threshold: int,
+        **options: Unpack[RequestOptions],
+    ) -> ConfigCreateResponse:
+        """Set the automatic top-up: from now on the service charges the card by itself.
+
+        Args:
+            amount: The credit to buy each time, in whole cents; at least 1000 ($10.00). The card is
+                charged more: a fee of 5 %, and tax where it is due.
+            threshold: Charge when the balance falls below this, in cents; at least 500 ($5.00).
+
+        Permission: AI Gateway Write; the service may answer 403 to every API token.
+        A repeat stores the same again.
+        Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
+            `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/create
+        """
+        return self._executor.send(
+            ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
+            options,
+        )
+
+    def delete(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> object:
+        """Switch the automatic top-up off; answers the bare result, an empty mapping.
+
+        Permission: AI Gateway Write; the service may answer 403 to every API token.
+        A repeat changes nothing more.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/delete
+        """
+        return self._executor.send(ConfigDeleteParams(account_id=account_id), options)
+
+
+class ConfigResourceWithRawResponse(RawView):
+    """As `ConfigResource`, answering with HTTP responses."""
+
+    @raw(ConfigResource.get)
+    def get(self) -> None:
+        """See `ConfigResource.get`."""
+
+    @raw(ConfigResource.create)
+    def create(self) -> None:
+        """See `ConfigResource.create`."""
+
+    @raw(ConfigResource.delete)
+    def delete(self) -> None:
+        """See `ConfigResource.delete`."""
+
+
+class ConfigResourceWithStreamingResponse(StreamingView):
+    """As `ConfigResource`, answering with HTTP responses that are not read yet."""
+
+    @streamed(ConfigResource.get)
+    def get(self) -> None:
+        """See `ConfigResource.get`."""
+
+    @streamed(ConfigResource.create)
+    def create(self) -> None:
+        """See `ConfigResource.create`."""
+
+    @streamed(ConfigResource.delete)
+    def delete(self) -> None:
+        """See `ConfigResource.delete`."""
+
+
+class TopupResource(Resource):
+    """Top-ups: charging a card for credit."""
+
+    @cached_property
+    def with_raw_response(self) -> TopupResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return TopupResourceWithRawResponse(self._executor)
+
+    @cached_property
+    def with_streaming_response(self) -> TopupResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return TopupResourceWithStreamingResponse(self._executor)
+
+    @cached_property
+    def config(self) -> ConfigResource:
+        """The automatic top-up."""
+        return ConfigResource(self._executor)
+
+    def create(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        payment_method_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> TopupCreateResponse:
+        """Charge a card for credit. The credit arrives when `status` says `completed`.
+
+        Args:
+            amount: The credit to buy, in whole cents; at least 1000 ($10.00). The card is charged
+                more: a fee of 5 % ($50.00 of credit is a charge of $52.50), and tax where it is
+                due.
+            payment_method_id: The card, `pm_…`; `None`: the account's default card.
+
+        Permission: AI Gateway Write. A repeat charges the card again, so it reaches the service
+        once: the SDK tries again only where nothing can have arrived (no connection, or a 429).
+        Raises: `PaymentRequiredError` (declined, nothing charged) and other `APIStatusError`;
+            `TopupOutcomeUnknownError` (it may have been charged: see `reconcile`);
+            `APIConnectionError` (nothing was sent); `ValueError` or `TypeError` before that.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/create
+        """
+        return self._executor.send(
+            TopupCreateParams(
+                account_id=account_id, amount=amount, payment_method_id=payment_method_id
+            ),
+            options,
+        )
+
+    def status(
+        self,
+        *,
+        account_id: str | None = None,
+        payment_intent_id: str,
+        **options: Unpack[RequestOptions],
+    ) -> TopupStatusResponse:
+        """Whether the credit of a top-up has arrived: `pending` or `completed`.
+
+        Args:
+            payment_intent_id: What `create` answered, `in_…`.
+
+        Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/status
+        """
+        return self._executor.send(
+            TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
+            options,
+        )
+
+    def wait(
+        self,
+        *,
+        account_id: str | None = None,
+        payment_intent_id: str,
+        timeout: float | None = 300.0,
+    ) -> TopupStatusResponse:
+        """Ask `status` again and again, less and less often, until the credit has arrived.
+
+        Args:
+            payment_intent_id: What `create` answered, `in_…`.
+            timeout: Seconds to wait at most; `None`: no limit.
+
+        It answers only where the status is `completed`; one that it does not know is waited for.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `TopupFailedError` where the status says that the top-up has failed or been
+            cancelled; `TopupPendingError` when the time is over, both with the
+            `payment_intent_id`; errors of `status`, with a note of it.
+        """
+        return self._executor.run(
+            wait,
+            account_id=account_id,
+            payment_intent_id=payment_intent_id,
+            timeout=timeout,
+        )
+
+    def create_and_wait(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        payment_method_id: str | None = None,
+        timeout: float | None = 300.0,
+    ) -> TopupStatusResponse:
+        """Charge a card for credit, as `create`, and wait until the credit has arrived.
+
+        Args:
+            amount: The credit to buy, in whole cents; at least 1000 ($10.00). The card is charged
+                more: a fee of 5 %, and tax where it is due.
+            payment_method_id: The card, `pm_…`; `None`: the account's default card.
+            timeout: Seconds to wait at most, once it is charged; `None`: no limit.
+
+        Permission: AI Gateway Write. A repeat charges the card again.
+        Raises: what `create` raises; after it, each with the `payment_intent_id`, `account_id` and
+            `amount`: `TopupPendingError` when the time is over or the status cannot be asked (the
+            cause says why); `TopupFailedError` where the status says that it has failed or been
+            cancelled; `TopupConfirmationError`, with the `client_secret` too, where the payer must
+            confirm the payment (3-D Secure) before it can complete.
+        """
+        return self._executor.run(
+            create_and_wait,
+            account_id=account_id,
+            amount=amount,
+            payment_method_id=payment_method_id,
+            timeout=timeout,
+        )
+
+    def reconcile(
+        self,
+        error: BaseException | None = None,
+        *,
+        account_id: str | None = None,
+        amount: int | None = None,
+        sent_at: datetime | None = None,
+        exclude: Iterable[str] = (),
+    ) -> TopupReconciliation:
+        """Find out whether a top-up was charged whose answer was lost.
+
+        Looks through the manual invoices since it was sent and reads the balance; charges nothing.
+
+            found = client.ai_gateway.billing.topup.reconcile(error)
+            found = client.ai_gateway.billing.topup.reconcile(
+                account_id=row.account_id, amount=row.amount, sent_at=row.sent_at
+            )
+
+        Args:
+            error: The `TopupOutcomeUnknownError` that `create` raised, or an error that it caused
+                or is in: a cancellation, a `TimeoutError`, a group.
+            account_id: Without `error`: the account; `None`: the client's.
+            amount: Without `error`: the credit that was asked for, in cents.
+            sent_at: Without `error`: when it was sent, an aware `datetime`; that of the error, or
+                one by the clock of this machine.
+            exclude: Ids of invoices that belong to other charges: what `create` answered as
+                `payment_intent_id`, or what this has found for another lost charge.
+
+        Permission: AI Gateway Read. A repeat changes nothing; an invoice may appear only minutes
+        after the charge, so ask again while the outcome is `not_found_yet`.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`, where the
+            invoices cannot be read (a balance that cannot be read is `None` in the answer);
+            `ValueError` or `TypeError` before anything is sent, and for a `sent_at` in the future.
+        """
+        return self._executor.run(
+            reconcile,
+            error,
+            account_id=account_id,
+            amount=amount,
+            sent_at=sent_at,
+            exclude=exclude,
+        )
+
+    def limits(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> TopupLimitsResponse:
+        """The smallest and the largest top-up that the service takes, in cents.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
+        """
+        return self._executor.send(TopupLimitsParams(account_id=account_id), options)
+
+    def eligibility(
+        self,
+        *,
+        account_id: str | None = None,
+        payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> TopupEligibilityResponse:
+        """Whether the account can top up, and what to do where it cannot.
+
+        Args:
+            payment_methods: The account's payment methods, at most 100: values, or mappings with
+                the keys `default`, `last_four` and `type`.
+
+        Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/eligibility
+        """
+        return self._executor.send(
+            TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
+            options,
+        )
+
+
+class TopupResourceWithRawResponse(RawView):
+    """As `TopupResource`, answering with HTTP responses."""
+
+    @cached_property
+    def config(self) -> ConfigResourceWithRawResponse:
+        """The automatic top-up."""
+        return ConfigResourceWithRawResponse(self._values)
+
+    @raw(TopupResource.create)
+    def create(self) -> None:
+        """See `TopupResource.create`."""
+
+    @raw(TopupResource.status)
+    def status(self) -> None:
+        """See `TopupResource.status`."""
+
+    @raw(TopupResource.limits)
+    def limits(self) -> None:
+        """See `TopupResource.limits`."""
+
+    @raw(TopupResource.eligibility)
+    def eligibility(self) -> None:
+        """See `TopupResource.eligibility`."""
+
+
+class TopupResourceWithStreamingResponse(StreamingView):
+    """As `TopupResource`, answering with HTTP responses that are not read yet."""
+
+    @cached_property
+    def config(self) -> ConfigResourceWithStreamingResponse:
+        """The automatic top-up."""
+        return ConfigResourceWithStreamingResponse(self._values)
+
+    @streamed(TopupResource.create)
+    def create(self) -> None:
+        """See `TopupResource.create`."""
+
+    @streamed(TopupResource.status)
+    def status(self) -> None:
+        """See `TopupResource.status`."""
+
+    @streamed(TopupResource.limits)
+    def limits(self) -> None:
+        """See `TopupResource.limits`."""
+
+    @streamed(TopupResource.eligibility)
+    def eligibility(self) -> None:
+        """See `TopupResource.eligibility`."""
+
+
+class SpendingLimitResource(Resource):
+    """The spending limit of an account."""
+
+    @cached_property
+    def with_raw_response(self) -> SpendingLimitResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return SpendingLimitResourceWithRawResponse(self._executor)
+
+    @cached_property
+    def with_streaming_response(self) -> SpendingLimitResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return SpendingLimitResourceWithStreamingResponse(self._executor)
+
+    def get(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> SpendingLimitGetResponse:
+        """The spending limit; its amount is in cents.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
+        """
+        return self._executor.send(SpendingLimitGetParams(account_id=account_id), options)
+
+    @deprecated(_RETIRED)
+    def create(
+        self,
+        *,
+        account_id: str | None = None,
+        amount: int,
+        duration: Literal["daily", "weekly", "monthly"],
+        strategy: Literal["fixed", "sliding"],
+        **options: Unpack[RequestOptions],
+    ) -> object:
+        """Set the spending limit: retired, the service now answers 403.
+
+        Args:
+            amount: The most that may be spent within `duration`, in whole cents; at least 100.
+            duration: The length of a period.
+            strategy: Whether periods start at fixed times or slide.
+
+        Permission: AI Gateway Write. A repeat stores the same again.
+        Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
+            `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/create
+        """
+        return self._executor.send(
+            SpendingLimitCreateParams(
+                account_id=account_id, amount=amount, duration=duration, strategy=strategy
+            ),
+            options,
+        )
+
+    def delete(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> object:
+        """Remove the spending limit; answers the bare result, an empty mapping.
+
+        Permission: AI Gateway Write. A repeat changes nothing more; removing a limit that is not
+        there succeeds.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/delete
+        """
+        return self._executor.send(SpendingLimitDeleteParams(account_id=account_id), options)
+
+
+class SpendingLimitResourceWithRawResponse(RawView):
+    """As `SpendingLimitResource`, answering with HTTP responses."""
+
+    @raw(SpendingLimitResource.get)
+    def get(self) -> None:
+        """See `SpendingLimitResource.get`."""
+
+    @deprecated(_RETIRED)
+    @raw(SpendingLimitResource.create)  # pyright: ignore[reportDeprecated]
+    def create(self) -> None:
+        """See `SpendingLimitResource.create`."""
+
+    @raw(SpendingLimitResource.delete)
+    def delete(self) -> None:
+        """See `SpendingLimitResource.delete`."""
+
+
+class SpendingLimitResourceWithStreamingResponse(StreamingView):
+    """As `SpendingLimitResource`, answering with HTTP responses that are not read yet."""
+
+    @streamed(SpendingLimitResource.get)
+    def get(self) -> None:
+        """See `SpendingLimitResource.get`."""
+
+    @deprecated(_RETIRED)
+    @streamed(SpendingLimitResource.create)  # pyright: ignore[reportDeprecated]
+    def create(self) -> None:
+        """See `SpendingLimitResource.create`."""
+
+    @streamed(SpendingLimitResource.delete)
+    def delete(self) -> None:
+        """See `SpendingLimitResource.delete`."""
+
+
+class BillingResource(Resource):
+    """Credit balance, usage and invoices."""
+
+    @cached_property
+    def with_raw_response(self) -> BillingResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return BillingResourceWithRawResponse(self._executor)
+
+    @cached_property
+    def with_streaming_response(self) -> BillingResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return BillingResourceWithStreamingResponse(self._executor)
+
+    @cached_property
+    def topup(self) -> TopupResource:
+        """Top-ups."""
+        return TopupResource(self._executor)
+
+    @cached_property
+    def spending_limit(self) -> SpendingLimitResource:
+        """The spending limit."""
+        return SpendingLimitResource(self._executor)
+
+    def credit_balance(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingCreditBalanceResponse:
+        """The prepaid credit that is left, the card on file and the automatic top-up.
+
+        `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
+        """
+        return self._executor.send(BillingCreditBalanceParams(account_id=account_id), options)
+
+    def usage_history(
+        self,
+        *,
+        account_id: str | None = None,
+        value_grouping_window: Literal["day", "hour"],
+        start_time: datetime | float | None = None,
+        end_time: datetime | float | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingUsageHistoryResponse:
+        """What was used, a row a day or hour, in cents; no rows where nothing was billable.
+
+        Args:
+            value_grouping_window: The length of one row.
+            start_time: The first moment: an aware `datetime` or Unix milliseconds.
+            end_time: The moment after the last, alike. Without bounds: the whole history.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/usage_history
+        """
+        return self._executor.send(
+            BillingUsageHistoryParams(
+                account_id=account_id,
+                value_grouping_window=value_grouping_window,
+                start_time=start_time,
+                end_time=end_time,
+            ),
+            options,
+        )
+
+    def invoice_history(
+        self,
+        *,
+        account_id: str | None = None,
+        type: Literal["auto", "manual", "all"] | None = None,
+        page: int | None = None,
+        per_page: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingInvoiceHistoryResponse:
+        """One page of past invoices; amounts in cents, times in Unix seconds.
+
+        Args:
+            type: Of automatic top-ups, of manual ones, or all (what `None` means too).
+            page: The page, from 1.
+            per_page: Invoices a page.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
+        (`page` and `per_page` are seen to work and not described there).
+        """
+        return self._executor.send(
+            BillingInvoiceHistoryParams(
+                account_id=account_id, type=type, page=page, per_page=per_page
+            ),
+            options,
+        )
+
+    def iter_invoices(
+        self,
+        *,
+        account_id: str | None = None,
+        type: Literal["auto", "manual", "all"] | None = None,
+        per_page: int = 50,
+        **options: Unpack[RequestOptions],
+    ) -> InvoicePaginator:
+        """Every past invoice, fetched a page at a time; amounts in cents, times in Unix seconds.
+
+        Args:
+            type: Of automatic top-ups, of manual ones, or all (what `None` means too).
+            per_page: Invoices a page.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
+        """
+        return InvoicePaginator(
+            self._executor,
+            BillingInvoiceHistoryParams(
+                account_id=account_id, type=type, page=1, per_page=per_page
+            ),
+            options,
+        )
+
+    def credit_balances(
+        self,
+        account_ids: Iterable[str] | None = None,
+        *,
+        concurrency: int = 50,
+        reserve: float = 0.1,
+        progress: Progress = False,
+    ) -> CreditBalances:
+        """The balances of many accounts at once, each with its answer or its own error.
+
+        Args:
+            account_ids: The accounts, each asked once; `None`: all that the credentials can see.
+            concurrency: How many calls are in flight at a time.
+            reserve: The part of the rate limit to leave to others who use the same credentials,
+                from 0 to below 1. When it is reached, the sweep waits for the next window.
+            progress: `True` for a bar (needs the extra `notebook`), or what to call with the
+                number of calls done and, where it is known, of all.
+
+        What ends the sweep has what was answered in `error.partial`, a `CreditBalances`, whose
+        `.missing` names the accounts to ask about next: `credit_balances(error.partial.missing)`.
+        An interrupt (Ctrl-C, a cancellation) has it too, and what `asyncio.timeout` raises for one
+        in its `__cause__`; the `TimeoutError` of `anyio.fail_after` does not lead to it. Where the
+        list of accounts broke off (`.listed` is false), list them again, and ask about the others.
+
+        Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
+        Raises: `AuthenticationError`, or what else says that the credentials are wrong, at once,
+            and only until one account was answered; for `None`, errors of the list of accounts;
+            `RateLimitError` where a block of the rate limit is there again after a full wait. Any
+            other error stays with its account, in `.failed`.
+        """
+        return credit_balances(
+            self._executor,
+            account_ids,
+            concurrency=concurrency,
+            reserve=reserve,
+            progress=progress,
+        )
+
+    def invoice_preview(
+        self,
+        *,
+        account_id: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> BillingInvoicePreviewResponse:
+        """The invoice that is building up; amounts in cents, times in Unix seconds.
+
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
+        Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview
+        """
+        return self._executor.send(
+            BillingInvoicePreviewParams(account_id=account_id),
+            options,
+        )
+
+
+class BillingResourceWithRawResponse(RawView):
+    """As `BillingResource`, answering with HTTP responses."""
+
+    @cached_property
+    def topup(self) -> TopupResourceWithRawResponse:
+        """Top-ups."""
+        return TopupResourceWithRawResponse(self._values)
+
+    @cached_property
+    def spending_limit(self) -> SpendingLimitResourceWithRawResponse:
+        """The spending limit."""
+        return SpendingLimitResourceWithRawResponse(self._values)
+
+    @raw(BillingResource.credit_balance)
+    def credit_balance(self) -> None:
+        """See `BillingResource.credit_balance`."""
+
+    @raw(BillingResource.usage_history)
+    def usage_history(self) -> None:
+        """See `BillingResource.usage_history`."""
+
+    @raw(BillingResource.invoice_history)
+    def invoice_history(self) -> None:
+        """See `BillingResource.invoice_history`."""
+
+    @raw(BillingResource.invoice_preview)
+    def invoice_preview(self) -> None:
+        """See `BillingResource.invoice_preview`."""
+
+
+class BillingResourceWithStreamingResponse(StreamingView):
+    """As `BillingResource`, answering with HTTP responses that are not read yet."""
+
+    @cached_property
+    def topup(self) -> TopupResourceWithStreamingResponse:
+        """Top-ups."""
+        return TopupResourceWithStreamingResponse(self._values)
+
+    @cached_property
+    def spending_limit(self) -> SpendingLimitResourceWithStreamingResponse:
+        """The spending limit."""
+        return SpendingLimitResourceWithStreamingResponse(self._values)
+
+    @streamed(BillingResource.credit_balance)
+    def credit_balance(self) -> None:
+        """See `BillingResource.credit_balance`."""
+
+    @streamed(BillingResource.usage_history)
+    def usage_history(self) -> None:
+        """See `BillingResource.usage_history`."""
+
+    @streamed(BillingResource.invoice_history)
+    def invoice_history(self) -> None:
+        """See `BillingResource.invoice_history`."""
+
+    @streamed(BillingResource.invoice_preview)
+    def invoice_preview(self) -> None:
+        """See `BillingResource.invoice_preview`."""
+
+
+class AIGatewayResource(Resource):
+    """AI Gateway; of its API this package covers billing."""
+
+    @cached_property
+    def with_raw_response(self) -> AIGatewayResourceWithRawResponse:
+        """The same methods, each answering with the HTTP response."""
+        return AIGatewayResourceWithRawResponse(self._executor)
+
+    @cached_property
+    def with_streaming_response(self) -> AIGatewayResourceWithStreamingResponse:
+        """The same methods, each answering with an HTTP response that is not read yet."""
+        return AIGatewayResourceWithStreamingResponse(self._executor)
+
+    @cached_property
+    def billing(self) -> BillingResource:
+        """Credit balance, usage, invoices, top-ups and the spending limit."""
+        return BillingResource(self._executor)
+
+
+class AIGatewayResourceWithRawResponse(RawView):
+    """As `AIGatewayResource`, answering with HTTP responses."""
+
+    @cached_property
+    def billing(self) -> BillingResourceWithRawResponse:
+        """Credit balance, usage, invoices, top-ups and the spending limit."""
+        return BillingResourceWithRawResponse(self._values)
+
+
+class AIGatewayResourceWithStreamingResponse(StreamingView):
+    """As `AIGatewayResource`, answering with HTTP responses that are not read yet."""
+
+    @cached_property
+    def billing(self) -> BillingResourceWithStreamingResponse:
+        """Credit balance, usage, invoices, top-ups and the spending limit."""
+        return BillingResourceWithStreamingResponse(self._values)

@@ -1,0 +1,162 @@
+"""Many calls at once, in blocking code: the requests are read in the thread of the caller.
+
+They may come from a database cursor, or from the client itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import closing
+from functools import partial
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from attrs import frozen
+
+from .._async.send_many import AsyncOutcomes, reading_here
+from .._core.outcome import Outcome
+from ..types import Params
+from .executor import BlockingExecutor
+
+T = TypeVar("T")
+
+
+class Outcomes(Generic[T]):
+    """The outcomes of many calls, in the order in which they end.
+
+    A context manager, which ends what is still in flight when it is left, and inside an iterator.
+    The requests are read in the thread that reads the outcomes, and while it does so.
+    """
+
+    def __init__(
+        self,
+        executor: BlockingExecutor,
+        requests: Iterable[Params[T]],
+        *,
+        concurrency: int = 50,
+        reserve: float = 0.1,
+        allow_charges: bool = False,
+    ) -> None:
+        self._requests = reading_here(requests)
+        self._portal = executor.portal
+        self._lock = threading.Lock()
+        self._place: _Place[T] | None = None
+        self._held: tuple[_Place[T], Params[T] | _Broken] | None = None
+        self._brought_to: _Place[T] | None = None
+        self._handed: Outcome[T] | None = None
+        self._received: Outcome[T] | None = None
+        self._outcomes = AsyncOutcomes(
+            executor.inner,
+            self._brought(),
+            concurrency=concurrency,
+            reserve=reserve,
+            allow_charges=allow_charges,
+        )
+
+    @property
+    def unread(self) -> tuple[Outcome[T], ...]:
+        """After the block: what had ended without being read, and the charges that were cut off."""
+        return self._outcomes.unread
+
+    @property
+    def unsent(self) -> tuple[Params[T], ...]:
+        """After the block: what had been taken from the requests and was never sent."""
+        held = self._held
+        if held is None or held[0] is self._brought_to or isinstance(held[1], _Broken):
+            return self._outcomes.unsent
+        return (*self._outcomes.unsent, *(() if held[1] is _END else (held[1],)))
+
+    def __enter__(self) -> Self:
+        self._portal.call(self._outcomes.__aenter__)
+        return self
+
+    def __exit__(
+        self,
+        cls: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with closing(self._requests):
+            if not self._portal.closed:
+                self._portal.call(partial(self._leave, cls, error, traceback))
+            elif lost := self._outcomes.lost(error):  # with the loop, all that ran on it has ended
+                raise lost
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Outcome[T]:
+        with self._lock:
+            while True:
+                try:
+                    turn = self._portal.call(partial(self._turn, self._held, self._received))
+                except StopAsyncIteration:
+                    raise StopIteration from None
+                if isinstance(turn, Outcome):
+                    self._received = turn
+                    return turn
+                if self._held is None or self._held[0] is not turn:
+                    self._held = turn, self._next()
+
+    def _next(self) -> Params[T] | _Broken:
+        """The next request; an error of theirs goes the way of a request, behind those before."""
+        try:
+            return next(self._requests, _END)
+        except Exception as fault:
+            return _Broken(fault)
+
+    async def _turn(
+        self, held: tuple[_Place[T], Params[T] | _Broken] | None, received: Outcome[T] | None
+    ) -> Outcome[T] | _Place[T]:
+        """The next outcome, or else the place of a request that is wanted.
+
+        Ctrl-C may strike at any time. So a request is brought, and an outcome is handed over, in a
+        way that can be done twice: what was `held` may have been brought before, and what was not
+        `received` is handed over again.
+        """
+        if held is not None and not held[0].done():
+            held[0].set_result(held[1])
+        self._take_back(received)
+        while not self._outcomes.readable:
+            if self._place is not None and not self._place.done():
+                return self._place
+            await self._outcomes.news()
+        self._handed = self._outcomes.take()
+        return self._handed
+
+    async def _leave(self, *exc_info: Any) -> None:
+        self._take_back(self._received)
+        await self._outcomes.__aexit__(*exc_info)
+
+    def _take_back(self, received: Outcome[T] | None) -> None:
+        if self._handed is not None and self._handed is not received:
+            self._outcomes.put_back(self._handed)
+        self._handed = None
+
+    async def _brought(self) -> AsyncGenerator[Params[T]]:
+        """The requests, each asked for and then brought by `_turn`."""
+        while True:
+            self._place = asyncio.get_running_loop().create_future()
+            self._outcomes.tell()
+            request = await self._place
+            self._brought_to = self._place
+            if request is _END:
+                return
+            if isinstance(request, _Broken):
+                raise request.fault
+            yield request
+
+
+@frozen
+class _Broken:
+    """What is brought where reading the requests has failed."""
+
+    fault: Exception
+
+
+_Place = asyncio.Future[Params[T] | _Broken]
+"""Where a request is put that is wanted."""
+_END: Any = object()
+"""What is brought when there are no more requests."""

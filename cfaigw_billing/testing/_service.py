@@ -1,0 +1,166 @@
+"""The service that the emulator stands for: its settings, its accounts, its clock, its faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+from attrs.validators import and_, ge, le
+
+from ..types.money import Money
+from ._faults import Fault, Injection
+from ._limit import RequestLimit
+from ._messages import RecordedRequest
+from ._state import CardProcessor, Charge, EmulatedAccount
+
+VISA: Mapping[str, str] = {"brand": "visa", "last4": "4242"}
+
+
+def _moment(at: datetime | None) -> datetime | None:
+    if at is not None and at.utcoffset() is None:
+        raise ValueError(f"`at` must be an aware datetime (with a tzinfo), got {at!r}")
+    return at
+
+
+def _new_processor(service: Service) -> CardProcessor:
+    at = None if service.at is None else service.at.timestamp()
+    return CardProcessor(service.topup_seconds, service.fee, service.tax, at)
+
+
+def _tell_processor(service: Service, setting: attrs.Attribute[float], value: float) -> float:
+    setattr(service._processor, setting.name, value)  # pyright: ignore[reportPrivateUsage]
+    return value
+
+
+_rate: Any = and_(ge(0), le(1))
+_FOR_PROCESSOR: Any = [attrs.setters.validate, _tell_processor]
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class Service:
+    """Cloudflare AI Gateway billing, without the HTTP server in front of it."""
+
+    api_token: str = "emulator-token"  # noqa: S105  # opens nothing
+    api_email: str = "emulator@example.com"
+    api_key: str = "emulator-key"
+    host: str = "127.0.0.1"
+    port: int = 0
+    topup_seconds: float = attrs.field(default=2.0, validator=ge(0), on_setattr=_FOR_PROCESSOR)
+    fee: float = attrs.field(default=0.05, validator=_rate, on_setattr=_FOR_PROCESSOR)
+    tax: float = attrs.field(default=0.0, validator=_rate, on_setattr=_FOR_PROCESSOR)
+    at: datetime | None = attrs.field(
+        default=None, converter=_moment, on_setattr=attrs.setters.frozen
+    )
+    ignores_page: bool = False
+    spending_limit_retired: bool = False
+    topup_config_dashboard_only: bool = False
+    limit: RequestLimit | None = None
+    requests: list[RecordedRequest] = attrs.field(factory=list[RecordedRequest], init=False)
+    _accounts: dict[str, EmulatedAccount] = attrs.field(
+        factory=dict[str, EmulatedAccount], init=False
+    )
+    _processor: CardProcessor = attrs.field(
+        default=attrs.Factory(_new_processor, takes_self=True), init=False
+    )
+    _injections: list[Injection] = attrs.field(factory=list[Injection], init=False)
+
+    @property
+    def accounts(self) -> Mapping[str, EmulatedAccount]:
+        """The accounts by their id."""
+        return self._accounts
+
+    @property
+    def charges(self) -> list[Charge]:
+        """Every charge that a top-up made, in order."""
+        return self._processor.charges
+
+    def charged(self, account_id: str | None = None) -> Money:
+        """The credit that was charged for, without fee and tax; of one account or of all."""
+        ours = (c for c in self.charges if account_id in (None, c.account_id))
+        return sum((charge.amount_money for charge in ours), Money(0))
+
+    @property
+    def now(self) -> datetime:
+        """The emulator's time, aware and in UTC."""
+        return datetime.fromtimestamp(self._processor.now(), UTC)
+
+    def add_account(
+        self,
+        account_id: str,
+        *,
+        name: str | None = None,
+        balance: float = 0.0,
+        payment_method: Mapping[str, str] | None = VISA,
+        first_topup_success: bool = False,
+        declines: bool = False,
+        needs_confirmation: bool = False,
+        topup_seconds: float | None = None,
+    ) -> EmulatedAccount:
+        """Add an account; these and its other attributes may also be set afterwards.
+
+        Args:
+            account_id: The id, as it stands in the path of a request.
+            name: The name in the list of accounts.
+            balance: In cents; may be negative.
+            payment_method: The default card; None for an account as new as can be.
+            first_topup_success: Whether a manual top-up completed in the past.
+            declines: Whether the card is declined.
+            needs_confirmation: Whether top-ups wait for `EmulatedAccount.confirm`.
+            topup_seconds: How long its top-ups stay pending; None: as the emulator's.
+        """
+        if account_id in self._accounts:
+            raise ValueError(f"there is an account {account_id!r} already")
+        account = EmulatedAccount(
+            processor=self._processor,
+            id=account_id,
+            name=name or f"Account {account_id}",
+            created_on=self.now.isoformat(),
+            balance=balance,
+            payment_method=None if payment_method is None else dict(payment_method),
+            first_topup_success=first_topup_success,
+            declines=declines,
+            needs_confirmation=needs_confirmation,
+            topup_seconds=topup_seconds,
+        )
+        self._accounts[account_id] = account
+        return account
+
+    def inject(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = 1,
+        method: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        """Let the next requests meet `fault`; of several faults, the one injected first.
+
+        Args:
+            fault: What goes wrong.
+            times: For how many requests; None for all, until `clear_faults`.
+            method: Only for requests of this method.
+            path: Only for requests whose path ends so, such as "/topup".
+        """
+        self._injections.append(Injection(fault, times, method, path))
+
+    def clear_faults(self) -> None:
+        """Forget the faults that are left."""
+        self._injections.clear()
+
+    def advance(self, seconds: float) -> None:
+        """Move the emulator's clock ahead by so many seconds: pending top-ups complete."""
+        self._processor.advance(seconds)
+
+    def reset(self, *, accounts: bool = False) -> None:
+        """Forget requests, charges and faults.
+
+        Args:
+            accounts: Forget the accounts too; otherwise they stay as they are.
+        """
+        if accounts:
+            self._accounts.clear()
+        self.requests.clear()
+        self.charges.clear()
+        self.clear_faults()
