@@ -554,7 +554,8 @@ LOST: dict[str, Fault] = {
     "502": Fault(status=502, body=HTML.encode(), content_type="text/html"),
     "503": Fault(status=503, body=b"", content_type="text/plain"),
     "504": Fault(status=504),
-    "429": Fault(status=429),
+    "429": Fault(status=429, headers={"Retry-After": "0"}),
+    "429 of something else": Fault(status=429),
     "520": Fault(status=520, body=b"", content_type="text/plain"),
     "a dropped connection": Fault(silence="close"),
 }

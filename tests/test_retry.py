@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,13 +22,20 @@ REPEATED = {408, 425, 429, 500, 502, 503, 504, *range(520, 525), 530}
 @pytest.mark.parametrize("operation", ALL, ids=lambda operation: operation.name)
 def test_which_statuses_are_repeated(operation: Operation[Any]) -> None:
     """The status alone decides, whatever the body; of what charges, the limiter's alone."""
-    repeated = REPEATED if operation.safety is not Safety.CHARGES else {429}
-    assert {s for s in range(100, 600) if verdict(operation, s) is Verdict.AGAIN} == repeated
+    charges = operation.safety is Safety.CHARGES
+    assert repeated(operation) == (set() if charges else REPEATED)
+    for header in ({"Ratelimit": '"default";r=0;t=1'}, {"Retry-After": "1"}):
+        assert repeated(operation, header) == ({429} if charges else REPEATED)
 
 
-def verdict(operation: Operation[Any], status: int) -> Verdict | None:
+def repeated(operation: Operation[Any], headers: Mapping[str, str] | None = None) -> set[int]:
+    statuses = range(100, 600)
+    return {s for s in statuses if verdict(operation, s, headers or {}) is Verdict.AGAIN}
+
+
+def verdict(operation: Operation[Any], status: int, headers: Mapping[str, str]) -> Verdict | None:
     request = HTTPRequest(method=operation.method, url="https://localhost/", headers={})
-    response = HTTPResponse(status_code=status, headers={}, body=b"<html>")
+    response = HTTPResponse(status_code=status, headers=headers, body=b"<html>")
     failure = Answer(operation, request, response, 0).failure()
     return None if failure is None else decide(operation.safety, failure)
 
@@ -77,6 +85,8 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
 CHARGE_FAILURES = {
     "an edge error": Fault(status=502),
     "busy": Fault(status=503, headers={"Retry-After": "0"}),
+    "a 429 that is not the limiter's": Fault(status=429),
+    "a 429 after it was carried out": Fault(status=429, after=True),
     "a broken connection": Fault(silence="close"),
     "an answer that is lost": Fault(silence="close", after=True),
     "an answer that does not come": Fault(silence="hang", after=True),

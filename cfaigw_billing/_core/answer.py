@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 _VERDICT = ("success", "errors", "messages")
 """The parts of an envelope that say how the call went, and not what it answers."""
+_OF_THE_LIMITER = ("Ratelimit", "Retry-After")
+"""The headers of which the service's own limiter sends at least one with its refusals."""
 _EXCERPT = 200
 """How many characters of a page that is no envelope an error shows."""
 _LONGEST_REASON = 600
@@ -89,7 +91,8 @@ class Answer(Generic[T]):
         if self._accepted and response.flaw is None and not charges:
             return None
         if response.status_code == 429:
-            return Failure.RATE_LIMITED
+            limiter = any(name in response.headers for name in _OF_THE_LIMITER)
+            return Failure.RATE_LIMITED if limiter else Failure.THROTTLED
         if response.status_code in BUSY_STATUSES:
             return Failure.BUSY
         if response.flaw is not None:

@@ -263,7 +263,8 @@ class TopupResource(Resource):
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
 
         Permission: AI Gateway Write. A repeat charges the card again, so it reaches the service
-        once: the SDK tries again only where nothing can have arrived (no connection, or a 429).
+        once: the SDK tries again only where nothing can have arrived (no connection, or a 429 that
+        the rate limiter signs with `Ratelimit` or `Retry-After`).
         Raises: `PaymentRequiredError` (declined, nothing charged) and other `APIStatusError`;
             `TopupOutcomeUnknownError` (it may have been charged: see `reconcile`);
             `APIConnectionError` (nothing was sent); `ValueError` or `TypeError` before that.

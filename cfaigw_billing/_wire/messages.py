@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Protocol, cast
 
 from attrs import define, field
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from . import strict_json as _json
 from .secrets import REDACTED, Secret
@@ -115,6 +115,14 @@ def parse_date(text: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def listed(headers: Mapping[str, str], name: str) -> str | None:
+    """Return a header that is a list, which may come in several lines."""
+    if isinstance(headers, (CIMultiDictProxy, CIMultiDict)):
+        lines = headers.getall(name, ())
+        return ", ".join(lines) if lines else None
+    return headers.get(name)
 
 
 def _without_client_secret(body: bytes) -> bytes:

@@ -131,12 +131,12 @@ MOMENTS = {
         script=((Peer.request, send(http(CHARGE_JSON)[:-9]), Peer.hang),), noted=True, charges=1
     ),
     "while it waits after a 429": Moment(
-        script=((Peer.limited, send(http(refusal(), 429))),),
+        script=((Peer.limited, send(http(refusal(), 429, "Retry-After: 0"))),),
         come=lambda _, clock: clock.sleeps,
         noted=False,
     ),
     "in its second attempt": Moment(
-        script=((Peer.limited, send(http(refusal(), 429))), HANGS),
+        script=((Peer.limited, send(http(refusal(), 429, "Retry-After: 0"))), HANGS),
         come=lambda server, _: len(server.requests) == 2,
         noted=True,
         charges=1,

@@ -298,7 +298,7 @@ UNSEEN, LIMITED, REFUSED, MADE, LOST = "unseen", "limited", "refused", "made", "
 
 
 def answered(kind: str, status: int, body: bytes, flaw: str | None = None) -> tuple[str, Attempt]:
-    headers = CIMultiDict({"Retry-After": "1"} if status in (429, 503) else {})
+    headers = CIMultiDict({"Retry-After": "1"} if status == 503 or kind == LIMITED else {})
     return kind, Attempt(HTTPResponse(status_code=status, headers=headers, body=body, flaw=flaw))
 
 
@@ -318,7 +318,7 @@ KINDS = st.one_of(
     st.sampled_from([200, 201, 299]).map(lambda status: answered(MADE, status, CHARGE_JSON)),
     st.booleans().map(lambda late: (LOST, Attempt(TransportError("gone", timed_out=late)))),
     st.tuples(
-        st.sampled_from([*BUSY, *FAILED, 408, 425]),
+        st.sampled_from([*BUSY, *FAILED, 408, 425, 429]),
         st.sampled_from([*ENVELOPES, *NO_ENVELOPES, CHARGE_JSON]),
     ).map(lambda made: answered(LOST, *made)),
     st.tuples(

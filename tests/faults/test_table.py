@@ -139,6 +139,8 @@ def topped_up() -> Turn:
 
 
 def limited(*headers: str) -> Turn:
+    """A refusal of the rate limiter, which says where the limit stands or when to come again."""
+    headers = headers or ("Retry-After: 0",)
     return Peer.limited, send(http(refusal(971, "slow down"), 429, *headers))
 
 
@@ -175,6 +177,8 @@ BALANCE_HEAD = http(BALANCE_JSON)[: -len(BALANCE_JSON)]
 
 
 def class_of(status: int) -> type[APIStatusError]:
+    if status == 429:
+        return RateLimitError
     return InternalServerError if status >= 500 else REFUSED.get(status, APIStatusError)
 
 
@@ -297,7 +301,7 @@ CHARGES_BY_STATUS = [
             *(str(status), "not JSON", PAGE, RAY),
             cause=class_of(status),
         )
-        for status in (*BUSY, *FAILED, *REFUSED)
+        for status in (*BUSY, *FAILED, *REFUSED, 429)  # 429 without the limiter's headers
     ),
     *(
         misread(
@@ -306,7 +310,7 @@ CHARGES_BY_STATUS = [
             *(str(status), "the service says no (1234)", RAY),
             cause=class_of(status),
         )
-        for status in (*BUSY, *FAILED)
+        for status in (*BUSY, *FAILED, 429)
     ),
     *(
         charge(
@@ -358,7 +362,15 @@ CHARGES_SENT_AGAIN = [
     ),
     charge(
         "limited by a page",
-        (Peer.limited, send(http(HTML, 429, content_type="text/html"))),
+        (Peer.limited, send(http(HTML, 429, "Retry-After: 0", content_type="text/html"))),
+        topped_up(),
+        value=TOPUP,
+        at=(0.0, 0.25),
+        charges=1,
+    ),
+    charge(
+        "limited, and told where the limit stands",
+        limited('Ratelimit: "default";r=9;t=9'),
         topped_up(),
         value=TOPUP,
         at=(0.0, 0.25),
@@ -369,6 +381,7 @@ CHARGES_SENT_AGAIN = [
         limited(),
         raises=RateLimitError,
         says=("429", "slow down (971)"),
+        retry_after=0.0,
         at=(0.0, 0.25, 0.75, 1.75, 3.75, 7.75),
     ),
     charge(
@@ -546,7 +559,12 @@ REPEATS_BY_STATUS = [
         )
     ),
     repeated(
-        "limited for ever", limited(), value=None, raises=RateLimitError, at=(0.0, 0.25, 0.75)
+        "limited for ever",
+        limited(),
+        value=None,
+        raises=RateLimitError,
+        at=(0.0, 0.25, 0.75),
+        retry_after=0.0,
     ),
     repeated(
         "no repeats allowed",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from cfaigw_billing._core.ratelimit import FIRST_CALLS, Budget, RateLimit, parse
 from cfaigw_billing._core.retry import retry_after
@@ -251,6 +252,39 @@ def test_what_others_take_is_seen_and_the_rest_divided() -> None:
     assert least < most * 0.4
 
 
+LINES: dict[str, list[tuple[str, str]]] = {
+    "one line": [
+        ("Ratelimit", '"burst";r=90;t=1, "default";r=0;t=200'),
+        ("Ratelimit-Policy", '"burst";q=100;w=1, "default";q=1200;w=300'),
+    ],
+    "several lines": [
+        ("Ratelimit", '"burst";r=90;t=1'),
+        ("Ratelimit-Policy", '"burst";q=100;w=1'),
+        ("ratelimit", '"default";r=0;t=200'),
+        ("ratelimit-policy", '"default";q=1200;w=300'),
+    ],
+}
+
+
+@pytest.mark.parametrize("lines", LINES)
+def test_several_lines_are_one_list(lines: str) -> None:
+    budget = Budget()
+    budget.sent()
+    budget.answered(0, 0, CIMultiDictProxy(CIMultiDict(LINES[lines])))
+    assert budget.wait(0, None) == 200
+    assert budget.state(0) == RateLimit(
+        remaining=0, quota=1200, window=300, resets_in=200, blocked=False
+    )
+
+
+def test_the_only_policy_counts_under_whatever_name() -> None:
+    headers = count(300, 100) | {"Ratelimit-Policy": '"burst";q=1200;w=300'}
+    budget = told(headers)
+    assert (budget.state(0).quota, budget.state(0).window) == (1200, 300)
+    assert budget.wait(0, 0.25) == 100, "a quarter of the quota is kept"
+    assert budget.wait(0, 0.2) == 0
+
+
 def test_a_429_parks_everybody() -> None:
     budget = told(count(900, 100))
     budget.blocked(0, 30)
@@ -260,7 +294,55 @@ def test_a_429_parks_everybody() -> None:
     )
     budget.blocked(1, 5)
     assert budget.wait(1, 0.0) == 29, "a shorter block does not end a longer one"
-    assert places(budget, 30, 0.1) == FIRST_CALLS, "after it, the way is felt again"
+    assert [places(budget, 30, reserve) for reserve in (0.1, None)] == [1, 1], "one finds out"
+    told(count(900, 300), 31, budget)
+    assert places(budget, 31, None) > 1
+
+
+def test_a_single_call_that_is_alone_may_use_all_of_its_window() -> None:
+    """However many answers overtake each other, and though some calls get none."""
+    budget, left = Budget(), 1200
+    for _ in range(20):
+        for _ in range(50):
+            budget.sent()
+        counts = [count(left - n, 100) for n in range(1, 51)]
+        left -= 50
+        for headers in [*counts[:1:-1], None, {}]:
+            budget.answered(0, 0, headers)
+        assert places(budget, 99, None) == left
+
+
+def beside_others(left: float, **more: Any) -> Budget:
+    """A budget that has learnt that others use the count too."""
+    return told(count(left - 1, 100, **more), 0, told(count(left, 100, **more)))
+
+
+def test_beside_others_the_last_calls_are_theirs_and_those_before_go_one_at_a_time() -> None:
+    seen = {left: places(beside_others(left + 1), 0, None) for left in (1100, 300, 60, 8, 7)}
+    assert seen[1100] > seen[300] > seen[60] == seen[8] == 1
+    assert seen[7] == 0
+    assert beside_others(8).wait(0, None) == 100
+    assert beside_others(8).wait(0, 0.0) == 100, "a sweep that keeps no reserve keeps these"
+    assert beside_others(5, quota=30).wait(0, None) == 0, "of a small quota, an eighth"
+    assert beside_others(4, quota=30).wait(0, None) == 100
+
+
+def test_beside_others_one_call_asks_anew_where_the_count_is_old() -> None:
+    """A burst that trusts what was told long ago would meet a count that others have used up."""
+    budget = beside_others(1000)
+    assert places(budget, 0.1, None) > 10
+    assert places(budget, 10, None) == 1
+    told(count(900, 90), 10.1, budget, sent_at=10.0)
+    assert places(budget, 10.1, None) > 10
+
+
+def test_others_are_forgotten_after_a_hundred_windows_without_them() -> None:
+    budget, now = beside_others(900), 0.0
+    for windows, alone in ((95, False), (10, True)):
+        for _ in range(windows):
+            now += 300
+            told(count(1199, 300), now, budget)
+        assert (places(budget, now, None) == 1199) == alone
 
 
 # The queue in front of it.
@@ -366,10 +448,10 @@ class Service:
     def __attrs_post_init__(self) -> None:
         self._phase = self.random.uniform(0, self.window)
 
-    async def answer(self, clock: Clock) -> tuple[bool, Headers]:
-        await clock.sleep(self.random.uniform(*self.latency) / 2)
+    async def answer(self, clock: Clock, slower: float = 1) -> tuple[bool, Headers]:
+        await clock.sleep(self.random.uniform(*self.latency) / 2 * slower)
         answer = self._count(clock.monotonic())
-        await clock.sleep(self.random.uniform(*self.latency) / 2)
+        await clock.sleep(self.random.uniform(*self.latency) / 2 * slower)
         return answer
 
     def _count(self, now: float) -> tuple[bool, Headers]:
@@ -397,6 +479,17 @@ class Service:
         return (windows - 1) * self.window - first if windows > 1 else 0.0
 
 
+async def ask(
+    service: Service, limiter: Limiter, clock: Clock, reserve: float | None, slower: float = 1
+) -> bool:
+    """Make one call as the executor does; whether it was answered, and not refused."""
+    sent_at = await limiter.enter(clock, reserve=reserve, patience=inf, deadline=inf)
+    accepted, headers = await service.answer(clock, slower)
+    parked = None if accepted else retry_after(headers, datetime.now(UTC))
+    limiter.leave(clock.monotonic(), sent_at, headers, parked)
+    return accepted
+
+
 async def sweep(
     service: Service, limiter: Limiter, clock: Clock, calls: int, *, reserve: float = 0.1
 ) -> int:
@@ -407,16 +500,9 @@ async def sweep(
         nonlocal left, answered
         while left:
             left -= 1
-            while not await one():
+            while not await ask(service, limiter, clock, reserve):
                 pass
             answered += 1
-
-    async def one() -> bool:
-        sent_at = await entering(limiter, clock, reserve=reserve)
-        accepted, headers = await service.answer(clock)
-        parked = None if accepted else retry_after(headers, datetime.now(UTC))
-        limiter.leave(clock.monotonic(), sent_at, headers, parked)
-        return accepted
 
     await asyncio.gather(*(work() for _ in range(50)))
     return answered
@@ -493,4 +579,112 @@ def test_a_program_that_paces_nothing_takes_its_part_and_the_sweep_waits() -> No
             task.cancel()
 
     assert virtually(main()) == 3000
+    assert service.refused == 0
+
+
+# Several processes, each with a client that knows nothing of the others.
+
+
+@attrs.frozen
+class Process:
+    """What a client does until the end: so many tasks, each with one call after the other."""
+
+    tasks: int = 1
+    pause: float = 0.0
+    """The mean of the seconds between two calls of a task, or between two bursts."""
+    together: bool = False
+    """Whether the tasks make their calls together, in bursts."""
+    reserve: float | None = None
+    """That of a sweep; `None`: single calls."""
+    slower: float = 1.0
+    """How many times as long the line is."""
+
+    async def run(self, service: Service, seed: int, until: float) -> int:
+        """How many calls were answered."""
+        limiter, clock, chance = Limiter(), VirtualClock(seed), random.Random(seed)
+
+        async def one() -> bool:
+            return await ask(service, limiter, clock, self.reserve, self.slower)
+
+        async def pause() -> None:
+            await clock.sleep(chance.expovariate(1 / self.pause) if self.pause else 0)
+
+        async def task() -> int:
+            answered = 0
+            while clock.monotonic() < until:
+                answered += await one()
+                await pause()
+            return answered
+
+        async def bursts() -> int:
+            answered = 0
+            while clock.monotonic() < until:
+                answered += sum(await asyncio.gather(*(one() for _ in range(self.tasks))))
+                await pause()
+            return answered
+
+        first = await one()  # a new client knows nothing of the count
+        loops = [bursts()] if self.together else [task() for _ in range(self.tasks)]
+        return first + sum(await asyncio.gather(*loops))
+
+
+SWEEP, BURSTS = Process(50, reserve=0.1), Process(6, 1.0, together=True)
+PROCESSES: dict[str, list[Process]] = {
+    "two that never rest": 2 * [Process(2)],
+    "three that never rest": 3 * [Process(5)],
+    "eight that never rest": 8 * [Process(2)],
+    "eight of many tasks": 8 * [Process(20)],
+    "eight with pauses": 8 * [Process(4, 0.5)],
+    "eight with bursts": 8 * [BURSTS],
+    "one that never rests beside seven": [Process(10), *7 * [Process(2, 2.0)]],
+    "one that never rests beside bursts": [Process(10), *7 * [BURSTS]],
+    "a sweep beside seven": [SWEEP, *7 * [Process(2, 1.0)]],
+    "sweeps, single calls and bursts": [*3 * [SWEEP], *3 * [Process(5)], *2 * [BURSTS]],
+    "lines of unequal lengths": [Process(3, slower=0.3 * 1.4**n) for n in range(8)],
+}
+
+
+@pytest.mark.parametrize("processes", PROCESSES)
+@pytest.mark.parametrize(("quota", "window", "windows"), [(60, 3.0, 100), (1200, 300.0, 10)])
+def test_processes_that_know_nothing_of_each_other_get_no_429(
+    quota: int, window: float, windows: int, processes: str
+) -> None:
+    """At most one in a hundred windows, and they use nearly all of each.
+
+    A quota of 60 is too small for so many tasks to begin at once, before they have seen each other.
+    """
+    service = Service(quota, window, random.Random(7), whole_seconds=window > 10)
+    until = windows * window
+
+    async def refused_at_first() -> int:
+        await VirtualClock(0).sleep(2 * window)
+        return service.refused
+
+    async def main() -> list[int]:
+        clients = enumerate(PROCESSES[processes])
+        runs = (client.run(service, seed, until) for seed, client in clients)
+        return await asyncio.gather(refused_at_first(), *runs)
+
+    at_first, *answered = virtually(main())
+    assert at_first == 0 or quota == 60
+    assert service.refused - at_first <= windows / 100
+    assert sum(answered) > (0.85 if at_first == 0 else 0.83) * quota * windows
+
+
+@pytest.mark.parametrize(("quota", "others"), [(8, 1), (24, 3), (40, 5)])
+def test_a_small_quota_is_enough_for_fewer_processes(quota: int, others: int) -> None:
+    service = Service(quota, 5.0, random.Random(2))
+
+    async def main() -> None:
+        runs = (Process().run(service, seed, 500) for seed in range(1 + others))
+        await asyncio.gather(*runs)
+
+    virtually(main())
+    assert service.refused <= 1
+
+
+@pytest.mark.parametrize("tasks", [2, 20])
+def test_a_process_that_is_alone_uses_all_of_each_window(tasks: int) -> None:
+    service = Service(60, 3.0, random.Random(tasks))
+    assert virtually(Process(tasks).run(service, 0, 300)) > 0.97 * 60 * 100
     assert service.refused == 0
