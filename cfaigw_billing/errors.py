@@ -36,7 +36,7 @@ from typing import Any
 from attrs import frozen
 
 from ._wire.messages import HTTPRequest, HTTPResponse
-from ._wire.secrets import Secret
+from ._wire.secrets import Mask, Secret
 
 
 @frozen(kw_only=True)
@@ -164,6 +164,7 @@ class APIError(CloudflareError):
 
     def __init__(self, message: str, *, request: HTTPRequest, retries_taken: int = 0) -> None:
         # One line, whatever the service wrote: no line breaks, no escapes for a terminal.
+        message = Mask(request.headers)(message)
         self.message = " ".join("".join(c if c.isprintable() else " " for c in message).split())
         super().__init__(self.message)
         self.request = request.redacted()
@@ -224,9 +225,11 @@ class APIResponseError(APIError):
     status_code: int
     """The HTTP status of the answer."""
     response: HTTPResponse
-    """The answer, body included."""
-    body: object
-    """The decoded JSON of the answer; its text where it was no JSON."""
+    """The answer, secrets redacted. Of its body, an error keeps the first 8,192 bytes.
+
+    The response of `.with_raw_response` has all of it, unless it is a refusal, which is raised
+    there too.
+    """
 
     def __init__(
         self,
@@ -234,16 +237,22 @@ class APIResponseError(APIError):
         *,
         request: HTTPRequest,
         response: HTTPResponse,
-        body: object,
         errors: tuple[ErrorData, ...] = (),
         retries_taken: int = 0,
     ) -> None:
         super().__init__(message, request=request, retries_taken=retries_taken)
         self.status_code = response.status_code
-        self.response = response.redacted()
-        self.cf_ray: str | None = response.cf_ray
-        self.body = body
+        self.response = response.redacted(request)
+        self.cf_ray: str | None = self.response.cf_ray
         self.errors = errors
+
+    @property
+    def body(self) -> object:
+        """The decoded JSON of `response.body`; its text where it is no JSON.
+
+        Of a body above 8,192 bytes it is the beginning of the text: see `response`.
+        """
+        return self.response.decoded()
 
 
 class APIResponseValidationError(APIResponseError):

@@ -484,9 +484,16 @@ async def test_max_charge_refuses_a_larger_top_up_before_anything_is_sent(
 async def test_extra_body_cannot_change_what_is_charged(emulator: Emulator) -> None:
     async with new_client(emulator, max_charge=2000) as client:
         topup = client.ai_gateway.billing.topup
-        for replaced in ({"amount": 50_000}, {"amount": 1000, "note": 1}):
+        for replaced in (
+            {"amount": 50_000},
+            {"amount": 1000, "note": 1},
+            {"Amount": 50_000},
+            {"note": 1, " AMOUNT": 50_000},
+        ):
             with pytest.raises(ValueError, match="`extra_body`"):
                 await topup.create(amount=1000, extra_body=replaced)
+            with pytest.raises(ValueError, match="`extra_body`"):
+                await topup.config.create(amount=1000, threshold=500, extra_body=replaced)
     assert emulator.requests == []
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 from attrs import frozen
-from cases import BILLING, CASES, FIRST, JSON, Case, case_named
+from cases import BILLING, CASES, FIRST, Case, case_named
 from multidict import CIMultiDict, CIMultiDictProxy
 
 import cfaigw_billing
@@ -26,8 +26,10 @@ from cfaigw_billing import (
     APIResponseValidationError,
     APIStatusError,
     APITimeoutError,
+    AsyncCloudflare,
     AuthenticationError,
     BadRequestError,
+    Cloudflare,
     CloudflareError,
     ConflictError,
     ErrorData,
@@ -55,7 +57,7 @@ SECRET = "sw0rdfish-that-nobody-may-see"
 RAY = "9a1b2c3d4e5f6789-FRA"
 BALANCE = case_named("credit_balance: full")
 TOPUP = case_named("topup.create: the least, with the default card")
-HTML = "<!DOCTYPE html>\n<html>\n<title>502</title>\n" + 500 * "<p>Bad gateway</p>\n"
+HTML = "<!DOCTYPE html>\n<html>\n<title>502</title>\n" + 200 * "<p>Bad gateway</p>\n"
 
 
 def family(cls: type[Any]) -> list[type[Any]]:
@@ -73,7 +75,7 @@ def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("random.random", lambda: 0.0)
 
 
-def refusal(*entries: JSON) -> bytes:
+def refusal(*entries: object) -> bytes:
     return json.dumps({"success": False, "errors": entries, "result": None}).encode()
 
 
@@ -428,7 +430,6 @@ def sample(cls: type[CloudflareError]) -> CloudflareError:
             "one line",
             request=request,
             response=response,
-            body={"errors": [None, 1.5]},
             errors=(ErrorData(code=1, message="No", error_chain=chain),),
             retries_taken=2,
         )
@@ -513,6 +514,112 @@ def test_the_secret_of_a_payment_is_still_itself_in_a_copy(name: str) -> None:
     again = COPIES[name](TO_CONFIRM)
     assert again == TO_CONFIRM
     assert SECRET not in repr(again)
+
+
+# Large and deep.
+
+
+LARGE = 1_000_000
+HUGE: dict[str, tuple[Fault, type[APIResponseError]]] = {
+    "a page": (
+        Fault(status=503, body=LARGE * b"<", content_type="text/html"),
+        InternalServerError,
+    ),
+    "a refusal": (
+        Fault(status=400, body=refusal({"code": 1, "message": "No"}, LARGE * "x")),
+        BadRequestError,
+    ),
+    "many refusals": (
+        Fault(status=400, body=refusal(*100_000 * [{"code": 1, "message": "No"}])),
+        BadRequestError,
+    ),
+    "a wrong answer": (
+        Fault(body=b'{"success":true,"result":{"more":"%b"}}' % (LARGE * b"x")),
+        APIResponseValidationError,
+    ),
+    "no JSON": (Fault(body=LARGE * b"x"), APIResponseValidationError),
+}
+
+
+@pytest.mark.parametrize(("fault", "cls"), HUGE.values(), ids=HUGE)
+def test_an_error_keeps_the_beginning_of_a_large_body_once(
+    ask: Run, billing_emulator: Emulator, fault: Fault, cls: type[APIResponseError]
+) -> None:
+    billing_emulator.inject(fault, times=None)
+    with pytest.raises(cls) as caught:
+        ask(BALANCE.on, max_retries=0)
+    error = caught.value
+    assert fault.body is not None
+    assert error.response.body == fault.body[:8192]
+    assert error.body == fault.body[:8192].decode()
+    assert f"the first 8,192 of its {len(fault.body):,} bytes" in str(error.response.flaw)
+    assert len(pickle.dumps(error)) < 32 * 1024
+    assert facts(pickle.loads(pickle.dumps(error))) == facts(error)  # noqa: S301
+    assert sum(len(str(entry)) for entry in error.errors) < 10_000
+    if cls is BadRequestError:
+        assert (error.errors[0].code, error.errors[0].message) == (1, "No")
+
+
+def test_the_raw_response_has_all_of_a_large_body(ask: Run, billing_emulator: Emulator) -> None:
+    fault, cls = HUGE["a wrong answer"]
+    billing_emulator.inject(fault, times=None)
+
+    def raw(client: Any) -> Any:
+        return client.ai_gateway.billing.with_raw_response.credit_balance(account_id="acc")
+
+    async def read(client: AsyncCloudflare) -> bytes:
+        response = await raw(client)
+        with pytest.raises(cls):
+            await response.parse()
+        body: bytes = await response.read()
+        return body
+
+    def read_sync(client: Cloudflare) -> bytes:
+        response = raw(client)
+        with pytest.raises(cls):
+            response.parse()
+        body: bytes = response.read()
+        return body
+
+    assert ask(lambda c: read_sync(c) if isinstance(c, Cloudflare) else read(c)) == fault.body
+
+
+def test_a_large_refusal_of_a_charge_is_a_refusal(ask: Run, billing_emulator: Emulator) -> None:
+    """The verdict is that of the whole answer, and not of what the error keeps of it."""
+    seeded(billing_emulator, TOPUP)
+    billing_emulator.inject(HUGE["a refusal"][0], times=None)
+    with pytest.raises(BadRequestError) as caught:
+        ask(TOPUP.on)
+    assert type(caught.value.body) is str
+    assert len(billing_emulator.requests) == 1
+
+
+@pytest.mark.parametrize("depth", [19, 20, 21, 60, 200, 400, 5_000])
+def test_an_error_with_a_deep_chain_copies_and_is_shown(
+    ask: Run, billing_emulator: Emulator, depth: int
+) -> None:
+    body = f'{{"success":false,"result":null,"errors":[{_text(depth)}]}}'.encode()
+    billing_emulator.inject(Fault(status=400, body=body), times=None)
+    with pytest.raises(BadRequestError) as caught:
+        ask(BALANCE.on)
+    error = caught.value
+    for copied in COPIES.values():
+        assert facts(copied(error)) == facts(error)
+        assert repr(copied(error).body) == repr(error.body)
+    assert len(str(error)) < 1000
+    assert len(_codes(error.errors)) <= 20
+    if depth <= 400:
+        assert _codes(error.errors) == list(range(depth - 1, max(depth - 21, -1), -1))
+
+
+def _text(depth: int) -> str:
+    """The JSON of `chain`, which for great depths no encoder makes."""
+    entries = (f'{{"code":{n},"message":"cause","error_chain":[' for n in range(depth - 1, -1, -1))
+    return "".join(entries) + depth * "]}"
+
+
+def _codes(errors: tuple[ErrorData, ...]) -> list[int | None]:
+    return [code for error in errors for code in (error.code, *_codes(error.error_chain))]
 
 
 # The tree.

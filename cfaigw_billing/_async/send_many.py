@@ -293,7 +293,6 @@ def _never_lifted(error: RateLimitError) -> RateLimitError:
         f"time for which it had asked: nothing more has been sent",
         request=request,
         response=error.response,
-        body=error.body,
         errors=error.errors,
         retries_taken=error.retries_taken,
     )

@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar, cast
 from attrs import define
 
 from .._wire import strict_json as _json
-from .._wire.messages import TOO_LARGE, HTTPRequest, HTTPResponse
+from .._wire.messages import KEPT, TOO_LARGE, HTTPRequest, HTTPResponse, masked
+from .._wire.secrets import Mask
 from ..errors import (
     APIResponseError,
     APIResponseValidationError,
@@ -38,6 +39,10 @@ _LONGEST_REASON = 600
 """How many characters of what the service says an error shows in its line."""
 _DEEPEST_CHAIN = 20
 """How deep an `error_chain` is followed."""
+_ENTRY = 32
+"""Characters: about what an entry of `errors` takes beside its message."""
+_ENCODINGS = {"identity", "gzip", "deflate", "br", "zstd"}
+"""The content encodings that have been decoded, where the answer came as far as here."""
 
 
 @define(eq=False)
@@ -100,7 +105,18 @@ class Answer(Generic[T]):
         error = self.error()
         if error is None:
             return None
-        return Failure.REFUSED if _is_refusal(error) else Failure.UNCLEAR
+        return Failure.REFUSED if self._is_refused else Failure.UNCLEAR
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether the service itself said no, in an envelope, and not because it failed."""
+        try:
+            envelope = _json.loads(self.http_response.body)
+        except ValueError:
+            return False
+        if not isinstance(envelope, dict) or self.http_response.status_code >= 500:
+            return False
+        return cast("dict[str, object]", envelope).get("success") is False
 
     @property
     def _accepted(self) -> bool:
@@ -123,7 +139,7 @@ class Answer(Generic[T]):
             return self._value(envelope)
         if self._accepted and success is not False:
             return self._unexpected("success: expected a boolean")
-        return self._refused(_error_data(envelope.get("errors")))
+        return self._refused(envelope.get("errors"))
 
     def _value(self, envelope: dict[str, object]) -> T | APIResponseError:
         operation = self.operation
@@ -154,7 +170,7 @@ class Answer(Generic[T]):
         if isinstance(value, dict):
             answer = cast("dict[str, object]", value)
             if answer.get("success") is False:
-                return self._refused(_error_data(answer.get("errors")))
+                return self._refused(answer.get("errors"))
         if as_it_comes:
             return cast("T", body if result is bytes else body.decode(errors="replace"))
         try:
@@ -162,15 +178,19 @@ class Answer(Generic[T]):
         except DecodeError as error:
             return self._error(APIResponseValidationError, str(error))
 
-    def _refused(self, errors: tuple[ErrorData, ...]) -> APIResponseError:
+    def _refused(self, entries: object) -> APIResponseError:
+        errors = _Errors(Mask(self.http_request.headers)).read(entries)
         reason = "; ".join(map(str, errors)) or "the service gave no reason"
         cls = class_for_status(self.http_response.status_code)
         return self._error(cls, reason, errors)
 
     def _unexpected(self, reason: str) -> APIResponseError:
         """A page that is no envelope is a refusal by its status, and a wrong answer to a 2xx."""
-        response = self.http_response.redacted()
+        response = self.http_response.redacted(self.http_request)
         cls = class_for_status(response.status_code)
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if self.http_response.flaw is None and encoding.lower() not in _ENCODINGS:
+            reason = f"its Content-Encoding ({encoding}) is one that cannot be decoded"
         excerpt = response.body[: 4 * _EXCERPT].decode(errors="replace")[:_EXCERPT]
         return self._error(
             APIResponseValidationError if self._accepted else cls,
@@ -180,10 +200,11 @@ class Answer(Generic[T]):
     def _error(
         self, cls: type[APIResponseError], reason: str, errors: tuple[ErrorData, ...] = ()
     ) -> APIResponseError:
-        request, response = self.http_request, self.http_response.redacted()
+        request, response = self.http_request, self.http_response
+        reason = Mask(request.headers)(reason)[:_LONGEST_REASON]  # in this order: cut, half is left
         wait = retry_after(response.headers, datetime.now(UTC))
         parts = [
-            f"{response.status_code} {request.method} {request.path}: {reason[:_LONGEST_REASON]}",
+            f"{response.status_code} {request.method} {request.path}: {reason}",
             _next_step(self.operation, response.status_code, errors, wait),
             f"CF-Ray {response.cf_ray}" if response.cf_ray else "",
         ]
@@ -191,7 +212,6 @@ class Answer(Generic[T]):
             " · ".join(filter(None, parts)),
             request=request,
             response=response,
-            body=_decoded(response.body),
             errors=errors,
             retries_taken=self.retries_taken,
         )
@@ -206,21 +226,6 @@ def _result(envelope: dict[str, object]) -> object:
 
 def _listed(envelope: dict[str, object]) -> object:
     return {key: envelope[key] for key in envelope if key not in _VERDICT}
-
-
-def _is_refusal(error: APIResponseError) -> bool:
-    """Whether the service itself said no, in an envelope, and not because it failed."""
-    body = error.body
-    refused = isinstance(body, dict) and cast("dict[str, object]", body).get("success") is False
-    return refused and isinstance(error, APIStatusError) and error.status_code < 500
-
-
-def _decoded(body: bytes) -> object:
-    """The JSON of a body, or else its text."""
-    try:
-        return _json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")
 
 
 def _next_step(
@@ -243,23 +248,39 @@ def _next_step(
     return ""
 
 
-def _error_data(entries: object, depth: int = 0) -> tuple[ErrorData, ...]:
-    """The `errors` of an envelope, read leniently: a failure must not fail to be reported."""
-    if not isinstance(entries, list) or depth == _DEEPEST_CHAIN:
-        return ()
-    found: list[ErrorData] = []
-    for entry in cast("list[object]", entries):
+class _Errors:
+    """Reads the `errors` of an envelope, leniently: a failure must not fail to be reported.
+
+    It keeps no secrets, and no more than `KEPT` characters.
+    """
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask = mask
+        self._room = KEPT
+
+    def read(self, entries: object, depth: int = 0) -> tuple[ErrorData, ...]:
+        if not isinstance(entries, list) or depth == _DEEPEST_CHAIN:
+            return ()
+        found: list[ErrorData] = []
+        for entry in cast("list[object]", entries):
+            if self._room <= 0:
+                break
+            found.append(self._entry(entry, depth))
+        return tuple(found)
+
+    def _entry(self, entry: object, depth: int) -> ErrorData:
         if not isinstance(entry, dict):
-            found.append(ErrorData(code=None, message=str(entry)))
-            continue
+            return ErrorData(code=None, message=self._text(entry))
         fields = cast("dict[str, object]", entry)
         code, url = fields.get("code"), fields.get("documentation_url")
-        found.append(
-            ErrorData(
-                code=code if type(code) is int else None,
-                message=str(fields.get("message", "")),
-                documentation_url=url if isinstance(url, str) else None,
-                error_chain=_error_data(fields.get("error_chain"), depth + 1),
-            )
+        return ErrorData(
+            code=code if type(code) is int else None,
+            message=self._text(fields.get("message", "")),
+            documentation_url=self._text(url) if isinstance(url, str) else None,
+            error_chain=self.read(fields.get("error_chain"), depth + 1),
         )
-    return tuple(found)
+
+    def _text(self, value: object) -> str:
+        text = str(masked(value, self._mask))[: self._room]
+        self._room -= len(text) + _ENTRY
+        return text

@@ -30,7 +30,7 @@ from cattrs.cols import (
 from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, override
 
-from .._wire.secrets import Secret
+from .._wire.secrets import Secret, conceal_client_secrets
 from ..types._annotations import member_of, wire_name
 from ..types._base import Params, Response
 from .structure import Hook, structure_function
@@ -213,7 +213,7 @@ def _response(cls: Any, converter: BaseConverter) -> Hook:
         # The required ones are there, so a value with no more entries has nothing unknown.
         if len(given) > required and not given.keys() <= names:
             unknown = {name: given[name] for name in given if name not in names}
-            return attrs.evolve(result, extra=unknown)
+            return attrs.evolve(result, extra=conceal_client_secrets(unknown))
         return result
 
     return hook

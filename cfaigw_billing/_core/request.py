@@ -103,7 +103,9 @@ class RequestBuilder:
         return account_id
 
     def _check_charge(self, payload: dict[str, Any], options: RequestOptions) -> None:
-        if payload.keys() & (options.get("extra_body") or {}):
+        # Whatever their case: some servers read JSON without regard to it.
+        added = {str(name).strip().casefold() for name in options.get("extra_body") or {}}
+        if payload.keys() & added:
             raise ValueError("`extra_body` must not replace the parameters of a charge")
         limit, amount = self._config.max_charge, payload["amount"]
         if limit is not None and amount > limit:

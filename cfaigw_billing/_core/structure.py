@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from .._wire.secrets import conceal_client_secrets
 from .._wire.strict_json import EMPTY
 from ..types._annotations import member_of, wire_name
 
@@ -46,6 +47,7 @@ def structure_function(cls: type, hook_for: Callable[[Any], Hook]) -> Hook | Non
         "twin": _twin(cls),
         "names": frozenset(wire),
         "EMPTY": EMPTY,
+        "conceal": conceal_client_secrets,
     }
     lines = ["if type(value) is not dict: raise TypeError", "self = twin()"]
     for index, (field, name) in enumerate(zip(fields, wire, strict=True)):
@@ -62,7 +64,7 @@ def structure_function(cls: type, hook_for: Callable[[Any], Hook]) -> Hook | Non
     required = sum(field.default is attrs.NOTHING for field in fields)
     lines += [
         f"if len(value) == {required} or value.keys() <= names: self.extra = EMPTY",
-        "else: self.extra = {name: value[name] for name in value if name not in names}",
+        "else: self.extra = conceal({name: value[name] for name in value if name not in names})",
         "self.__class__ = cls",
         "return self",
     ]

@@ -391,7 +391,6 @@ def _rate_limit_error(request: HTTPRequest, error: RateLimitedError) -> RateLimi
         f"{request.method} {request.path}: not sent: {error}",
         request=request,
         response=HTTPResponse(status_code=429, headers={}, body=b""),
-        body=None,
         retries_taken=max(request.attempts - 1, 0),
     )
     result.retry_after = error.wait if isfinite(error.wait) else None

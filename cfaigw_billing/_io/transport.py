@@ -6,13 +6,16 @@ import asyncio
 import os
 import warnings
 import weakref
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import lru_cache
 from http.cookies import SimpleCookie
+from io import BytesIO
 from math import inf
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote_to_bytes
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -22,6 +25,7 @@ from yarl import URL
 
 from .._core.options import Timeout
 from .._wire.messages import TOO_LARGE, HTTPRequest, HTTPResponse
+from .._wire.secrets import Mask, Secret
 from .deadlines import SHORTEST, Deadlines
 from .fork import forget_in_child
 
@@ -74,6 +78,7 @@ class Transport:
         if http_client is not None and trace_configs:
             raise ValueError("`trace_configs` go into the session that is given as `http_client`")
         self._base_url = base_url
+        self._proxy: Mapping[str, Any] = {} if http_client else _environment_proxy(base_url)
         self._http_client = http_client
         self._trace_configs = tuple(trace_configs)
         self._closed = False
@@ -118,8 +123,9 @@ class Transport:
         if remaining <= 0:
             raise TransportError("no time left to send it", timed_out=True)
         if fresh and self._http_client is None:
-            async with _fresh_session(self._base_url, self._trace_configs) as session:
-                return await _exchange(session, request, _client_timeout(timeout, remaining))
+            limits = _client_timeout(timeout, remaining)
+            async with _fresh_session(self._trace_configs) as session:
+                return await _exchange(session, request, limits, **self._proxy)
         request.may_have_arrived = True
         if self._http_client is not None:
             # It may let aiohttp send what is idempotent twice: the tracker counts.
@@ -132,10 +138,10 @@ class Transport:
         total = None if stream else _total(timeout, remaining)
         if total is None:
             limits = _client_timeout(timeout, remaining)
-            return await _exchange(session, request, limits, stream=stream)
+            return await _exchange(session, request, limits, stream=stream, **self._proxy)
         try:
             with self._deadlines.within(total):
-                return await _exchange(session, request, _NO_LIMIT)
+                return await _exchange(session, request, _NO_LIMIT, **self._proxy)
         except TimeoutError as error:
             raise _no_answer_in_time() from error
 
@@ -191,9 +197,7 @@ class Transport:
         if session is not None:
             return session
         connector = aiohttp.TCPConnector(limit=self._connections)
-        self._sessions[loop] = session = _open_session(
-            self._base_url, self._trace_configs, connector
-        )
+        self._sessions[loop] = session = _open_session(self._trace_configs, connector)
         for other in [other for other in list(self._sessions) if other.is_closed()]:
             if dead := self._sessions.pop(other, None):
                 _drop_session(other, dead)
@@ -278,25 +282,26 @@ async def _exchange(
             trace_request_ctx=request,
             **more,
         )
-        status, headers = response.status, response.headers
-        if stream and status < 300:
-            return HTTPResponse(
-                status_code=status, headers=headers, body=b"", unread=_UnreadBody(response)
-            )
+        answer = HTTPResponse(status_code=response.status, headers=response.headers, body=b"")
+        if stream and response.status < 300:
+            answer.unread = _UnreadBody(response, request)
+            return answer
         try:
-            body, flaw = await _read(response)
+            answer.body, answer.flaw = await _read(response)
         finally:
             if response.connection is not None:  # a body that is read to its end lets go of it
                 response.release()
-        return HTTPResponse(status_code=status, headers=headers, body=body, flaw=flaw)
     except _NOT_SENT as error:
         request.may_have_arrived = False
         timed_out = isinstance(error, TimeoutError)
-        raise TransportError(_no_connection(error), timed_out=timed_out) from error
+        cause = _shown(error, request, more)
+        raise TransportError(_no_connection(error), timed_out=timed_out) from cause
     except TimeoutError as error:
         raise _no_answer_in_time() from error
     except (aiohttp.ClientError, OSError) as error:
-        raise TransportError(_no_answer(error)) from error
+        raise TransportError(_no_answer(error)) from _shown(error, request, more)
+    else:
+        return answer
     finally:
         request.attempts += max(tracker.attempts, 1) if tracker is not None else 1
 
@@ -312,26 +317,26 @@ _NOT_SENT = (
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
     """The body, and why it is not the whole one, if it is not."""
     content = response.content
-    chunks: list[bytes] = []
-    size = 0
+    body = BytesIO()  # what shows the frames of a cancellation must not see what has come
     try:
         while not content.at_eof():
             chunk = content.read_nowait() if content.is_eof() else await content.readany()
-            size += len(chunk)
-            if size > MAX_BODY:
+            if body.tell() + len(chunk) > MAX_BODY:
                 response.close()  # the rest of it is not worth keeping the connection for
-                return b"".join(chunks), TOO_LARGE
-            chunks.append(chunk)
+                return body.getvalue(), TOO_LARGE
+            body.write(chunk)
+            del chunk
     except aiohttp.ClientPayloadError as error:
-        return b"".join(chunks), _broken_off(error, response)
-    return b"".join(chunks), None
+        return body.getvalue(), _broken_off(error, response)
+    return body.getvalue(), None
 
 
 class _UnreadBody:
     """The body of an answer that the caller reads."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, request: HTTPRequest) -> None:
         self._response = response
+        self._request = request
 
     async def chunks(self, size: int | None) -> AsyncGenerator[bytes]:
         content = self._response.content
@@ -341,7 +346,8 @@ class _UnreadBody:
         except TimeoutError as error:
             raise _no_answer_in_time() from error
         except (aiohttp.ClientError, OSError) as error:
-            raise TransportError(_broken_off(error, self._response)) from error
+            reason = _broken_off(error, self._response)
+            raise TransportError(reason) from _shown(error, self._request, {})
 
     async def read(self) -> tuple[bytes, str | None]:
         try:
@@ -349,7 +355,8 @@ class _UnreadBody:
         except TimeoutError as error:
             raise _no_answer_in_time() from error
         except (aiohttp.ClientError, OSError) as error:
-            raise TransportError(_broken_off(error, self._response)) from error
+            reason = _broken_off(error, self._response)
+            raise TransportError(reason) from _shown(error, self._request, {})
 
     def close(self) -> None:
         if self._response.connection is not None:
@@ -372,7 +379,9 @@ def _no_connection(error: Exception) -> str:
 
 def _no_answer(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
-        return "the answer is no HTTP"
+        # aiohttp names the encoding, and the package that it wants for it.
+        undecoded = error.message.startswith("Can not decode content-encoding")
+        return error.message if undecoded else "the answer is no HTTP"
     return "the connection broke before there was an answer"
 
 
@@ -380,6 +389,21 @@ def _broken_off(error: Exception, response: aiohttp.ClientResponse) -> str:
     if isinstance(error.__cause__, ContentEncodingError):
         return f"the answer broke off: bad {response.headers.get('Content-Encoding')}"
     return "the answer broke off"
+
+
+def _shown(error: Exception, request: HTTPRequest, more: Mapping[str, Any]) -> Exception:
+    """What aiohttp raised, without what it keeps in it: headers, and what the peer wrote.
+
+    An error of the operating system stays as it is.
+    """
+    if isinstance(error, _UnrepeatedError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    if isinstance(error, OSError):
+        return error
+    words = getattr(error, "message", None) or str(error)
+    mask = Mask({**request.headers, **more.get("proxy_headers", {})})
+    text = mask(words) if isinstance(words, str) else ""
+    return aiohttp.ClientError(f"{type(error).__name__}: {text}".removesuffix(": "))
 
 
 class _UnrepeatedError(aiohttp.ClientError):
@@ -403,6 +427,13 @@ async def _once(
         raise _UnrepeatedError from error
 
 
+class _Response(aiohttp.ClientResponse):
+    """As that of aiohttp, with a repr that shows no headers."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status}>"
+
+
 class _NoCookies(aiohttp.DummyCookieJar):
     """As the one of aiohttp, without a new empty cookie for each request."""
 
@@ -417,14 +448,14 @@ _HAS_SWITCH = "_retry_connection" in aiohttp.ClientSession.ATTRS
 
 
 def _open_session(
-    base_url: str, trace_configs: Sequence[aiohttp.TraceConfig], connector: aiohttp.TCPConnector
+    trace_configs: Sequence[aiohttp.TraceConfig], connector: aiohttp.TCPConnector
 ) -> aiohttp.ClientSession:
     # Not `trust_env`: it looks the proxy up in a thread for every request, and lets a .netrc
     # entry stand in for the credentials.
     session = aiohttp.ClientSession(
         cookie_jar=_NoCookies(),
+        response_class=_Response,
         middlewares=() if _HAS_SWITCH else (_once,),
-        proxy=_environment_proxy(base_url),
         trace_configs=list(trace_configs),
         connector=connector,
     )
@@ -435,13 +466,13 @@ def _open_session(
 
 @asynccontextmanager
 async def _fresh_session(
-    base_url: str, trace_configs: Sequence[aiohttp.TraceConfig]
+    trace_configs: Sequence[aiohttp.TraceConfig],
 ) -> AsyncGenerator[aiohttp.ClientSession]:
     """A session for one request, which notes when there is a connection."""
     tracing = aiohttp.TraceConfig()
     tracing.on_connection_create_end.append(_note_connection)
     connector = aiohttp.TCPConnector(force_close=True)
-    async with _open_session(base_url, [*trace_configs, tracing], connector) as session:
+    async with _open_session([*trace_configs, tracing], connector) as session:
         yield session
 
 
@@ -485,13 +516,45 @@ def _drop_all(sessions: Sessions, pid: int) -> None:
             _drop_session(loop, session)
 
 
-def _environment_proxy(base_url: str) -> str | None:
+def _environment_proxy(base_url: str) -> Mapping[str, Any]:
+    """What a request is given with to go through the proxy of the environment, if there is one."""
     address = URL(base_url)
     # Plain http goes to this machine alone, and a proxy must not see its credentials either.
     if address.scheme != "https" or proxy_bypass(address.host or ""):
+        return {}
+    value = Secret(getproxies().get("https") or "")
+    if not value:
+        return {}
+    options = _proxy_options(value)
+    if options is None:
+        raise ValueError(
+            "HTTPS_PROXY must be the address of a proxy, such as http://host:8080 or "
+            "http://user:password@host:8080 (special characters in it percent-encoded)"
+        )
+    return options
+
+
+def _proxy_options(value: Secret) -> Mapping[str, Any] | None:
+    """The address of a proxy without the password, and that as a header; `None` if it is none.
+
+    aiohttp would keep a password that stands in the address in its errors.
+    """
+    try:
+        url = URL(value if "://" in value else f"http://{value}")
+        port = url.port
+    except ValueError:
         return None
-    proxy = getproxies().get("https")
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+    if (
+        url.scheme not in ("http", "https")
+        or not (url.host and port)
+        or url.path_qs + url.raw_fragment != "/"
+    ):
+        return None
+    if url.raw_user is None and url.raw_password is None:
+        return {"proxy": url}
+    credentials = unquote_to_bytes(f"{url.raw_user or ''}:{url.raw_password or ''}")
+    header = Secret(f"Basic {b64encode(credentials).decode()}")
+    return {"proxy": url.with_user(None), "proxy_headers": {"Proxy-Authorization": header}}
 
 
 def _total(timeout: Timeout, remaining: float) -> float | None:

@@ -102,6 +102,7 @@ class BlockingUnread:
                 except StopAsyncIteration:
                     return
                 yield chunk
+                del chunk  # an error that comes next must not show it
         finally:
             self._finish(chunks.aclose)
 

@@ -131,6 +131,7 @@ class APIResponse(Generic[T]):
             with closing(self._unread().chunks(chunk_size)) as chunks:
                 for chunk in chunks:
                     yield chunk
+                    del chunk  # an error that comes next must not show it
                     if self._closed:
                         raise RuntimeError(CLOSED)
         except TransportError as error:

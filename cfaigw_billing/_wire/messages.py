@@ -12,12 +12,17 @@ from attrs import define, field
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from . import strict_json as _json
-from .secrets import REDACTED, Secret
+from .secrets import REDACTED, Mask, is_client_secret, shown_header
 
 TOO_LARGE = "the answer is larger than any of this API"
 """The flaw of a body that was not read to its end."""
 
-_CLIENT_SECRET = re.compile(rb"client(_|\\u005f)secret", re.IGNORECASE)
+KEPT = 8 * 1024
+"""Bytes of a body that an error keeps: all that a person reads, and little enough for a log."""
+
+_CLIENT_SECRET = re.compile(r"client([_-]|\\u005f|\\u002d)?secret", re.IGNORECASE)
+_DEEPEST = 100
+"""How deep JSON is shown: `repr` and `pickle` fail at what is nested as deeply as calls can be."""
 
 
 @define(kw_only=True, eq=False)
@@ -46,11 +51,11 @@ class HTTPRequest:
 
     def redacted(self) -> HTTPRequest:
         """A copy that holds no secret and no body: what an error may keep."""
-        headers = {k: REDACTED if isinstance(v, Secret) else v for k, v in self.headers.items()}
+        shown = ((name, shown_header(name, value)) for name, value in self.headers.items())
         return HTTPRequest(
             method=self.method,
             url=self.url,
-            headers=CIMultiDict(headers),
+            headers=CIMultiDict(shown),
             attempts=self.attempts,
             sent_at=self.sent_at,
             may_have_arrived=self.may_have_arrived,
@@ -79,7 +84,7 @@ class HTTPResponse:
 
     status_code: int
     """The HTTP status."""
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     """The headers; names are compared without regard to case."""
     body: bytes = field(repr=False)
     """The body, decompressed: all of it, unless `flaw` is set."""
@@ -98,14 +103,30 @@ class HTTPResponse:
         """The media type without parameters; empty where the server named none."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip()
 
-    def redacted(self) -> HTTPResponse:
-        """A copy that holds no secret: what an error may keep."""
+    def redacted(self, request: HTTPRequest) -> HTTPResponse:
+        """A copy without secrets, those of the request included: what an error may keep.
+
+        Of a body above `KEPT` bytes it has the beginning; `flaw` says so.
+        """
+        mask = Mask(request.headers)
+        shown = ((name, mask(shown_header(name, value))) for name, value in self.headers.items())
+        body, flaw = _redacted(self.body, mask), self.flaw
+        if len(body) > KEPT:
+            flaw = flaw or f"an error keeps the first {KEPT:,} of its {len(self.body):,} bytes"
+            body = body[:KEPT]
         return HTTPResponse(
             status_code=self.status_code,
-            headers=CIMultiDict(self.headers),  # the proxy of aiohttp does not pickle
-            body=_without_client_secret(self.body),
-            flaw=self.flaw,
+            headers=CIMultiDict(shown),  # the proxy of aiohttp does not pickle
+            body=body,
+            flaw=flaw,
         )
+
+    def decoded(self) -> object:
+        """The JSON of the body, or else its text."""
+        try:
+            return _json.loads(self.body)
+        except ValueError:
+            return self.body.decode(errors="replace")
 
 
 def parse_date(text: str) -> datetime | None:
@@ -125,21 +146,31 @@ def listed(headers: Mapping[str, str], name: str) -> str | None:
     return headers.get(name)
 
 
-def _without_client_secret(body: bytes) -> bytes:
-    """The body of an answer without the secret of a payment, whether it is JSON or half of it."""
-    found = _CLIENT_SECRET.search(body)
-    if found is None:
-        return body
-    try:
-        return _json.dumps(_masked(_json.loads(body)))
-    except (ValueError, RecursionError):
-        return body[: found.start()] + REDACTED.encode()
+def _redacted(body: bytes, mask: Mask) -> bytes:
+    """The body of an answer without secrets, whether it is JSON or half of it."""
+    if len(body) <= KEPT:  # only then is it shown as JSON
+        try:
+            value = _json.loads(body)
+            shown = masked(value, mask)
+            return body if shown == value else _json.dumps(shown)
+        except ValueError:
+            pass
+    text = mask.cut_off(body.decode("latin-1"))
+    found = _CLIENT_SECRET.search(text)
+    return (text if found is None else text[: found.start()] + REDACTED).encode("latin-1")
 
 
-def _masked(value: object) -> object:
+def masked(value: object, mask: Mask, depth: int = 0) -> object:
+    """Decoded JSON without secrets, and without what is nested too deeply to be shown."""
+    if isinstance(value, str):
+        return mask(value)
+    if not isinstance(value, (list, dict)):
+        return value
+    if depth == _DEEPEST:
+        return "…"
     if isinstance(value, list):
-        return [_masked(item) for item in cast("list[object]", value)]
-    if isinstance(value, dict):
-        entries = cast("dict[str, object]", value).items()
-        return {k: REDACTED if k.lower() == "client_secret" else _masked(v) for k, v in entries}
-    return value
+        return [masked(item, mask, depth + 1) for item in cast("list[object]", value)]
+    return {
+        mask(name): REDACTED if is_client_secret(name) else masked(item, mask, depth + 1)
+        for name, item in cast("dict[str, object]", value).items()
+    }

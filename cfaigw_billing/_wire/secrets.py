@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from html import escape
 from typing import Any, Self, cast
+from urllib.parse import quote
 
 REDACTED = "[redacted]"
 
-_SECRET_HEADERS = re.compile(".*authorization|cookie|.*-key|.*-token|.*secret.*", re.IGNORECASE)
-"""The headers whose values are masked wherever they are shown."""
+_SECRET_HEADERS = re.compile(
+    "authorization|x-auth-|^(x-)?auth$|cookie|key|token|secret|passw|credential|session|jwt",
+    re.IGNORECASE,
+)
+"""A header with such a part in its name is masked wherever it is shown."""
+_CLIENT_SECRET = re.compile("client[_-]?secret", re.IGNORECASE)
+_SHORTEST = 8
+"""Characters. What is shorter is not looked for in texts: it would be found in words that only look
+like it, and leave an error that says nothing. Every credential of the service is longer."""
 
 
 class Secret(str):
@@ -60,6 +70,68 @@ def conceal_headers(headers: Any) -> Any:
     return {name: _conceal(value) if _is_secret(name) else value for name, value in given.items()}
 
 
+def conceal_client_secrets(value: dict[str, Any]) -> dict[str, Any]:
+    """Decoded JSON, changed in place: what a `client_secret` holds, at any depth, is `Secret`s."""
+    rest: list[tuple[Any, bool]] = [(value, False)]
+    while rest:  # not by recursion: JSON can be deeper than calls can
+        container, secret = rest.pop()
+        items: Any = container.items() if hasattr(container, "items") else enumerate(container)
+        for key, item in items:
+            within = secret or is_client_secret(key)
+            if type(item) in (dict, list):
+                rest.append((item, within))
+            elif within and type(item) is str:
+                container[key] = Secret(item)
+    return value
+
+
+def is_client_secret(name: object) -> bool:
+    """Whether it is the name of the secret of a payment."""
+    return isinstance(name, str) and _CLIENT_SECRET.search(name) is not None
+
+
+def shown_header(name: str, value: str) -> str:
+    """The value of a header, or what is shown in its place."""
+    return REDACTED if isinstance(value, Secret) or _is_secret(name) else value
+
+
+class Mask:
+    """Masks the secrets of a request in what came back: a proxy may repeat what it got.
+
+    It takes time, and is for errors alone.
+    """
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        found = {form for value in headers.values() for form in _forms(value)}
+        self._forms = sorted(map(Secret, found), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """The text without the secrets."""
+        for form in self._forms:
+            text = text.replace(form, REDACTED)
+        return text
+
+    def cut_off(self, text: str) -> str:
+        """As a call, for a text that may have been cut off within a secret."""
+        text = self(text)
+        for form in self._forms:
+            for length in range(len(form) - 1, _SHORTEST - 1, -1):
+                if text.endswith(form[:length]):
+                    return text[:-length] + REDACTED
+        return text
+
+
+def _forms(value: str) -> Iterator[str]:
+    """How a secret may stand in a text: as it is, in a URL, in JSON, in HTML; whole or in parts."""
+    if not isinstance(value, Secret):
+        return
+    for part in (value.strip(), *re.split(r"[\s,;=]+", value)):  # `Bearer …`, `name=…; name=…`
+        if len(part) >= _SHORTEST:
+            quoted = json.dumps(part)[1:-1]
+            yield from (part, quote(part), quote(part, safe=""), escape(part))
+            yield from (quoted, quoted.replace("/", "\\/"))
+
+
 def conceal_options(options: Any) -> None:
     """Replace the secrets in the options of a call or of a client, in place.
 
@@ -76,7 +148,7 @@ _HEADER_OPTIONS = {"extra_headers", "default_headers", "set_default_headers"}
 
 
 def _is_secret(name: object) -> bool:
-    return isinstance(name, str) and _SECRET_HEADERS.fullmatch(name) is not None
+    return isinstance(name, str) and _SECRET_HEADERS.search(name) is not None
 
 
 def kind(value: object) -> str:

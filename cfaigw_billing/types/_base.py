@@ -43,7 +43,10 @@ class Response:
     """A value that the service answered."""
 
     extra: Mapping[str, object] = field(default=EMPTY, repr=False, hash=False)
-    """The fields that this version does not know, as decoded JSON by their names on the wire."""
+    """The fields that this version does not know, as decoded JSON by their names on the wire.
+
+    A `client_secret` in it, at any depth, is masked in reprs and not kept in pickles.
+    """
 
     def to_records(self) -> list[dict[str, object]]:
         """Flat mappings: one for each row of a list, or one for the value itself.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import zlib
@@ -11,11 +12,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
 
 from cfaigw_billing import AsyncCloudflare
 from cfaigw_billing._io import transport as _transport
 from cfaigw_billing.errors import (
     APIConnectionError,
+    APIError,
     APIResponseError,
     APIResponseValidationError,
     APITimeoutError,
@@ -23,7 +26,7 @@ from cfaigw_billing.errors import (
     InternalServerError,
     TopupOutcomeUnknownError,
 )
-from cfaigw_billing.types import BillingUsageHistoryParams
+from cfaigw_billing.types import BillingUsageHistoryParams, Params
 
 from .misbehaving import RAY, Peer, Server, Turn, VirtualClock, envelope, http, refusal, send
 from .test_table import BALANCE, BALANCE_JSON, CHARGE, GONE, HTML, answers, busy, good, limited
@@ -178,6 +181,29 @@ async def test_a_connection_error_is_in_the_words_of_this_package(answer: bytes)
         assert foreign not in reason
 
 
+@pytest.mark.parametrize("params", [BALANCE, CHARGE], ids=["a read", "a charge"])
+@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, br", "unheard-of"])
+async def test_an_encoding_that_cannot_be_decoded_is_named(
+    encoding: str, params: Params[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does the SDK ask for one that it cannot decode."""
+    monkeypatch.setattr("aiohttp.http_parser.HAS_BROTLI", False)
+    monkeypatch.setattr("aiohttp.http_parser.HAS_ZSTD", False)
+    packed = http(b"\x0b\x02\x80hello\x03", 200, f"Content-Encoding: {encoding}")
+    with Server(answers(packed)) as server:
+        async with client_of(server, max_retries=0) as client:
+            with pytest.raises(APIError) as caught:
+                await client.send(params)
+    assert isinstance(caught.value, TopupOutcomeUnknownError) == (params is CHARGE)
+    said = str(caught.value)
+    assert re.search("content-encoding", said, re.IGNORECASE)
+    assert f"({encoding})" in said
+    asked = re.search(rb"Accept-Encoding: ([^\r\n]+)", server.requests[0].head)
+    assert asked
+    can = {"gzip": True, "deflate": True, "br": HAS_BROTLI, "zstd": HAS_ZSTD}
+    assert all(can[name] for name in asked[1].decode().split(", "))
+
+
 async def test_a_page_is_quoted_with_its_first_two_hundred_characters() -> None:
     page = "é" * 150 + "<p>" * 50
     with Server(answers(http(page.encode(), content_type="text/html"))) as server:
@@ -189,7 +215,7 @@ async def test_a_page_is_quoted_with_its_first_two_hundred_characters() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", ["two\r\nlines", "\x1b[31mred", "a\u2028b", "\ud800", "x" * 9999]
+    "message", ["two\r\nlines", "\x1b[31mred", "a\u2028b", "\ud800", "x" * 5000]
 )
 async def test_whatever_the_service_says_the_error_is_one_short_line(message: str) -> None:
     with Server(answers(http(refusal(1, message), 400))) as server:

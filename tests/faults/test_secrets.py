@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import json
 import logging
 import pickle
 import traceback
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 import pytest
 from attrs import field, frozen
 
-from cfaigw_billing import AsyncCloudflare, Cloudflare, TopupOutcomeUnknownError
+from cfaigw_billing import (
+    APIConnectionError,
+    AsyncCloudflare,
+    Cloudflare,
+    TopupOutcomeUnknownError,
+)
 from cfaigw_billing._core.options import RequestOptions
 from cfaigw_billing.errors import APIResponseError, CloudflareError
-from cfaigw_billing.types import Params, TopupCreateResponse
+from cfaigw_billing.types import (
+    BillingInvoiceHistoryParams,
+    Params,
+    Response,
+    TopupCreateResponse,
+)
 
-from .misbehaving import Peer, Server, Turn, http, refusal, send
+from .misbehaving import Peer, Request, Server, Turn, envelope, http, refusal, send
 from .test_table import BALANCE, CHARGE, CHARGE_JSON, HTML, answers, chunked, good
 
 SECRET = "SECRET"
@@ -116,6 +130,8 @@ def places(error: BaseException | None) -> Iterator[str]:
     while error is not None:
         yield from (str(error), repr(error), *getattr(error, "__notes__", []))
         yield from (f"{name}: {value!r}" for name, value in vars(error).items())
+        if isinstance(error, APIResponseError):
+            yield from (repr(error.body), repr(error.response.body), repr(error.response.headers))
         for frame, _ in traceback.walk_tb(error.__traceback__):
             code = frame.f_code
             if code.co_filename != __file__:
@@ -172,6 +188,291 @@ def test_the_check_finds_what_is_there() -> None:
     assert leaks(caught.value) == [f"token of fail in elsewhere.py: {TOKEN!r}"]
 
 
+# What comes back may hold what was sent.
+
+DIFFICULT = f"{SECRET}/to<k>&'e\"n\\+=%2F;{SECRET}"
+"""A credential that looks another way in a URL, in JSON and in a page."""
+ECHOING = {
+    "a token": Source(arguments={"api_token": TOKEN}),
+    "a difficult token": Source(arguments={"api_token": DIFFICULT}, sent=DIFFICULT),
+    "a key": Source(arguments={"api_email": "a@b.c", "api_key": DIFFICULT}, sent=DIFFICULT),
+    "headers of the client": Source(
+        arguments={"api_token": "other", "default_headers": BEARER | {"apikey": DIFFICULT}},
+    ),
+    "headers of the call": Source(
+        arguments={"api_token": "other"},
+        options={"extra_headers": BEARER | {"Cookie": f"a=b; session={DIFFICULT}"}},
+    ),
+}
+LONG = 9000 * "-"
+WRONG_VALUE: dict[str, object] = {"balance": [], "has_default_payment_method": True}
+
+
+def _in_errors(head: str) -> bytes:
+    inner = [{"code": 2, "message": head, "documentation_url": f"https://a.test/?{head}"}]
+    entry = {"code": 1, "message": {"headers": [head]}, "error_chain": inner}
+    return json.dumps({"success": False, "errors": [entry, head]}).encode()
+
+
+ECHOES: Mapping[str, Callable[[str], bytes]] = {
+    "a text": lambda head: http(head.encode(), 502, content_type="text/plain"),
+    "a page": lambda head: http(f"<pre>{html.escape(head)}</pre>".encode(), 502),
+    "a page with a 200": lambda head: http(f"<pre>{html.escape(head)}</pre>".encode()),
+    "an address": lambda head: http(f"?{quote(head)}&{quote(head, safe='')}".encode(), 502),
+    "a large page": lambda head: http((head + LONG + head).encode(), 502),
+    "a page, cut where an error cuts it": lambda head: http(
+        (LONG[: 8192 - head.index(SECRET) - 9] + head).encode(), 502
+    ),
+    "half a page": lambda head: http(
+        head[: head.index(SECRET) + 10].encode(), 502, content_type="text/plain"
+    ),
+    "a page that breaks off": lambda head: http(
+        head[: head.index(SECRET) + 10].encode(), 502, length=9999
+    ),
+    "errors": lambda head: http(_in_errors(head), 400),
+    "errors with escapes": lambda head: http(
+        _in_errors(head).replace(b"/", b"\\/").replace(b"E", b"\\u0045"), 400
+    ),
+    "a long message": lambda head: http(refusal(1, 590 * "-" + head), 400),
+    "a value": lambda head: http(envelope({**WRONG_VALUE, "more": {head: [head]}})),
+    "a time": lambda head: http(envelope([{"id": "a", "name": "b", "created_on": head}])),
+    "a header": lambda head: http(
+        HTML, 502, *(f"X-Echo-{i}: {line}" for i, line in enumerate(head.split("\r\n")))
+    ),
+    "a content type": lambda head: http(HTML, 502, content_type=head.split("\r\n")[-2]),
+    "a reason": lambda head: f"HTTP/1.1 502 {' '.join(head.split())}\r\n\r\n".encode(),
+    "no HTTP": lambda head: head.encode() + b"\r\n\r\n",
+    "a broken header": lambda head: f"HTTP/1.1 200 OK\r\n{head[-300:]}\x00\r\n\r\n".encode(),
+    "half a head": lambda head: f"HTTP/1.1 200 OK\r\n{head.partition(chr(10))[2]}\r\n".encode(),
+    "a broken chunk": lambda head: chunked(head.encode()),
+}
+
+
+@pytest.mark.parametrize("source", ECHOING.values(), ids=ECHOING)
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+def test_an_answer_that_repeats_the_credentials_is_shown_without_them(
+    provoke: Provoke, source: Source, echo: Callable[[str], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(peer: Peer) -> None:
+        peer.send(echo(peer.server.requests[-1].head.decode()))
+
+    caplog.set_level(logging.DEBUG)
+    for params in (BALANCE, CHARGE):
+        with (
+            Server((Peer.request, answer, Peer.close)) as server,
+            pytest.raises(CloudflareError) as caught,
+        ):
+            provoke(server, source, params)
+        assert source.sent.encode() in server.requests[0].head
+        assert leaks(caught.value) == []
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["a broken chunk", "a page that breaks off"])
+def test_a_stream_that_repeats_the_credentials_is_shown_without_them(name: str) -> None:
+    def answer(peer: Peer) -> None:
+        page = ECHOES[name](peer.server.requests[-1].head.decode())
+        peer.send(page.replace(b" 502 ", b" 200 "))
+
+    async def stream(client: AsyncCloudflare, *, parsed: bool) -> None:
+        billing = client.ai_gateway.billing.with_streaming_response
+        async with client, billing.credit_balance(account_id="acc") as response:
+            if not parsed:
+                async for _ in response.iter_bytes():
+                    pass
+            await response.parse()
+
+    def stream_sync(client: Cloudflare, *, parsed: bool) -> None:
+        billing = client.ai_gateway.billing.with_streaming_response
+        with client, billing.credit_balance(account_id="acc") as response:
+            if not parsed:
+                for _ in response.iter_bytes():
+                    pass
+            response.parse()
+
+    for parsed in (True, False):
+        with Server((Peer.request, answer, Peer.close)) as server:
+            given: Any = {"base_url": server.base_url, "api_token": DIFFICULT}
+            with pytest.raises(CloudflareError) as caught:
+                asyncio.run(stream(AsyncCloudflare(**given), parsed=parsed))
+            assert leaks(caught.value) == []
+            with pytest.raises(CloudflareError) as caught:
+                stream_sync(Cloudflare(**given), parsed=parsed)
+            assert leaks(caught.value) == []
+
+
+def test_a_short_value_does_not_mask_the_words_of_an_error(provoke: Provoke) -> None:
+    source = Source(arguments={"api_token": "a"}, options={"extra_headers": {"X-Token": "message"}})
+    said = "a message that says what is the matter"
+    with (
+        Server(answers(http(refusal(1, said), 400))) as server,
+        pytest.raises(APIResponseError, match=said) as caught,
+    ):
+        provoke(server, source, BALANCE)
+    assert "[redacted]" not in repr(caught.value.body)
+
+
+SECRET_HEADERS = [
+    *("apikey", "X-ApiKey", "Token", "X-Auth", "X-Auth-Anything", "X-Password", "passwd"),
+    *("Cookie", "Set-Cookie", "X-Secret-Thing", "X-Session-Id", "Cf-Access-Jwt-Assertion"),
+]
+PLAIN_HEADERS = ["Accept-Language", "X-Request-Id", "X-Author", "WWW-Authenticate", "Keep-Alive"]
+
+
+@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize("name", [*SECRET_HEADERS, *PLAIN_HEADERS])
+def test_a_header_is_masked_by_its_name(provoke: Provoke, name: str, *, short: bool) -> None:
+    """Short or long, in the request and in the response, whoever sent it."""
+    sent, answered = ("s", "a") if short else (f"sent-{SECRET}", f"answered-{SECRET}")
+    source = Source(arguments={"api_token": "other"}, options={"extra_headers": {name: sent}})
+    with (
+        Server(answers(http(refusal(), 400, f"{name}: {answered}"))) as server,
+        pytest.raises(APIResponseError) as caught,
+    ):
+        provoke(server, source, BALANCE)
+    assert f"{name}: {sent}".encode() in server.requests[0].head
+    shown = caught.value.request.headers[name], caught.value.response.headers[name]
+    secret = name in SECRET_HEADERS
+    assert shown == (("[redacted]", "[redacted]") if secret else (sent, answered))
+    assert bool(leaks(caught.value)) == (not (secret or short))
+
+
+async def test_the_headers_of_a_raw_response_are_true_and_its_repr_has_none() -> None:
+    cookie = f"Set-Cookie: a={SECRET}"
+    with Server(answers(http(envelope(WRONG_VALUE), 200, cookie))) as server:
+        async with AsyncCloudflare(base_url=server.base_url, api_token=TOKEN) as client:
+            billing = client.ai_gateway.billing.with_raw_response
+            response = await billing.credit_balance(account_id="acc")
+            with pytest.raises(APIResponseError) as caught:
+                await response.parse()
+    assert response.headers["set-cookie"] == f"a={SECRET}"
+    assert SECRET not in repr(response) + repr(response._answer)
+    assert leaks(caught.value) == []
+
+
+@pytest.mark.parametrize("option", ["default_headers", "set_default_headers"])
+@pytest.mark.parametrize("method", ["with_options", "copy"])
+@pytest.mark.parametrize("cls", [AsyncCloudflare, Cloudflare])
+def test_a_copy_with_a_secret_header_shows_no_credentials(
+    cls: Any, method: str, option: str
+) -> None:
+    """Neither where the copy cannot be made, nor where its call fails."""
+    client = cls(api_token="other", base_url="http://localhost:1", max_retries=0)
+    given = {option: {**BEARER, "apikey": KEY}}
+    for wrong in ({"max_retries": -1}, {"unknown": 1}, {"trace_configs": [1]}):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            getattr(client, method)(**given, **wrong)
+        assert leaks(caught.value) == []
+    copy = getattr(client, method)(**given)
+
+    async def use() -> None:
+        outcome = copy.send(BALANCE)
+        if cls is AsyncCloudflare:
+            async with client:
+                await outcome
+
+    with (
+        closing(client) if cls is Cloudflare else nullcontext(),
+        pytest.raises(CloudflareError) as failed,
+    ):
+        asyncio.run(use())
+    assert leaks(failed.value) == []
+
+
+# Proxies.
+
+NO_REQUEST = Request(method="", path="", head=b"", body=b"", connection=0, at=0)
+PASSWORD = f"pass-{SECRET}"
+MALFORMED = {
+    "a port that is none": "http://user:{}@proxy.test:port",
+    "a port that is too large": "http://user:{}@proxy.test:99999",
+    "a # in the password": "http://user:#{}@proxy.test:8080",
+    "a number and a # in the password": "http://user:1#{}@proxy.test:8080",
+    "a ? in the password": "http://user:1?{}@proxy.test:8080",
+    "a / in the password": "http://user:1/{}@proxy.test:8080",
+    "no host": "http://user:{}@",
+    "half a scheme": "http//user:{}@proxy.test:8080",
+    "another scheme": "socks5://user:{}@proxy.test:1080",
+    "an open bracket": "http://user:{}@[::1:8080",
+    "a path": "http://user:{}@proxy.test/path",
+}
+
+
+@pytest.mark.parametrize("cls", [AsyncCloudflare, Cloudflare])
+@pytest.mark.parametrize("address", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_proxy_is_named_and_not_shown(
+    cls: Any, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address.format(PASSWORD))
+    with pytest.raises(ValueError, match="HTTPS_PROXY") as caught:
+        cls(api_token=TOKEN)
+    assert leaks(caught.value) == []
+
+
+def repeat(before: str, after: str = "\r\n\r\n") -> Turn:
+    """Answer with what came in, in one line."""
+
+    def step(peer: Peer) -> None:
+        [came] = [line for line in peer._received.split(b"\r\n") if line.startswith(b"Proxy-Auth")]
+        peer.send(before.encode() + came + after.encode())
+
+    return Peer.head, step, Peer.close
+
+
+REFUSING: Mapping[str, Turn] = {
+    "refuses": repeat("HTTP/1.1 407 "),
+    "refuses with a header": repeat("HTTP/1.1 407 No\r\n"),
+    "hangs": (Peer.head, Peer.hang),
+    "resets": (Peer.head, Peer.reset),
+    "answers no HTTP": repeat(""),
+    "answers no TLS": repeat("HTTP/1.1 200 OK\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("params", [BALANCE, CHARGE], ids=["a read", "a charge"])
+@pytest.mark.parametrize("turn", [*REFUSING.values(), None], ids=[*REFUSING, "is not there"])
+def test_the_password_of_a_proxy_is_shown_nowhere(
+    provoke: Provoke,
+    turn: Turn | None,
+    params: Params[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    basic = b64encode(f"user:{PASSWORD}".encode()).decode()
+    with Server(turn or (), listening=turn is not None) as proxy, Server() as server:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{proxy.origin}")
+        with pytest.raises(APIConnectionError) as caught:
+            provoke(server, SOURCES["an argument"], params, scheme="https")
+    shown = list(places(caught.value))
+    assert not [place for place in shown if SECRET in place or basic in place]
+    assert SECRET not in caplog.text
+
+
+async def test_a_cancelled_call_shows_no_password_of_a_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its frames are those of the connection to the proxy."""
+    basic = b64encode(f"user:{PASSWORD}".encode()).decode()
+    heads: list[bytes] = []
+
+    def note(peer: Peer) -> None:
+        heads.append(peer._received)
+        peer.server.saw(attrs.evolve(NO_REQUEST, head=peer._received), charges=False)
+
+    with Server((Peer.head, note, Peer.hang)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{proxy.origin}")
+        async with AsyncCloudflare(base_url="https://localhost:1", api_token=TOKEN) as client:
+            call = asyncio.create_task(client.send(BALANCE))
+            await asyncio.to_thread(proxy.wait_for, lambda: proxy.requests)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await call
+    assert basic.encode() in heads[0]
+    assert len(caught.traceback) > 5
+    assert not [place for place in places(caught.value) if SECRET in place or basic in place]
+
+
 @every_source
 async def test_a_cancellation_shows_no_credentials(
     source: Source, monkeypatch: pytest.MonkeyPatch
@@ -188,6 +489,39 @@ async def test_a_cancellation_shows_no_credentials(
     assert isinstance(caught.value.__cause__, TopupOutcomeUnknownError)
     assert len(caught.traceback) > 3
     assert leaks(caught.value) == []
+
+
+@pytest.mark.parametrize("params", [BALANCE, CHARGE], ids=["a read", "a charge"])
+async def test_a_cancellation_in_the_middle_of_an_answer_shows_nothing_of_it(
+    params: Params[Any],
+) -> None:
+    """Neither its headers nor what has come of its body."""
+    half = http(PAYMENT, 200, f"X-Echo: Bearer {TOKEN}", f"Set-Cookie: a={SECRET}", length=9999)
+
+    def answer(peer: Peer) -> None:
+        peer.send(half)
+
+    with Server((Peer.request, answer, Peer.hang)) as server:
+        async with AsyncCloudflare(base_url=server.base_url, api_token=TOKEN) as client:
+            call = asyncio.create_task(client.send(params))
+            await asyncio.to_thread(server.wait_for, lambda: server.requests)
+            while "_read" not in stack_of(call):  # noqa: ASYNC110  # nothing tells of it
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await call
+    assert "_read" in [entry.name for entry in caught.traceback]
+    assert leaks(caught.value) == []
+
+
+def stack_of(task: asyncio.Task[Any]) -> Iterator[str]:
+    """The names of the functions that a task waits in."""
+    waiting: Any = task.get_coro()
+    while waiting is not None:
+        if code := getattr(waiting, "cr_code", None):
+            yield code.co_name
+        waiting = getattr(waiting, "cr_await", None)
 
 
 @every_source
@@ -314,3 +648,40 @@ def test_an_answer_that_cannot_be_read_is_shown_without_the_secret(
         answered = caught.value.__cause__ or caught.value
         assert isinstance(answered, APIResponseError)
         assert SECRET.encode() not in answered.response.body
+
+
+DEEP: Mapping[str, object] = {
+    "in a mapping": {"payment": {"client_secret": CLIENT_SECRET}},
+    "in a list": [[{"payments": [{"client_secret": CLIENT_SECRET}]}]],
+    "a list": {"client_secret": [CLIENT_SECRET, {"value": CLIENT_SECRET}]},
+    "another spelling": {"clientSecret": CLIENT_SECRET, "setup_client_secret": CLIENT_SECRET},
+}
+
+
+def deep_answers(more: object) -> Iterator[tuple[Params[Any], object]]:
+    """Answers with something that this version does not know, at any place."""
+    invoice = {"amount_due": 1, "amount_paid": 1, "amount_remaining": 0, "currency": "usd"}
+    pages = {"has_more": False, "page": 1, "per_page": 1, "total_count": 1}
+    payment = {"client_secret": None, "onboarding": True, "payment_intent_id": "in_1"}
+    history = {"invoices": [{**invoice, "more": more}], "pagination": {**pages, "more": more}}
+    balance = {"balance": 1, "has_default_payment_method": True}
+    card = {"brand": "visa", "last4": "1234", "more": more}
+    yield CHARGE, {**payment, "more": more}
+    yield BillingInvoiceHistoryParams(account_id="acc"), {**history, "more": more}
+    yield BALANCE, {**balance, "payment_method": card, "more": more}
+
+
+@pytest.mark.parametrize("more", DEEP.values(), ids=DEEP)
+def test_the_secret_of_a_payment_is_masked_wherever_it_is_in_an_answer(
+    provoke: Provoke, more: object
+) -> None:
+    for params, result in deep_answers(more):
+        with Server(answers(http(envelope(result)))) as server:
+            value = provoke(server, SOURCES["an argument"], params)
+        assert isinstance(value, Response)
+        assert value.extra == {"more": more}
+        assert json.dumps(value.extra["more"]) == json.dumps(more)
+        again = pickle.loads(pickle.dumps(value))  # noqa: S301  # of this test
+        assert SECRET.encode() not in pickle.dumps(value) + pickle.dumps(again)
+        shown = repr(value) + repr(value.extra) + repr(attrs.asdict(value)) + repr(again.extra)
+        assert SECRET not in shown

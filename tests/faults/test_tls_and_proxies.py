@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import aiohttp
 import pytest
@@ -25,6 +26,7 @@ import asyncio, sys
 from cfaigw_billing import AsyncCloudflare
 async def main():
     async with AsyncCloudflare(api_token="t", account_id="a", max_retries=0) as client:
+        await client.ai_gateway.billing.credit_balance()
         print((await client.ai_gateway.billing.credit_balance()).balance_money)
 asyncio.run(main())
 """
@@ -130,15 +132,23 @@ async def test_an_ssl_context_of_the_callers_is_used_and_the_session_left_open()
         assert not session.closed
 
 
-async def test_a_proxy_of_the_environment_is_used_and_gets_its_own_credentials_only() -> None:
-    async with https_server() as (base_url, _), connect_proxy() as (proxy, heads):
+@pytest.mark.parametrize("scheme", ["http://", ""])
+@pytest.mark.parametrize("password", ["word", "w%C3%B6rd", "p%40s%3As%25"])
+async def test_a_proxy_of_the_environment_is_used_and_gets_its_own_credentials_only(
+    password: str, scheme: str
+) -> None:
+    """Over one connection, however many calls there are."""
+    async with https_server() as (base_url, asked), connect_proxy() as (proxy, heads):
         out, err = await balance_from_a_new_process(
-            base_url, SSL_CERT_FILE=str(AUTHORITY), HTTPS_PROXY=f"http://user:word@{proxy}"
+            base_url,
+            SSL_CERT_FILE=str(AUTHORITY),
+            HTTPS_PROXY=f"{scheme}user:{password}@{proxy}",
         )
     assert (out, err) == ("$6.40", "")
+    assert len(asked) == 2
     [head] = heads
     assert head.startswith("CONNECT localhost:")
-    assert b64encode(b"user:word").decode() in head
+    assert b64encode(b"user:" + unquote_to_bytes(password)).decode() in head
     assert "Bearer" not in head
 
 
