@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from cfaigw_billing import Cloudflare
+from cfaigw_billing import Cloudflare, Money
 from cfaigw_billing.testing import Emulator, Fault
 
 README = Path(__file__).parent.parent / "README.md"
-WEB_APP, NOTEBOOK, SWEEP, MANY, IMPORTS, SURFACE, LOST_ANSWER, OWN_TEST = re.findall(
+BLOCKS = re.findall(
     r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
+CALL, AWAIT, CHARGE, WEB_APP, NOTEBOOK, SWEEP, MANY, OWN_TEST, MOCKED, IMPORTS, SURFACE = BLOCKS
 
 
 @pytest.fixture
@@ -35,6 +36,29 @@ def run(block: str) -> dict[str, Any]:
     if "client" in namespace:
         namespace["client"].close()
     return namespace
+
+
+@pytest.mark.parametrize("block", [CALL, AWAIT], ids=["sync", "async"])
+def test_the_first_call_shows_the_balance(
+    block: str, service: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(block)
+    assert capsys.readouterr().out == "$6.40\n"
+
+
+def test_a_charge_is_made_once(service: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    run(CHARGE)
+    assert capsys.readouterr().out == f"charged: {service.charges[0].payment_intent_id}\n"
+    assert service.charged("a") == Money.from_major(50)
+
+
+def test_a_lost_answer_to_a_charge_is_found_out_about(
+    service: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.inject(Fault(silence="close", after=True), path="/topup")
+    run(CHARGE)
+    assert capsys.readouterr().out == "not_found_yet None\n"
+    assert len(service.charges) == 1
 
 
 async def test_the_web_app_answers_from_one_client(service: Emulator) -> None:
@@ -83,17 +107,12 @@ def test_what_the_official_sdk_has_is_here(
     assert service.requests[-1].path == "/accounts"
 
 
-def test_a_lost_answer_to_a_charge_is_found_out_about(
-    service: Emulator, capsys: pytest.CaptureFixture[str]
-) -> None:
-    service.inject(Fault(silence="close", after=True), path="/topup")
-    run(LOST_ANSWER)
-    assert capsys.readouterr().out == "not_found_yet None $6.40\n"
-    assert len(service.charges) == 1
-
-
 def test_the_test_passes(billing_emulator: Emulator, billing_client: Cloudflare) -> None:
     run(OWN_TEST)["test_a_top_up_is_charged_once"](billing_emulator, billing_client)
+
+
+async def test_the_test_with_aioresponses_passes() -> None:
+    await run(MOCKED)["test_the_balance_is_shown_in_dollars"]()
 
 
 def test_what_it_links_to_is_there() -> None:
@@ -101,3 +120,10 @@ def test_what_it_links_to_is_there() -> None:
     files = [link for link in links if not link.startswith(("http", "#"))]
     assert len(files) > 5
     assert [name for name in files if not (README.parent / name).exists()] == []
+
+
+def test_its_links_within_the_page_lead_to_a_heading() -> None:
+    text = README.read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) == anchors
