@@ -34,11 +34,10 @@ HEADER = (
 WORDS = (
     (r" \| AsyncIterable\[Params\[T\]\]", ""),
     (r"AsyncIterable, ", ""),
-    (r"from \.\._io\.executor import Executor, ", "from .._io.executor import "),
     (r"from \.\._io\.executor import Executor\n", "from .executor import BlockingExecutor\n"),
     (
-        r"import HTTPRequest, Unread\n",
-        "import HTTPRequest\nfrom .executor import BlockingExecutor, BlockingUnread\n",
+        r"(from \.\._wire\.messages import HTTPRequest), Unread\n",
+        r"\1\nfrom .executor import BlockingUnread\n",
     ),
     (r"from \.topups import", "from .._async.topups import"),  # they run on the loop
     (r"\bExecutor\b", "BlockingExecutor"),

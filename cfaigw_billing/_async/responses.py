@@ -15,8 +15,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from .._core.answer import Answer
 from .._core.options import RequestOptions
-from .._io.executor import Executor, connection_error
-from .._io.transport import TransportError
+from .._io.exchange import TransportError, connection_error
+from .._io.executor import Executor
 from .._wire import strict_json
 from .._wire.messages import HTTPRequest, Unread
 from ..types import Params

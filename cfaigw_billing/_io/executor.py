@@ -21,12 +21,13 @@ from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_rep
 from .._core.untyped import operation_of
 from .._wire.messages import HTTPRequest, HTTPResponse, Unread
 from .._wire.secrets import conceal_options
-from ..errors import APIConnectionError, APITimeoutError, RateLimitError, TopupOutcomeUnknownError
+from ..errors import APIConnectionError, RateLimitError, TopupOutcomeUnknownError
 from ..types import Params
 from .batch import NotSentError, Turn
 from .clock import Clock, ServiceClock
+from .exchange import TransportError, connection_error, without_frames
 from .limiter import Limiter, RateLimitedError
-from .transport import BorrowedTransport, Transport, TransportError
+from .transport import BorrowedTransport, Transport
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -233,7 +234,7 @@ class Executor:
             outcome, verdict = await self._send(call)
         except Exception as fault:
             if call.request.may_have_arrived:
-                raise unknown(f"{type(fault).__name__}: {fault}") from _without_frames(fault)
+                raise unknown(f"{type(fault).__name__}: {fault}") from without_frames(fault)
             raise
         except BaseException as interrupt:  # a cancellation, which must go on being one
             if call.request.may_have_arrived:
@@ -374,18 +375,6 @@ def _failure(request: HTTPRequest, outcome: Outcome) -> Failure | None:
     return Failure.NO_ANSWER if request.may_have_arrived else Failure.NOT_SENT
 
 
-def connection_error(request: HTTPRequest, error: TransportError) -> APIConnectionError:
-    """Return the error that the caller gets."""
-    cls = APITimeoutError if error.timed_out else APIConnectionError
-    result = cls(
-        f"{request.method} {request.path}: {error}",
-        request=request,
-        retries_taken=max(request.attempts - 1, 0),
-    )
-    result.__cause__ = _without_frames(error.__cause__)
-    return result
-
-
 def _rate_limit_error(request: HTTPRequest, error: RateLimitedError) -> RateLimitError:
     result = RateLimitError(
         f"{request.method} {request.path}: not sent: {error}",
@@ -395,16 +384,3 @@ def _rate_limit_error(request: HTTPRequest, error: RateLimitedError) -> RateLimi
     )
     result.retry_after = error.wait if isfinite(error.wait) else None
     return result
-
-
-def _without_frames(error: BaseException | None) -> BaseException | None:
-    """The error, and what led to it, without the tracebacks.
-
-    Their frames are aiohttp's own, whose local variables hold the request as it went over the
-    wire, with the token in it; what reports an error with its local variables must not see them.
-    """
-    seen = error
-    while seen is not None:
-        seen.__traceback__ = None
-        seen = seen.__cause__ or seen.__context__
-    return error

@@ -1,4 +1,4 @@
-"""The only module that knows aiohttp: one request out, one answer in."""
+"""The connections of a client: a session for each event loop, and those of its copies."""
 
 from __future__ import annotations
 
@@ -6,31 +6,22 @@ import asyncio
 import os
 import warnings
 import weakref
-from base64 import b64encode
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
-from http.cookies import SimpleCookie
-from io import BytesIO
 from math import inf
-from types import SimpleNamespace
 from typing import Any
-from urllib.parse import unquote_to_bytes
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
 from attrs import evolve
-from yarl import URL
 
 from .._core.options import Timeout
-from .._wire.messages import TOO_LARGE, HTTPRequest, HTTPResponse
-from .._wire.secrets import Mask, Secret
+from .._wire.messages import HTTPRequest, HTTPResponse
 from .deadlines import SHORTEST, Deadlines
+from .exchange import TransportError, exchange, no_answer_in_time
 from .fork import forget_in_child
-
-MAX_BODY = 32 * 1024 * 1024
-"""Bytes after decompression. A year of hourly usage is one; a small gzip can unpack to any size."""
+from .proxies import environment_proxy
+from .sessions import drop_session, fresh_session, open_session, set_limit
 
 CONNECTIONS = 100
 """How many connections single calls have, in all. The others wait for one, so that a program with
@@ -39,14 +30,6 @@ a thousand tasks keeps its file descriptors. Sweeps have more: see `Transport.wi
 Sessions = dict[asyncio.AbstractEventLoop, aiohttp.ClientSession]
 
 _NO_LIMIT = aiohttp.ClientTimeout()
-
-
-class TransportError(Exception):
-    """No whole answer came; the cause is what aiohttp raised."""
-
-    def __init__(self, reason: str, *, timed_out: bool = False) -> None:
-        super().__init__(reason)
-        self.timed_out = timed_out
 
 
 class Transport:
@@ -78,7 +61,7 @@ class Transport:
         if http_client is not None and trace_configs:
             raise ValueError("`trace_configs` go into the session that is given as `http_client`")
         self._base_url = base_url
-        self._proxy: Mapping[str, Any] = {} if http_client else _environment_proxy(base_url)
+        self._proxy: Mapping[str, Any] = {} if http_client else environment_proxy(base_url)
         self._http_client = http_client
         self._trace_configs = tuple(trace_configs)
         self._closed = False
@@ -124,26 +107,26 @@ class Transport:
             raise TransportError("no time left to send it", timed_out=True)
         if fresh and self._http_client is None:
             limits = _client_timeout(timeout, remaining)
-            async with _fresh_session(self._trace_configs) as session:
-                return await _exchange(session, request, limits, **self._proxy)
+            async with fresh_session(self._trace_configs) as session:
+                return await exchange(session, request, limits, **self._proxy)
         request.may_have_arrived = True
         if self._http_client is not None:
             # It may let aiohttp send what is idempotent twice: the tracker counts.
             more = {"middlewares": ()} if fresh else {}  # they may repeat requests
             tracker, limits = aiohttp.UploadTracker(), _client_timeout(timeout, remaining)
-            return await _exchange(
+            return await exchange(
                 self._http_client, request, limits, tracker=tracker, stream=stream, **more
             )
         session = self._session()
         total = None if stream else _total(timeout, remaining)
         if total is None:
             limits = _client_timeout(timeout, remaining)
-            return await _exchange(session, request, limits, stream=stream, **self._proxy)
+            return await exchange(session, request, limits, stream=stream, **self._proxy)
         try:
             with self._deadlines.within(total):
-                return await _exchange(session, request, _NO_LIMIT, **self._proxy)
+                return await exchange(session, request, _NO_LIMIT, **self._proxy)
         except TimeoutError as error:
-            raise _no_answer_in_time() from error
+            raise no_answer_in_time() from error
 
     @contextmanager
     def widened(self, by: int) -> Generator[None]:
@@ -162,8 +145,7 @@ class Transport:
     def _widen(self, by: int) -> None:
         self._connections += by
         for session in tuple(self._sessions.values()):
-            if session.connector is not None:
-                session.connector._limit = self._connections  # pyright: ignore[reportPrivateUsage]
+            set_limit(session, self._connections)
 
     async def close(self) -> None:
         """Close the sessions, those of copies too; the caller's own is left open.
@@ -178,7 +160,7 @@ class Transport:
             if loop is asyncio.get_running_loop():
                 await session.close()
             else:
-                _drop_session(loop, session)
+                drop_session(loop, session)
 
     def forget(self) -> None:
         """Drop the sessions of another process, and leave its connections alone."""
@@ -197,10 +179,10 @@ class Transport:
         if session is not None:
             return session
         connector = aiohttp.TCPConnector(limit=self._connections)
-        self._sessions[loop] = session = _open_session(self._trace_configs, connector)
+        self._sessions[loop] = session = open_session(self._trace_configs, connector)
         for other in [other for other in list(self._sessions) if other.is_closed()]:
             if dead := self._sessions.pop(other, None):
-                _drop_session(other, dead)
+                drop_session(other, dead)
         return session
 
     def check_open(self) -> None:
@@ -260,301 +242,12 @@ _inherited: list[object] = []
 """The sessions that a forked child has from its parent: collected, they would be closed."""
 
 
-async def _exchange(
-    session: aiohttp.ClientSession,
-    request: HTTPRequest,
-    timeout: aiohttp.ClientTimeout,
-    *,
-    tracker: aiohttp.UploadTracker | None = None,
-    stream: bool = False,
-    **more: Any,
-) -> HTTPResponse:
-    try:
-        response = await session.request(
-            request.method,
-            URL(request.url, encoded=True),
-            headers=request.headers,
-            data=request.body,
-            timeout=timeout,
-            allow_redirects=False,
-            raise_for_status=False,
-            upload_tracker=tracker,
-            trace_request_ctx=request,
-            **more,
-        )
-        answer = HTTPResponse(status_code=response.status, headers=response.headers, body=b"")
-        if stream and response.status < 300:
-            answer.unread = _UnreadBody(response, request)
-            return answer
-        try:
-            answer.body, answer.flaw = await _read(response)
-        finally:
-            if response.connection is not None:  # a body that is read to its end lets go of it
-                response.release()
-    except _NOT_SENT as error:
-        request.may_have_arrived = False
-        timed_out = isinstance(error, TimeoutError)
-        cause = _shown(error, request, more)
-        raise TransportError(_no_connection(error), timed_out=timed_out) from cause
-    except TimeoutError as error:
-        raise _no_answer_in_time() from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise TransportError(_no_answer(error)) from _shown(error, request, more)
-    else:
-        return answer
-    finally:
-        request.attempts += max(tracker.attempts, 1) if tracker is not None else 1
-
-
-_NOT_SENT = (
-    aiohttp.ClientConnectorError,  # no such host, refused, no TLS
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ClientHttpProxyError,
-)
-"""The errors that aiohttp raises if there was no connection to send anything over."""
-
-
-async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
-    """The body, and why it is not the whole one, if it is not."""
-    content = response.content
-    body = BytesIO()  # what shows the frames of a cancellation must not see what has come
-    try:
-        while not content.at_eof():
-            chunk = content.read_nowait() if content.is_eof() else await content.readany()
-            if body.tell() + len(chunk) > MAX_BODY:
-                response.close()  # the rest of it is not worth keeping the connection for
-                return body.getvalue(), TOO_LARGE
-            body.write(chunk)
-            del chunk
-    except aiohttp.ClientPayloadError as error:
-        return body.getvalue(), _broken_off(error, response)
-    return body.getvalue(), None
-
-
-class _UnreadBody:
-    """The body of an answer that the caller reads."""
-
-    def __init__(self, response: aiohttp.ClientResponse, request: HTTPRequest) -> None:
-        self._response = response
-        self._request = request
-
-    async def chunks(self, size: int | None) -> AsyncGenerator[bytes]:
-        content = self._response.content
-        try:
-            async for chunk in content.iter_any() if size is None else content.iter_chunked(size):
-                yield chunk
-        except TimeoutError as error:
-            raise _no_answer_in_time() from error
-        except (aiohttp.ClientError, OSError) as error:
-            reason = _broken_off(error, self._response)
-            raise TransportError(reason) from _shown(error, self._request, {})
-
-    async def read(self) -> tuple[bytes, str | None]:
-        try:
-            return await _read(self._response)
-        except TimeoutError as error:
-            raise _no_answer_in_time() from error
-        except (aiohttp.ClientError, OSError) as error:
-            reason = _broken_off(error, self._response)
-            raise TransportError(reason) from _shown(error, self._request, {})
-
-    def close(self) -> None:
-        if self._response.connection is not None:
-            self._response.release()
-
-
-def _no_answer_in_time() -> TransportError:
-    return TransportError("no answer in time", timed_out=True)
-
-
-def _no_connection(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"Cannot connect to {error.host}: its certificate is not trusted ({error})"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"Cannot connect to {error.host}:{error.port} ({error.os_error})"
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return f"Cannot connect: the proxy answered {error.status}"
-    return "Cannot connect in time"
-
-
-def _no_answer(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientResponseError):
-        # aiohttp names the encoding, and the package that it wants for it.
-        undecoded = error.message.startswith("Can not decode content-encoding")
-        return error.message if undecoded else "the answer is no HTTP"
-    return "the connection broke before there was an answer"
-
-
-def _broken_off(error: Exception, response: aiohttp.ClientResponse) -> str:
-    if isinstance(error.__cause__, ContentEncodingError):
-        return f"the answer broke off: bad {response.headers.get('Content-Encoding')}"
-    return "the answer broke off"
-
-
-def _shown(error: Exception, request: HTTPRequest, more: Mapping[str, Any]) -> Exception:
-    """What aiohttp raised, without what it keeps in it: headers, and what the peer wrote.
-
-    An error of the operating system stays as it is.
-    """
-    if isinstance(error, _UnrepeatedError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    if isinstance(error, OSError):
-        return error
-    words = getattr(error, "message", None) or str(error)
-    mask = Mask({**request.headers, **more.get("proxy_headers", {})})
-    text = mask(words) if isinstance(words, str) else ""
-    return aiohttp.ClientError(f"{type(error).__name__}: {text}".removesuffix(": "))
-
-
-class _UnrepeatedError(aiohttp.ClientError):
-    """A broken connection, in a class that aiohttp does not repeat requests for."""
-
-
-async def _once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a GET or a DELETE again on its own account.
-
-    It does so once when the connection breaks, which may be one that was idle and had died.
-    Repeats are the executor's to decide and to count. It costs every request two coroutines, so the
-    switch for the same is used where there is one.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _UnrepeatedError from error
-
-
-class _Response(aiohttp.ClientResponse):
-    """As that of aiohttp, with a repr that shows no headers."""
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.status}>"
-
-
-class _NoCookies(aiohttp.DummyCookieJar):
-    """As the one of aiohttp, without a new empty cookie for each request."""
-
-    _NONE = SimpleCookie()
-
-    def filter_cookies(self, request_url: URL) -> SimpleCookie:  # noqa: ARG002
-        return self._NONE
-
-
-_HAS_SWITCH = "_retry_connection" in aiohttp.ClientSession.ATTRS
-"""Whether aiohttp can be told not to repeat requests, as its test client does (not in public)."""
-
-
-def _open_session(
-    trace_configs: Sequence[aiohttp.TraceConfig], connector: aiohttp.TCPConnector
-) -> aiohttp.ClientSession:
-    # Not `trust_env`: it looks the proxy up in a thread for every request, and lets a .netrc
-    # entry stand in for the credentials.
-    session = aiohttp.ClientSession(
-        cookie_jar=_NoCookies(),
-        response_class=_Response,
-        middlewares=() if _HAS_SWITCH else (_once,),
-        trace_configs=list(trace_configs),
-        connector=connector,
-    )
-    if _HAS_SWITCH:
-        session._retry_connection = False  # pyright: ignore[reportPrivateUsage]
-    return session
-
-
-@asynccontextmanager
-async def _fresh_session(
-    trace_configs: Sequence[aiohttp.TraceConfig],
-) -> AsyncGenerator[aiohttp.ClientSession]:
-    """A session for one request, which notes when there is a connection."""
-    tracing = aiohttp.TraceConfig()
-    tracing.on_connection_create_end.append(_note_connection)
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with _open_session([*trace_configs, tracing], connector) as session:
-        yield session
-
-
-async def _note_connection(_: object, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.may_have_arrived = True
-
-
-def _drop_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
-    """Close a session of another loop, without waiting for that loop: it may wait for this one.
-
-    Left alone, aiohttp would log an error about it, to people who never saw a session.
-    """
-    connector = session.connector
-    session.detach()
-    if connector is None:
-        return
-    close = connector._close  # pyright: ignore[reportPrivateUsage]  # `close` has to be awaited
-    if loop.is_running():
-        loop.call_soon_threadsafe(close)
-        return
-    if loop.is_closed():
-        _end_connections(connector)
-    close()
-
-
-def _end_connections(connector: aiohttp.BaseConnector) -> None:
-    """Close the sockets of a loop that has ended: neither aiohttp nor the loop does any more."""
-    idle = [p for pool in connector._conns.values() for p, _ in pool]  # pyright: ignore[reportPrivateUsage]
-    for protocol in (*idle, *connector._acquired):  # pyright: ignore[reportPrivateUsage]
-        # What the loop would call next; the transports of uvloop end with their loop.
-        end = getattr(protocol.transport, "_call_connection_lost", None)
-        if end is not None:
-            end(None)
-
-
 def _drop_all(sessions: Sessions, pid: int) -> None:
     """Close the sessions of a client that is collected without having been closed."""
     if sessions and pid == os.getpid():
         warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)
         for loop, session in sessions.items():
-            _drop_session(loop, session)
-
-
-def _environment_proxy(base_url: str) -> Mapping[str, Any]:
-    """What a request is given with to go through the proxy of the environment, if there is one."""
-    address = URL(base_url)
-    # Plain http goes to this machine alone, and a proxy must not see its credentials either.
-    if address.scheme != "https" or proxy_bypass(address.host or ""):
-        return {}
-    value = Secret(getproxies().get("https") or "")
-    if not value:
-        return {}
-    options = _proxy_options(value)
-    if options is None:
-        raise ValueError(
-            "HTTPS_PROXY must be the address of a proxy, such as http://host:8080 or "
-            "http://user:password@host:8080 (special characters in it percent-encoded)"
-        )
-    return options
-
-
-def _proxy_options(value: Secret) -> Mapping[str, Any] | None:
-    """The address of a proxy without the password, and that as a header; `None` if it is none.
-
-    aiohttp would keep a password that stands in the address in its errors.
-    """
-    try:
-        url = URL(value if "://" in value else f"http://{value}")
-        port = url.port
-    except ValueError:
-        return None
-    if (
-        url.scheme not in ("http", "https")
-        or not (url.host and port)
-        or url.path_qs + url.raw_fragment != "/"
-    ):
-        return None
-    if url.raw_user is None and url.raw_password is None:
-        return {"proxy": url}
-    credentials = unquote_to_bytes(f"{url.raw_user or ''}:{url.raw_password or ''}")
-    header = Secret(f"Basic {b64encode(credentials).decode()}")
-    return {"proxy": url.with_user(None), "proxy_headers": {"Proxy-Authorization": header}}
+            drop_session(loop, session)
 
 
 def _total(timeout: Timeout, remaining: float) -> float | None:

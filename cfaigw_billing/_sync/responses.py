@@ -14,11 +14,11 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from .._core.answer import Answer
 from .._core.options import RequestOptions
-from .._io.executor import connection_error
-from .._io.transport import TransportError
+from .._io.exchange import TransportError, connection_error
+from .executor import BlockingExecutor
 from .._wire import strict_json
 from .._wire.messages import HTTPRequest
-from .executor import BlockingExecutor, BlockingUnread
+from .executor import BlockingUnread
 from ..types import Params
 
 P = ParamSpec("P")

@@ -15,6 +15,7 @@ import pytest
 from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
 
 from cfaigw_billing import AsyncCloudflare
+from cfaigw_billing._io import sessions as _sessions
 from cfaigw_billing._io import transport as _transport
 from cfaigw_billing.errors import (
     APIConnectionError,
@@ -100,7 +101,7 @@ async def test_a_get_comes_no_more_often_than_max_retries_allows(
     max_retries: int, switch: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever repeats it, the SDK or aiohttp on its own account, which has a switch for that."""
-    monkeypatch.setattr(_transport, "_HAS_SWITCH", switch)
+    monkeypatch.setattr(_sessions, "_HAS_SWITCH", switch)
     with Server(GONE) as server:
         async with client_of(server, VirtualClock(), max_retries=max_retries) as client:
             with pytest.raises(APIConnectionError) as caught:

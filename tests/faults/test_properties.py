@@ -29,7 +29,7 @@ from cfaigw_billing import AsyncCloudflare, Cloudflare, TopupReconciliation, typ
 from cfaigw_billing._core.operations import ALL, Operation
 from cfaigw_billing._core.options import Timeout
 from cfaigw_billing._io.clock import Clock
-from cfaigw_billing._io.transport import TransportError
+from cfaigw_billing._io.exchange import TransportError
 from cfaigw_billing._wire.messages import HTTPRequest, HTTPResponse
 from cfaigw_billing._wire.secrets import Secret
 from cfaigw_billing.errors import (

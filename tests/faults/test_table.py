@@ -21,7 +21,7 @@ from attrs import field, frozen
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare
 from cfaigw_billing._core.answer import Answer
-from cfaigw_billing._io import transport as _transport
+from cfaigw_billing._io import exchange as _exchange
 from cfaigw_billing._io.executor import Executor
 from cfaigw_billing.errors import (
     APIConnectionError,
@@ -1049,7 +1049,7 @@ def bystander() -> Iterator[Server]:
 @contextmanager
 def stage(case: Case, bystander: Server, monkeypatch: pytest.MonkeyPatch) -> Generator[Play]:
     """The server and the clock of a case."""
-    monkeypatch.setattr(_transport, "MAX_BODY", LIMIT)
+    monkeypatch.setattr(_exchange, "MAX_BODY", LIMIT)
     clock = VirtualClock()
     with Server(*case.script, now=clock.monotonic, listening=case.listening) as server:
         server.bystander = bystander.origin

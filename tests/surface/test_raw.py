@@ -26,7 +26,7 @@ from cfaigw_billing import (
     Cloudflare,
     TopupOutcomeUnknownError,
 )
-from cfaigw_billing._io import transport as transport_module
+from cfaigw_billing._io import exchange as transport_module
 from cfaigw_billing._io.clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import BillingCreditBalanceParams

@@ -23,7 +23,7 @@ from cfaigw_billing import (
     RateLimitError,
     TopupOutcomeUnknownError,
 )
-from cfaigw_billing._io import transport as _transport
+from cfaigw_billing._io import exchange as _exchange
 from cfaigw_billing._io.clock import Clock
 from cfaigw_billing.testing import Emulator, Fault
 
@@ -78,7 +78,7 @@ ROWS = {
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No back-off, and a smaller largest body."""
-    monkeypatch.setattr(_transport, "MAX_BODY", 1 << 20)
+    monkeypatch.setattr(_exchange, "MAX_BODY", 1 << 20)
     monkeypatch.setattr(Clock, "jitter", lambda self: 0.0)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
 
 
@@ -136,7 +136,7 @@ def test_what_is_oversized_is_larger_than_the_largest_body(
     packed = Fault.oversized().body
     assert packed is not None
     assert len(packed) < 1 << 20
-    assert len(gzip.decompress(packed)) > _transport.MAX_BODY
+    assert len(gzip.decompress(packed)) > _exchange.MAX_BODY
 
 
 def test_a_short_wait_is_waited_for(ask: Run, billing_emulator: Emulator) -> None:

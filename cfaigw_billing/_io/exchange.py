@@ -1,0 +1,200 @@
+"""One HTTP exchange with aiohttp: a request out, an answer in, or the reason why none came."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
+from yarl import URL
+
+from .._wire.messages import TOO_LARGE, HTTPRequest, HTTPResponse
+from .._wire.secrets import Mask
+from ..errors import APIConnectionError, APITimeoutError
+from .sessions import UnrepeatedError
+
+MAX_BODY = 32 * 1024 * 1024
+"""Bytes after decompression. A year of hourly usage is one; a small gzip can unpack to any size."""
+
+
+class TransportError(Exception):
+    """No whole answer came; the cause is what aiohttp raised."""
+
+    def __init__(self, reason: str, *, timed_out: bool = False) -> None:
+        super().__init__(reason)
+        self.timed_out = timed_out
+
+
+async def exchange(
+    session: aiohttp.ClientSession,
+    request: HTTPRequest,
+    timeout: aiohttp.ClientTimeout,
+    *,
+    tracker: aiohttp.UploadTracker | None = None,
+    stream: bool = False,
+    **more: Any,
+) -> HTTPResponse:
+    """Send a request once and read the answer, or raise `TransportError`."""
+    try:
+        response = await session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            headers=request.headers,
+            data=request.body,
+            timeout=timeout,
+            allow_redirects=False,
+            raise_for_status=False,
+            upload_tracker=tracker,
+            trace_request_ctx=request,
+            **more,
+        )
+        answer = HTTPResponse(status_code=response.status, headers=response.headers, body=b"")
+        if stream and response.status < 300:
+            answer.unread = _UnreadBody(response, request)
+            return answer
+        try:
+            answer.body, answer.flaw = await _read(response)
+        finally:
+            if response.connection is not None:  # a body that is read to its end lets go of it
+                response.release()
+    except _NOT_SENT as error:
+        request.may_have_arrived = False
+        timed_out = isinstance(error, TimeoutError)
+        cause = _shown(error, request, more)
+        raise TransportError(_no_connection(error), timed_out=timed_out) from cause
+    except TimeoutError as error:
+        raise no_answer_in_time() from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise TransportError(_no_answer(error)) from _shown(error, request, more)
+    else:
+        return answer
+    finally:
+        request.attempts += max(tracker.attempts, 1) if tracker is not None else 1
+
+
+_NOT_SENT = (
+    aiohttp.ClientConnectorError,  # no such host, refused, no TLS
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+)
+"""The errors that aiohttp raises if there was no connection to send anything over."""
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
+    """The body, and why it is not the whole one, if it is not."""
+    content = response.content
+    body = BytesIO()  # what shows the frames of a cancellation must not see what has come
+    try:
+        while not content.at_eof():
+            chunk = content.read_nowait() if content.is_eof() else await content.readany()
+            if body.tell() + len(chunk) > MAX_BODY:
+                response.close()  # the rest of it is not worth keeping the connection for
+                return body.getvalue(), TOO_LARGE
+            body.write(chunk)
+            del chunk
+    except aiohttp.ClientPayloadError as error:
+        return body.getvalue(), _broken_off(error, response)
+    return body.getvalue(), None
+
+
+class _UnreadBody:
+    """The body of an answer that the caller reads."""
+
+    def __init__(self, response: aiohttp.ClientResponse, request: HTTPRequest) -> None:
+        self._response = response
+        self._request = request
+
+    async def chunks(self, size: int | None) -> AsyncGenerator[bytes]:
+        content = self._response.content
+        try:
+            async for chunk in content.iter_any() if size is None else content.iter_chunked(size):
+                yield chunk
+        except TimeoutError as error:
+            raise no_answer_in_time() from error
+        except (aiohttp.ClientError, OSError) as error:
+            reason = _broken_off(error, self._response)
+            raise TransportError(reason) from _shown(error, self._request, {})
+
+    async def read(self) -> tuple[bytes, str | None]:
+        try:
+            return await _read(self._response)
+        except TimeoutError as error:
+            raise no_answer_in_time() from error
+        except (aiohttp.ClientError, OSError) as error:
+            reason = _broken_off(error, self._response)
+            raise TransportError(reason) from _shown(error, self._request, {})
+
+    def close(self) -> None:
+        if self._response.connection is not None:
+            self._response.release()
+
+
+def no_answer_in_time() -> TransportError:
+    """Return the error of an attempt that took too long."""
+    return TransportError("no answer in time", timed_out=True)
+
+
+def _no_connection(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"Cannot connect to {error.host}: its certificate is not trusted ({error})"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"Cannot connect to {error.host}:{error.port} ({error.os_error})"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"Cannot connect: the proxy answered {error.status}"
+    return "Cannot connect in time"
+
+
+def _no_answer(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        # aiohttp names the encoding, and the package that it wants for it.
+        undecoded = error.message.startswith("Can not decode content-encoding")
+        return error.message if undecoded else "the answer is no HTTP"
+    return "the connection broke before there was an answer"
+
+
+def _broken_off(error: Exception, response: aiohttp.ClientResponse) -> str:
+    if isinstance(error.__cause__, ContentEncodingError):
+        return f"the answer broke off: bad {response.headers.get('Content-Encoding')}"
+    return "the answer broke off"
+
+
+def _shown(error: Exception, request: HTTPRequest, more: Mapping[str, Any]) -> Exception:
+    """What aiohttp raised, without what it keeps in it: headers, and what the peer wrote.
+
+    An error of the operating system stays as it is.
+    """
+    if isinstance(error, UnrepeatedError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    if isinstance(error, OSError):
+        return error
+    words = getattr(error, "message", None) or str(error)
+    mask = Mask({**request.headers, **more.get("proxy_headers", {})})
+    text = mask(words) if isinstance(words, str) else ""
+    return aiohttp.ClientError(f"{type(error).__name__}: {text}".removesuffix(": "))
+
+
+def connection_error(request: HTTPRequest, error: TransportError) -> APIConnectionError:
+    """Return the error that the caller gets."""
+    cls = APITimeoutError if error.timed_out else APIConnectionError
+    result = cls(
+        f"{request.method} {request.path}: {error}",
+        request=request,
+        retries_taken=max(request.attempts - 1, 0),
+    )
+    result.__cause__ = without_frames(error.__cause__)
+    return result
+
+
+def without_frames(error: BaseException | None) -> BaseException | None:
+    """The error, and what led to it, without the tracebacks.
+
+    Their frames are aiohttp's own, whose local variables hold the request as it went over the
+    wire, with the token in it; what reports an error with its local variables must not see them.
+    """
+    seen = error
+    while seen is not None:
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
+    return error

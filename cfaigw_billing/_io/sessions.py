@@ -1,0 +1,133 @@
+"""The aiohttp sessions, and all use of private parts of aiohttp and asyncio.
+
+Each private part was tried with aiohttp 3.14.5 on CPython 3.11 to 3.13. If it is missing:
+
+- `ClientSession._retry_connection`: a middleware keeps aiohttp from repeating requests instead.
+- `BaseConnector._limit`: a sweep has no more than the client's 100 connections.
+- `BaseConnector._close`: the session of another loop is left to the garbage collector.
+- `BaseConnector._conns` and `_acquired`, `transport._call_connection_lost`: the connections of a
+  loop that has ended stay open until they are collected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from http.cookies import SimpleCookie
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+
+class UnrepeatedError(aiohttp.ClientError):
+    """A broken connection, in a class that aiohttp does not repeat requests for."""
+
+
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a GET or a DELETE again on its own account.
+
+    It does so once when the connection breaks, which may be one that was idle and had died.
+    Repeats are the executor's to decide and to count. It costs every request two coroutines, so the
+    switch for the same is used where there is one.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise UnrepeatedError from error
+
+
+class _Response(aiohttp.ClientResponse):
+    """As that of aiohttp, with a repr that shows no headers."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status}>"
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    """As the one of aiohttp, without a new empty cookie for each request."""
+
+    _NONE = SimpleCookie()
+
+    def filter_cookies(self, request_url: URL) -> SimpleCookie:  # noqa: ARG002
+        return self._NONE
+
+
+_HAS_SWITCH = "_retry_connection" in aiohttp.ClientSession.ATTRS
+"""Whether aiohttp can be told not to repeat requests, as its test client does (not in public)."""
+
+
+def open_session(
+    trace_configs: Sequence[aiohttp.TraceConfig], connector: aiohttp.TCPConnector
+) -> aiohttp.ClientSession:
+    # Not `trust_env`: it looks the proxy up in a thread for every request, and lets a .netrc
+    # entry stand in for the credentials.
+    session = aiohttp.ClientSession(
+        cookie_jar=_NoCookies(),
+        response_class=_Response,
+        middlewares=() if _HAS_SWITCH else (_once,),
+        trace_configs=list(trace_configs),
+        connector=connector,
+    )
+    if _HAS_SWITCH:
+        session._retry_connection = False  # pyright: ignore[reportPrivateUsage]
+    return session
+
+
+@asynccontextmanager
+async def fresh_session(
+    trace_configs: Sequence[aiohttp.TraceConfig],
+) -> AsyncGenerator[aiohttp.ClientSession]:
+    """A session for one request, which notes when there is a connection."""
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_end.append(_note_connection)
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with open_session([*trace_configs, tracing], connector) as session:
+        yield session
+
+
+async def _note_connection(_: object, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.may_have_arrived = True
+
+
+def drop_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
+    """Close a session of another loop, without waiting for that loop: it may wait for this one.
+
+    Left alone, aiohttp would log an error about it, to people who never saw a session.
+    """
+    connector = session.connector
+    session.detach()
+    if connector is None:
+        return
+    close = getattr(connector, "_close", None)  # `close` has to be awaited
+    if close is None:
+        return
+    if loop.is_running():
+        loop.call_soon_threadsafe(close)
+        return
+    if loop.is_closed():
+        _end_connections(connector)
+    close()
+
+
+def _end_connections(connector: aiohttp.BaseConnector) -> None:
+    """Close the sockets of a loop that has ended: neither aiohttp nor the loop does any more."""
+    pools: Any = getattr(connector, "_conns", {})
+    idle = [protocol for pool in pools.values() for protocol, _ in pool]
+    for protocol in (*idle, *getattr(connector, "_acquired", ())):
+        # What the loop would call next; the transports of uvloop end with their loop.
+        end = getattr(protocol.transport, "_call_connection_lost", None)
+        if end is not None:
+            end(None)
+
+
+def set_limit(session: aiohttp.ClientSession, connections: int) -> None:
+    """Change the number of connections that a session may have open at a time."""
+    if session.connector is not None:
+        session.connector._limit = connections  # pyright: ignore[reportPrivateUsage]
