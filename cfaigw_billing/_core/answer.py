@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast
 
-from attrs import define
+from attrs import define, field
 
 from .._wire import strict_json as _json
 from .._wire.messages import KEPT, TOO_LARGE, HTTPRequest, HTTPResponse, masked
@@ -52,14 +52,16 @@ class Answer(Generic[T]):
     operation: Operation[T]
     """The call."""
     http_request: HTTPRequest
-    """What was sent."""
+    """The request that was sent."""
     http_response: HTTPResponse
-    """What came."""
+    """The response that came."""
     retries_taken: int
-    """How many times the request had been repeated before."""
+    """The number of repeats before it."""
+    _decoded: tuple[T] | None = field(default=None, init=False, repr=False)
+    """The value, from a look at the answer until it is parsed: it is decoded once."""
 
     def parse(self) -> T:
-        """The value that the answer stands for; an error says what came instead.
+        """Return the value that the answer stands for.
 
         Raises:
             APIStatusError: The service refused.
@@ -76,18 +78,21 @@ class Answer(Generic[T]):
             del outcome  # an error that is raised holds this frame, which must not hold the error
 
     def error(self) -> APIResponseError | None:
-        """The error that `parse` would raise."""
+        """Return the error that `parse` would raise, if any."""
         outcome = self._outcome()
-        return outcome if isinstance(outcome, APIResponseError) else None
+        if isinstance(outcome, APIResponseError):
+            return outcome
+        self._decoded = (outcome,)
+        return None
 
     def refusal(self) -> APIResponseError | None:
-        """The error that `parse` would raise, but for an answer that only cannot be decoded."""
+        """Return the error that `parse` would raise, unless the answer only cannot be decoded."""
         error = self.error()
         decodes = self.http_response.flaw is None and not isinstance(error, APIStatusError)
         return None if decodes else error
 
     def failure(self) -> Failure | None:
-        """What is wrong with the answer, as far as repeating the request goes.
+        """Return the kind of failure, for the decision about a repeat; `None` for a good answer.
 
         What charges is looked at to the end: an answer that cannot be understood leaves open
         whether the card was charged. Elsewhere the status is enough.
@@ -123,6 +128,9 @@ class Answer(Generic[T]):
         return 200 <= self.http_response.status_code < 300
 
     def _outcome(self) -> T | APIResponseError:
+        if self._decoded is not None:
+            (value,), self._decoded = self._decoded, None
+            return value
         if self.http_response.flaw is not None:
             return self._unexpected(self.http_response.flaw)
         if not self.operation.typed and self._accepted:
