@@ -116,6 +116,7 @@ def endless(data: bytes) -> Step:
     """The same again and again, for as long as somebody listens."""
 
     def step(peer: Peer) -> None:
+        time.sleep(0.05)  # let the client read what came before: it makes another error of both
         while True:
             peer.send(data)
 
