@@ -1,4 +1,4 @@
-"""What `python -m cfaigw_billing` and the script `cfaigw-billing` run: the command line."""
+"""The command line, as `python -m cfaigw_billing` and the script `cfaigw-billing` run it."""
 
 from __future__ import annotations
 

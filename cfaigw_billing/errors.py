@@ -82,7 +82,7 @@ class TopupPendingError(CloudflareError):
     """
 
     payment_intent_id: str
-    """What to ask `topup.status` about, or `topup.wait` again."""
+    """The identifier of the top-up, `in_…`, for `topup.status` and `topup.wait`."""
     account_id: str
     """The account that the top-up is for."""
     amount: int | None
@@ -127,13 +127,13 @@ class TopupConfirmationError(CloudflareError):
     """A top-up waits for its payer to confirm the payment (3-D Secure)."""
 
     payment_intent_id: str
-    """What to ask `topup.status` about, or `topup.wait`, once the payer has confirmed."""
+    """The identifier of the top-up, `in_…`, for `topup.wait` once the payer has confirmed."""
     account_id: str
     """The account that the top-up is for."""
     amount: int
     """The credit that is bought, in cents."""
     client_secret: Secret
-    """What the page in which the payer confirms gets; masked in reprs, not kept in pickles."""
+    """The secret for the page in which the payer confirms; masked in reprs, not in pickles."""
 
     def __init__(
         self, payment_intent_id: str, client_secret: Secret, *, account_id: str, amount: int
@@ -154,7 +154,7 @@ class APIError(CloudflareError):
     message: str
     """The line that `str(error)` shows."""
     request: HTTPRequest
-    """What was sent, secrets redacted."""
+    """The request that was sent, secrets redacted."""
     retries_taken: int
     """How many times the SDK had repeated the request when it gave up."""
     errors: tuple[ErrorData, ...] = ()

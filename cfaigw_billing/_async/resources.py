@@ -1,7 +1,8 @@
-"""The methods of the async client. Each is one call into `send`; the work is done below.
+"""The methods of the async client. Each is one call of the executor; the work is done below.
 
-The sync methods in `_sync.py` are generated from this module: after a change here, run
-`python -m cfaigw_billing._codegen`.
+Behind each resource stand its views for `.with_raw_response` and `.with_streaming_response`: the
+same methods, on an executor that answers with responses. The sync resources are generated from this
+module: after a change here, run `python .ci/codegen.py`.
 """
 
 from __future__ import annotations
@@ -643,7 +644,7 @@ class AsyncBillingResource(AsyncResource):
         end_time: datetime | float | None = None,
         **options: Unpack[RequestOptions],
     ) -> BillingUsageHistoryResponse:
-        """What was used, a row a day or hour, in cents; no rows where nothing was billable.
+        """The usage, a row a day or hour, in cents; no rows if nothing was billable.
 
         Args:
             value_grouping_window: The length of one row.

@@ -253,7 +253,7 @@ class AsyncOutcomes(Generic[T]):
             return Outcome(request, error=error)
 
     def _end_of_all(self, error: Exception | None) -> Exception | None:
-        """What to raise where every other call would fail alike."""
+        """Return the error to raise if every other call would fail alike."""
         if self._batch.blocked:
             return _never_lifted(error) if isinstance(error, RateLimitError) else error
         # Once the credentials have been accepted, it is the account that they are refused for.

@@ -242,7 +242,7 @@ def _next_step(
     errors: tuple[ErrorData, ...],
     wait: float | None,
 ) -> str:
-    """What the person who reads the error can do about it; empty where that is not known."""
+    """Return what a person can do about the error; empty if that is not known."""
     if any(error.message == "NO_MANUAL_TOPUP" for error in errors):
         return "complete one manual top-up first (billing.topup.create)"
     if status_code == 401:

@@ -105,7 +105,7 @@ _CREDENTIAL = re.compile(r"[\x21-\x7e]+")
 
 @frozen(kw_only=True, repr=False)  # one that is half made must not fail to be shown
 class Credentials:
-    """What a client authenticates with, as `Secret`s: masked in every repr."""
+    """The credentials of a client, as `Secret`s: masked in every repr."""
 
     api_token: str | None = field(validator=_sendable)
     api_email: str | None = field(validator=_sendable)

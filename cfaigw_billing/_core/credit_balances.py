@@ -1,4 +1,4 @@
-"""What came of a sweep over accounts: a mapping, tables and a plot."""
+"""A sweep over accounts, and its result: a mapping, tables and a plot."""
 
 from __future__ import annotations
 
@@ -145,11 +145,11 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         )
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the accounts that failed, then the lowest balances."""
+        """Return the HTML for a notebook: the accounts that failed, then the lowest balances."""
         return self._table(LONGEST).html()
 
     def _table(self, limit: int | None, *, failed: bool = True) -> Table:
-        """What a person sees: a few accounts that failed and why, and at most `limit` others."""
+        """Return the table to show: a few accounts that failed, and at most `limit` others."""
         shown, notes = first(self._lowest_first(), limit, "none of them lower")
         rows = [self._row(account_id) for account_id in shown]
         if failed:
@@ -166,7 +166,7 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         return f"{count}: {self.total} in all, {ends}"
 
     def _not_asked(self) -> list[str]:
-        """What a sweep that ended early has not come to."""
+        """Return notes on what a sweep that ended early left out."""
         missing = [f"{len(self.missing):,} missing"] if self.missing else []
         return missing if self.listed else [*missing, "the list of accounts incomplete"]
 
@@ -202,7 +202,7 @@ _COLUMNS = (
 
 
 def columns() -> dict[str, Entry]:
-    """What a record has, whether there is one or not: an account's, and those of its answer."""
+    """Return the entries of a record: those of an account, and those of its answer."""
     own = dict.fromkeys(("account_id", "account_name", "error"), Entry(lambda _: None))
     return own | entries(BillingCreditBalanceResponse)
 
@@ -250,7 +250,7 @@ class Sweep:
         return len(self._found) + len(self._failed)
 
     def result(self) -> CreditBalances:
-        """What was answered, in the order in which it was asked for."""
+        """Return the answers so far, in the order of the requests."""
         ids = self._ids.values()
         return CreditBalances(
             {name: self._found[name] for name in ids if name in self._found},

@@ -1,6 +1,6 @@
 """Every call of the service as a value: one row each, and nothing here that runs.
 
-A new endpoint is its types, its row here, its method in `_resources.py`, and a run of the
+A new endpoint is its types, its row here, its method in `_async/resources.py`, and a run of the
 generator. The rows are what the executor, the tests and the documentation go by. What has no row
 can be called by its path (`UntypedParams`).
 """

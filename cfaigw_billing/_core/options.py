@@ -18,7 +18,7 @@ Timeout: TypeAlias = "float | ClientTimeout | None"
 
 
 class RequestOptions(TypedDict, total=False):
-    """What every method takes beside its parameters."""
+    """The options that every method takes beside its parameters."""
 
     extra_headers: Mapping[str, str | None]
     """Headers to add; `None` leaves a default header out."""
@@ -31,7 +31,7 @@ class RequestOptions(TypedDict, total=False):
 
 
 class ConstructorOptions(TypedDict, total=False):
-    """What the constructor of the sync client takes."""
+    """The arguments of the sync client's constructor."""
 
     api_token: str | None
     api_email: str | None
@@ -52,13 +52,13 @@ class ConstructorOptions(TypedDict, total=False):
 
 
 class AsyncConstructorOptions(ConstructorOptions, total=False):
-    """What the constructor of the async client takes."""
+    """The arguments of the async client's constructor."""
 
     http_client: ClientSession | None
 
 
 class ClientOptions(ConstructorOptions, total=False):
-    """What `with_options` takes: what the constructor does, and two more."""
+    """The arguments of `with_options`: those of the constructor, and two more."""
 
     set_default_headers: Mapping[str, str | None] | None
     """Headers to have instead of those of the client."""
@@ -67,7 +67,7 @@ class ClientOptions(ConstructorOptions, total=False):
 
 
 class AsyncClientOptions(ClientOptions, total=False):
-    """What `with_options` takes: what the constructor does, and two more."""
+    """The arguments of `with_options`: those of the constructor, and two more."""
 
     http_client: ClientSession | None
 

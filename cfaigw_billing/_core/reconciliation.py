@@ -14,7 +14,7 @@ The facts of the charge are few: the credit that was asked for, and when. What a
 `charged` takes one invoice that fits in all of this while no other near it could be that of the
 charge. Where only tax explains the price, more is asked, because the price may be that of somebody
 else's top-up: that the invoice was made at once, that the balance holds the credit, and that the
-price is not that of a round credit. The balance alone proves nothing: nobody knows what it was
+price is not that of a round credit. The balance alone proves nothing: it is not known what it was
 before, or what has been spent since.
 
 Everything short of that is `ambiguous`, for a person to look at: any manual invoice near the
@@ -51,10 +51,10 @@ ROUND = 500
 
 @frozen(kw_only=True)
 class TopupReconciliation:
-    """What the account shows of a top-up whose answer was lost, and what follows from it."""
+    """The evidence about a top-up whose answer was lost, and the conclusion from it."""
 
     outcome: Literal["charged", "not_found_yet", "ambiguous"]
-    """What is known.
+    """The conclusion.
 
     - `charged`: exactly one paid invoice fits: made in the minutes after the charge was sent, of
       the price of that credit. Do not send the top-up again. (Of two lost charges alike, one
@@ -73,13 +73,13 @@ class TopupReconciliation:
 
     @property
     def payment_intent_id(self) -> str | None:
-        """What to ask `topup.status` about, if the top-up was charged."""
+        """The identifier of the top-up for `topup.status`, if it was charged."""
         return self.invoices[0].id if self.outcome == "charged" else None
 
 
 @frozen(kw_only=True)
 class LostCharge:
-    """What is known of a charge whose answer was lost."""
+    """The known facts of a charge whose answer was lost."""
 
     account_id: str | None
     """The account; `None` stands for the client's."""
@@ -92,7 +92,7 @@ class LostCharge:
 def judge(
     charge: LostCharge, invoices: Iterable[Invoice], balance: BillingCreditBalanceResponse | None
 ) -> tuple[Literal["charged", "not_found_yet", "ambiguous"], tuple[Invoice, ...]]:
-    """What became of the charge, and the invoices that say so.
+    """Judge whether the charge was made. Return the outcome and the invoices that show it.
 
     Args:
         charge: The charge.
@@ -165,7 +165,7 @@ def _round_credit(cents: float) -> float:
 
 
 def _price(invoice: Invoice) -> float:
-    """What was billed, in cents, before any customer credit that the invoice speaks of."""
+    """Return the billed amount, in cents, before a customer credit that the invoice names."""
     total = invoice.extra.get("total")
     billed = total if isinstance(total, (int, float)) else 0.0
     return max(billed, invoice.amount_due)

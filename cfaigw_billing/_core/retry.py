@@ -7,7 +7,7 @@ Two questions, two pure functions.
 
 - What only reads, or stores the same again, is repeated when the failure says nothing about the
   request itself: the connection failed, the service was busy, the edge had no answer.
-- What charges a card, or does nobody knows what, is repeated only where it is certain that the
+- A charge, or a call with unknown effects, is repeated only where it is certain that the
   service never saw it: no connection was made, or the rate limiter answered in front of it, which
   its headers show. A 429 without them may come from anything on the way, or from behind it. The
   service knows no idempotency key, so a repeat of a charge whose answer was lost is a second
@@ -47,7 +47,7 @@ class Failure(Enum):
     NOT_SENT = "no connection was made, so nothing was sent"
     NO_ANSWER = "it was sent, and no whole answer came"
     RATE_LIMITED = "429: the limiter in front of the service refused it"
-    THROTTLED = "429 without the headers of that limiter: nobody knows who refused it, and when"
+    THROTTLED = "429 without the headers of that limiter: it is not known who refused it, and when"
     BUSY = "a status that says “not now”"
     UNCLEAR = "an answer that is no envelope, or a failure inside the service"
     REFUSED = "the service understood it and refused"

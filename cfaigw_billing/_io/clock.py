@@ -38,7 +38,7 @@ _WAS_SET = timedelta(seconds=5)
 
 
 class ServiceClock:
-    """What the answers tell of the service's clock.
+    """The service's clock, as its answers show it.
 
     Next to nothing is done when an answer comes. Its `Date` is read where a charge is lost or
     looked for, and only there.

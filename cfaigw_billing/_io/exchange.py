@@ -161,7 +161,7 @@ def _broken_off(error: Exception, response: aiohttp.ClientResponse) -> str:
 
 
 def _shown(error: Exception, request: HTTPRequest, more: Mapping[str, Any]) -> Exception:
-    """What aiohttp raised, without what it keeps in it: headers, and what the peer wrote.
+    """Return the error of aiohttp without the headers and the bytes of the peer that it holds.
 
     An error of the operating system stays as it is.
     """

@@ -642,7 +642,7 @@ class BillingResource(Resource):
         end_time: datetime | float | None = None,
         **options: Unpack[RequestOptions],
     ) -> BillingUsageHistoryResponse:
-        """What was used, a row a day or hour, in cents; no rows where nothing was billable.
+        """The usage, a row a day or hour, in cents; no rows if nothing was billable.
 
         Args:
             value_grouping_window: The length of one row.

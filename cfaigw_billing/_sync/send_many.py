@@ -151,12 +151,12 @@ class Outcomes(Generic[T]):
 
 @frozen
 class _Broken:
-    """What is brought where reading the requests has failed."""
+    """Takes the place of a request if reading the requests has failed."""
 
     fault: Exception
 
 
 _Place = asyncio.Future[Params[T] | _Broken]
-"""Where a request is put that is wanted."""
+"""A place for a request that is wanted."""
 _END: Any = object()
-"""What is brought when there are no more requests."""
+"""Takes the place of a request at the end of the requests."""

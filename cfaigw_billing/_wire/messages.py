@@ -70,7 +70,7 @@ class Unread(Protocol):
         ...
 
     async def read(self) -> tuple[bytes, str | None]:
-        """What is left of it, and why that is not the whole of it, if it is not."""
+        """Return the rest of it, and why that is not all of it, if it is not."""
         ...
 
     def close(self) -> None:

@@ -115,7 +115,7 @@ def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCre
 
 @contextmanager
 def endings_as_interrupts() -> Generator[None]:
-    """What asks the process to end lets it say first what it was doing, as Ctrl-C does."""
+    """Let signals that end the process raise as Ctrl-C does, so that it says what it was doing."""
     previous = {ending: signal.getsignal(ending) for ending in ENDINGS}
     for ending, handler in previous.items():
         if handler is not signal.SIG_IGN:  # which `nohup` asks for
@@ -154,7 +154,7 @@ def look_for(client: Cloudflare, error: BaseException | None) -> None:
 
 @contextmanager
 def once_charged() -> Generator[None]:
-    """What fails after a charge must not look as if there had been none: one would charge again."""
+    """End in exit code 4 if something fails after a charge: else people would charge again."""
     try:
         yield
     except (CloudflareError, ValueError, OSError) as error:
@@ -173,7 +173,7 @@ def wait_for_credit(
 
 
 def price_of(credit: Money) -> str:
-    """What credit costs, as far as it can be told before it is bought."""
+    """Return the price of credit, as far as it is known before the charge."""
     about = Money(round(float(credit.cents) * (1 + FEE)))
     return f"{credit} of credit; the card is charged about {about}, plus tax where due"
 

@@ -60,7 +60,7 @@ def _limits(given: Any) -> JSON | None:
 
 @attrs.frozen(kw_only=True)
 class AccountChange:
-    """What may be set of an account: only what is given is."""
+    """A change of an account; only the fields that are given change."""
 
     name: str = attrs.field(default="", validator=of_type(str))
     balance: float = attrs.field(default=0.0, validator=_amount)
@@ -79,7 +79,7 @@ class AccountChange:
 
 @attrs.frozen(kw_only=True)
 class SettingsChange:
-    """What may be set of the whole emulator: only what is given is."""
+    """A change of the emulator; only the fields that are given change."""
 
     topup_seconds: float = attrs.field(default=0.0, validator=_not_negative)
     fee: float = attrs.field(default=0.0, validator=_rate)
@@ -157,7 +157,7 @@ class Call:
 
 
 def list_endpoints(_: Call) -> JSON:
-    """What there is to ask."""
+    """The list of endpoints."""
     return {"endpoints": [endpoint.described() for endpoint in ENDPOINTS]}
 
 
@@ -205,7 +205,7 @@ def add_invoice(call: Call, invoice: Invoice) -> JSON:
 
 
 def show_settings(call: Call) -> JSON:
-    """What holds for all accounts."""
+    """The settings of all accounts."""
     return {name: getattr(call.emulator, name) for name in attrs.fields_dict(SettingsChange)}
 
 
@@ -288,7 +288,7 @@ class Endpoint:
     body: tuple[type[attrs.AttrsInstance], ...] = ()
 
     def described(self) -> JSON:
-        """What the list of endpoints says of it."""
+        """Return its entry in the list of endpoints."""
         fields = [name for cls in self.body for name in attrs.fields_dict(cls)]
         return {
             "method": self.method,

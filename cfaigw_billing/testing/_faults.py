@@ -1,4 +1,4 @@
-"""What can go wrong with a request, and which requests it happens to."""
+"""Faults of requests, and the requests that they happen to."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _headers(_: object, attribute: attrs.Attribute[Any], headers: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """What goes wrong with a request.
+    """A fault of a request.
 
     The fields combine. With `delay`, `headers`, `drip` and `truncate` alone, the request is carried
     out and answered as always, only later, with more headers, slowly or in part. The constructors

@@ -43,7 +43,7 @@ class RequestLimit:
         return True
 
     def headers(self, now: float) -> dict[str, str]:
-        """What every answer says about it."""
+        """Return the headers that every answer has about it."""
         left = max(self.quota - self._used, 0)
         resets_in = max(self._started + self.window - now, 0.0)
         headers = {

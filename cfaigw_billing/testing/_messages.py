@@ -1,4 +1,4 @@
-"""What goes over the wire: requests as they arrive, and answers in the service's envelope."""
+"""Messages on the wire: requests as they arrive, and answers in the service's envelope."""
 
 from __future__ import annotations
 

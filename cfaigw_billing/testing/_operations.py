@@ -222,7 +222,7 @@ class TopupLimits(Operation):
 
 @attrs.frozen(kw_only=True)
 class ListedPaymentMethod:
-    """What the caller of `topup/eligibility` knows of a payment method of the account."""
+    """A payment method of the account, as the caller of `topup/eligibility` knows it."""
 
     default: bool = attrs.field(default=False, validator=instance_of(bool))
     last_four: str = attrs.field(default="", validator=instance_of(str))

@@ -92,7 +92,7 @@ class Emulator(Service):
 
     @property
     def base_url(self) -> str:
-        """What a client takes as its base URL while the emulator runs."""
+        """The base URL for a client while the emulator runs."""
         if self._listener is None:
             raise RuntimeError("The emulator is not running: use it in a `with` block.")
         host, port = self._listener.sockets[0].getsockname()[:2]

@@ -1,4 +1,4 @@
-"""What the emulated service remembers of an account, and how that changes.
+"""The state of an emulated account, and its changes.
 
 Pure Python, no HTTP. Amounts are in cents, moments in Unix seconds on the emulator's clock, except
 that the times of usage are in Unix milliseconds, as on the wire. A top-up completes by the clock
@@ -50,14 +50,14 @@ class Charge:
     payment_method_id: str | None
     at: float
     paid: int
-    """What the card paid: the credit, fee and tax, less the customer credit; in cents."""
+    """The amount that the card paid, in cents: credit, fee and tax, less the customer credit."""
     paid_money: ClassVar[Derived[Money]] = money("paid")
     """`paid` as exact money."""
 
 
 @attrs.define
 class CardProcessor:
-    """What all accounts share: the clock, prices, the numbering of invoices, the charges made.
+    """The parts that all accounts share: clock, prices, numbers of invoices, charges.
 
     The clock is that of the machine unless it stands still, in which case only `advance` moves it.
     """
@@ -84,7 +84,7 @@ class CardProcessor:
         self._skipped += seconds
 
     def price(self, credit: int) -> int:
-        """What credit costs, in whole cents: with the fee on it, and the tax on both."""
+        """Return the price of credit, in whole cents: with the fee on it, and the tax on both."""
         with_fee = credit + _whole(credit * self.fee)
         return with_fee + _whole(with_fee * self.tax)
 

@@ -15,7 +15,7 @@ MAX_CENTS = 99_999_999
 """The payment processor takes amounts of at most eight digits ($999,999.99)."""
 
 FEE = 0.05
-"""What credit costs beside its amount, as a part of it; tax comes on top where it is due."""
+"""The fee on credit, as a part of its amount; tax comes on top where it is due."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 253_402_300_799_999
