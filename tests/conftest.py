@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -22,6 +23,12 @@ from cfaigw_billing import AsyncCloudflare, Cloudflare
 from cfaigw_billing._sync.paging import AccountPaginator
 from cfaigw_billing.testing import Emulator
 from cfaigw_billing.types import AccountListResponse
+
+
+def pytest_configure() -> None:
+    """Let a SIGINT interrupt the tests and what they start, also where a shell has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a background job, and in some CI
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Run(Protocol):

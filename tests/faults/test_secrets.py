@@ -578,6 +578,29 @@ def test_a_wrong_argument_shows_no_credentials(cls: Any, headers: Mapping[str, s
     assert found == {}
 
 
+SECRET_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "default_headers": {"default_headers": {**BEARER, "X-Auth-Key": KEY}},
+    "set_default_headers": {"set_default_headers": BEARER},
+    "api_token": {"api_token": TOKEN},
+    "api_key": {"api_email": "a@b.c", "api_key": KEY},
+    "user_service_key": {"user_service_key": SERVICE_KEY},
+}
+
+
+@pytest.mark.parametrize("method", ["with_options", "copy"])
+@pytest.mark.parametrize("cls", [AsyncCloudflare, Cloudflare])
+def test_a_wrong_option_of_a_copy_shows_no_credentials(cls: Any, method: str) -> None:
+    """Of the other options neither, in the frames below the call."""
+    client, found = cls(api_token="other"), dict[str, list[str]]()
+    for name, given in SECRET_OPTIONS.items():
+        for wrong in ({"max_retries": 0.5}, {"no_such_option": 1}, {"timeout": "soon"}):
+            with pytest.raises((ValueError, TypeError)) as caught:
+                getattr(client, method)(**given, **wrong)
+            if leaked := leaks(caught.value):
+                found[name] = leaked
+    assert found == {}
+
+
 @pytest.mark.parametrize("url", ["https://user:{}@example.com", "https://example.com/?token={}"])
 def test_a_secret_in_a_base_url_is_not_repeated(url: str) -> None:
     with pytest.raises(ValueError, match="base_url") as caught:

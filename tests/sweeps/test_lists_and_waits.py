@@ -59,6 +59,10 @@ def invoices(run: Run, billing_emulator: Emulator) -> Invoices:
     return invoices
 
 
+def all_invoices(client: Any, **parameters: Any) -> Any:
+    return client.ai_gateway.billing.iter_invoices(account_id="a", **parameters).collect()
+
+
 def add_invoices(emulator: Emulator, number: int) -> list[str]:
     """Invoices, automatic and manual ones in turn; their ids, newest first."""
     account = emulator.add_account("a")

@@ -113,6 +113,35 @@ async def test_a_sweep_larger_than_the_quota_stays_inside_it() -> None:
         assert len(emulator.requests) == calls + limit.refused
 
 
+async def test_a_policy_under_another_name_gives_the_quota_and_the_reserve() -> None:
+    """As in the service's own reference: the count is "default", the policy "burst"."""
+    told = {"Ratelimit": '"default";r=50;t=800', "Ratelimit-Policy": '"burst";q=100;w=800'}
+    async with Emulator() as emulator, client_of(emulator) as client:
+        names = add_accounts(emulator, 20)
+        emulator.inject(Fault(headers=told), times=None)
+        await client.ai_gateway.billing.credit_balance(account_id=names[0])
+        limit = client.rate_limit
+        assert (limit.remaining, limit.quota, limit.window) == (50, 100, 800)
+        result = await balances(client, names, reserve=0.5)
+        assert list(result.failed) == names
+        assert len(emulator.requests) == 1, "the sweep leaves the 50 to others"
+
+
+async def test_one_answer_without_a_limit_is_enough_for_a_sweep_to_go_at_full_speed() -> None:
+    """The few calls at once are for the time before anything is known, the first answer too."""
+    async with Emulator() as emulator, client_of(emulator) as client:
+        names = add_accounts(emulator, 30)
+        emulator.inject(Fault(), path=f"/{names[0]}{BALANCE}")
+        emulator.inject(Fault(silence="hang"), times=None, path=BALANCE)
+        sweep = asyncio.create_task(balances(client, names, concurrency=20))
+        async with asyncio.timeout(30):
+            while len(emulator.requests) < 1 + 20:  # noqa: ASYNC110  # it has no event for it
+                await asyncio.sleep(0.01)
+        sweep.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sweep
+
+
 async def test_one_429_parks_all_callers_once() -> None:
     """Whoever waits, waits for the same moment; nobody finds out for himself."""
     async with Emulator() as emulator, client_of(emulator, max_retries=1) as client:
