@@ -19,6 +19,7 @@ from .._io.exchange import TransportError, connection_error
 from .._io.executor import Executor
 from .._wire import strict_json
 from .._wire.messages import HTTPRequest, Unread
+from .._wire.secrets import conceal_options
 from ..types import Params
 
 P = ParamSpec("P")
@@ -199,6 +200,7 @@ def raw(
     send: Any = inspect.unwrap(method)  # the view says itself that a call is deprecated
 
     async def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncAPIResponse[T]:
+        conceal_options(kwargs)
         response: AsyncAPIResponse[T] = await send(view, *args, **kwargs)
         return response
 
@@ -214,6 +216,7 @@ def streamed(
     send: Any = inspect.unwrap(method)
 
     def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResponseContextManager[T]:
+        conceal_options(kwargs)
         return AsyncResponseContextManager(partial(send, view, *args, **kwargs))
 
     return lambda place: _described(call, place, send, AsyncResponseContextManager)

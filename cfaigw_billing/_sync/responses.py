@@ -19,6 +19,7 @@ from .executor import BlockingExecutor
 from .._wire import strict_json
 from .._wire.messages import HTTPRequest
 from .executor import BlockingUnread
+from .._wire.secrets import conceal_options
 from ..types import Params
 
 P = ParamSpec("P")
@@ -199,6 +200,7 @@ def raw(
     send: Any = inspect.unwrap(method)  # the view says itself that a call is deprecated
 
     def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> APIResponse[T]:
+        conceal_options(kwargs)
         response: APIResponse[T] = send(view, *args, **kwargs)
         return response
 
@@ -214,6 +216,7 @@ def streamed(
     send: Any = inspect.unwrap(method)
 
     def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> ResponseContextManager[T]:
+        conceal_options(kwargs)
         return ResponseContextManager(partial(send, view, *args, **kwargs))
 
     return lambda place: _described(call, place, send, ResponseContextManager)
