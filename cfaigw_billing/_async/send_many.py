@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable
 from contextlib import aclosing, closing
@@ -74,6 +75,7 @@ class AsyncOutcomes(Generic[T]):
         self._batch = Batch(reserve)
         self._allow_charges = allow_charges
         self._task: asyncio.Task[None] | None = None
+        self._pid: int | None = None
         self._left = False
         self._over = False
         self._fault: Exception | None = None
@@ -89,6 +91,7 @@ class AsyncOutcomes(Generic[T]):
         self._room = asyncio.Semaphore(self._concurrency)
         self._calls = anyio.create_task_group()
         self._reading = anyio.CancelScope()
+        self._pid = os.getpid()
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -99,6 +102,8 @@ class AsyncOutcomes(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         self._left = True
+        if self.inherited:
+            return
         interrupt = await self._end()
         lost = self.lost(interrupt or error)
         if interrupt is not None:
@@ -115,8 +120,19 @@ class AsyncOutcomes(Generic[T]):
         return self.take()
 
     @property
+    def inherited(self) -> bool:
+        """Whether a fork has brought it here: the calls, and their outcomes, are the parent's."""
+        return self._pid not in (None, os.getpid())
+
+    def check_process(self) -> None:
+        """Raise in a forked child of the process that entered the block."""
+        if self.inherited:
+            raise RuntimeError("the outcomes are read in the process that entered the block")
+
+    @property
     def readable(self) -> bool:
         """Whether there is an outcome, or the end."""
+        self.check_process()
         if self._task is None or self._left:
             raise RuntimeError(
                 "read the outcomes inside the block: `with client.send_many(…) as outcomes` "

@@ -33,7 +33,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
-_log.addHandler(logging.NullHandler())
+# No `NullHandler`: without one, a warning about a charge is seen where logging is not set up, too.
 
 Outcome = Answer[Any] | APIConnectionError
 """The end of an attempt: an answer, or the error to raise if none came."""

@@ -4,18 +4,38 @@ Each sync client owns one `Portal`: a daemon thread with one event loop, on whic
 the async client run. It works while the caller's own loop is running (a notebook), from many
 threads at once, and costs one thread hop a call.
 
-Why not the ready-made `anyio.from_thread.start_blocking_portal`: it is a context manager, and one
-that is left open (a notebook never closes anything) hangs the interpreter at exit, because its
-clean-up waits for a thread that is already frozen. Here a daemon thread runs `BlockingPortal`
-inside `anyio.run`, so a forgotten client ends with the process, and a forked child, which inherits
-the portal but not its thread, simply starts another.
+Why not anyio's `start_blocking_portal`: it is a context manager, and one that is left open (a
+notebook never closes anything) hangs the interpreter at exit, because its clean-up waits for a
+thread that is already frozen. Here a daemon thread runs a task group inside `anyio.run`, so a
+forgotten client ends with the process, and a forked child, which inherits the portal but not its
+thread, simply starts another.
 
-Why not `BlockingPortal.call`: interrupted by Ctrl-C, it leaves the coroutine running to its end.
-Here the call owns its future and cancels it on the way out.
+Why not `BlockingPortal`: interrupted by Ctrl-C, its `call` leaves the coroutine running to its end,
+and a call that meets the end of the loop may wait for ever. Here the call cancels its task on the
+way out, and the loop, when it ends, wakes the callers that still wait for it to begin one.
+
+Signals. Their handlers run in the main thread, between any two steps of it, and may raise, use the
+client or close it; what runs on the loop's thread is never interrupted. So:
+
+- A thread of its own, which no signal reaches, starts the loop's, and only the first of several
+  does. A call that is interrupted leaves nothing half started: the next one finds the loop, or has
+  it started.
+- Nothing waits through an `Event`, a `Future` or `Thread.start`. They have a lock inside, which the
+  loop's thread needs too: an interrupt at the wrong step leaves it locked for ever, and a handler
+  that uses the client waits for the loop, and the loop for the thread that the handler interrupts.
+  A call waits for one bare lock, which is released when its task has ended.
+- An interrupted call cancels its task and hears it out: a charge has something to say. A second
+  interrupt takes the place of the first, and is told the same. To be caught, it must strike inside
+  a `try`, so no function is called between `except` and the next `try`: Python looks for signals
+  when a function is called and when a loop turns back, and nowhere else.
+
+Forks. What another thread was importing stays half imported in the child. So whatever the first
+call needs is imported with this module, and not on the way.
 """
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import os
 import sys
@@ -23,26 +43,28 @@ import threading
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError, Future
-from functools import partial
+from contextlib import suppress
+from contextvars import copy_context
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
-from anyio.from_thread import BlockingPortal
-from attrs import frozen
+from anyio.abc import TaskGroup
+from attrs import field, frozen
 
 from ..errors import CloudflareError
 from .fork import forget_in_child
 
 T = TypeVar("T")
 
-_Running = tuple[BlockingPortal, Callable[[], object]]
-"""A portal, and what stops it."""
-
-
 _HAS_UVLOOP = find_spec("uvloop") is not None
 """Whether the loop is one of uvloop (the extra `speedups`), on which a thread hop costs less."""
+
+for _module in ("anyio._backends._asyncio", "concurrent.futures.thread", "encodings.idna"):
+    import_module(_module)  # the first call would, see above
+if _HAS_UVLOOP:
+    import_module("uvloop")
 
 _CLEAN_UP_SECONDS = 0.4
 """Seconds that an interrupt waits for the call that it cancels to release its connection."""
@@ -52,31 +74,32 @@ async def _nothing() -> None:
     """The clean-up of a portal that has none."""
 
 
-@frozen(eq=False)
-class _Loop:
-    """A running event loop, its thread, and what stops both."""
-
-    portal: BlockingPortal
-    thread: threading.Thread
-    stop: Callable[[], object]
-    """Callable from any thread, the loop's own too."""
-    abandoned: weakref.finalize[..., Any]
-    """Stops the loop if the client is collected without having been closed."""
-
-
 class _Task(Generic[T]):
     """One call on the loop, and its end."""
 
     def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
         self._function = function
-        self._ended = threading.Event()
+        self._context = copy_context()  # the spans of the caller go on in the task
+        self._over = False
+        self._until_over = threading.Lock()  # released at the end
+        self._until_over.acquire()
         self._abandoned = False
+        self._cancelled = False
         self._running: asyncio.Task[Any] | None = None
         self.error: BaseException | None = None
         self._result: T | None = None
 
-    async def run(self) -> None:
-        """Run it. No future gets its error: that would keep the error, and with it the client."""
+    def begin(self, tasks: TaskGroup) -> None:
+        """Run it in a task group, on the loop."""
+        self._context.run(self._begin, tasks)
+
+    def _begin(self, tasks: TaskGroup) -> None:
+        if sniffio := sys.modules.get("sniffio"):  # where anyio asks it; the caller may use trio
+            sniffio.current_async_library_cvar.set("asyncio")
+        tasks.start_soon(self._run)
+
+    async def _run(self) -> None:
+        """Run it, and keep its error from the loop, which would hold it, and with it the client."""
         self._running = asyncio.current_task()
         try:
             if self._abandoned:
@@ -84,48 +107,217 @@ class _Task(Generic[T]):
             self._result = await self._function()
         except BaseException as error:
             self.error = error
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            self._ended.set()
+        self._end()
+
+    def refuse(self, error: BaseException) -> None:
+        """End it before it has begun: there is no loop for it."""
+        if not self._over:
+            self.error = error
+            self._end()
 
     def result(self) -> T:
-        """Return its result, or raise its error."""
+        """Wait for its end. Return its result, or raise its error."""
+        self._wait()
+        if isinstance(self.error, asyncio.CancelledError):  # another thread has closed the client
+            self.error = _closed(self.error)
         if self.error is not None:
             raise self.error
         return cast("T", self._result)
 
-    def abandon(self) -> None:
-        """Cancel it, or keep it from beginning, where no future stands for it."""
-        self._abandoned = True  # before the look: `run` does the two in the other order
-        if self._running is not None:
-            self._running.get_loop().call_soon_threadsafe(self._running.cancel)
+    def told(self, interrupt: BaseException) -> BaseException:
+        """Cancel it, and give the interrupt its note and its cause. Return the interrupt.
 
-    def explain(self, interrupt: BaseException) -> None:
-        """Let the interrupt say what the task, once cancelled, has to say."""
-        if not self._ended.wait(_CLEAN_UP_SECONDS):
+        It may be called again: for the next interrupt, by which it was cut short.
+        """
+        self._abandoned = True  # before the look: `_run` does the two in the other order
+        if self._running is None:  # it has not begun, and never will
+            return interrupt
+        with suppress(RuntimeError):  # the loop has ended, and with it the task
+            self._running.get_loop().call_soon_threadsafe(self._cancel)
+        if not self._wait(_CLEAN_UP_SECONDS):
             interrupt.add_note("the call has not ended yet, and may have been carried out")
-            return
-        if self.error is None:
+        elif self.error is None:
             interrupt.add_note(f"the call had been answered already: {self._result!r:.2000}")
-            return
-        _copy_notes(self.error, interrupt)
-        interrupt.__cause__ = self.error.__cause__
+        else:
+            interrupt.__cause__ = self.error.__cause__ or interrupt.__cause__
+            _copy_notes(self.error, interrupt)
+        return interrupt
 
-    def closed(self) -> BaseException:
-        """Return the error to raise if the client was closed during the call."""
-        self._ended.wait(_CLEAN_UP_SECONDS)
-        if self.error is not None and isinstance(self.error.__cause__, CloudflareError):
-            return self.error.__cause__
-        closed = RuntimeError("this client was closed during the call")
-        if self.error is not None:
-            _copy_notes(self.error, closed)
-        return closed
+    def _cancel(self) -> None:
+        """Once only: the second would cut off the clean-up that the first began."""
+        if self._running is not None and not self._cancelled:
+            self._cancelled = True
+            self._running.cancel()
+
+    def _end(self) -> None:
+        self._over = True
+        with suppress(RuntimeError):  # another thread has refused it at the same time
+            self._until_over.release()
+
+    def _wait(self, seconds: float = -1) -> bool:
+        return self._over or self._until_over.acquire(timeout=seconds)
+
+
+def _closed(cancelled: BaseException) -> BaseException:
+    """Return the error to raise if the client was closed during a call, which cancelled its task."""
+    if isinstance(cancelled.__cause__, CloudflareError):
+        return cancelled.__cause__
+    closed = RuntimeError("this client was closed during the call")
+    _copy_notes(cancelled, closed)
+    return closed
 
 
 def _copy_notes(source: BaseException, target: BaseException) -> None:
     for note in getattr(source, "__notes__", ()):
         target.add_note(note)
+
+
+@frozen(eq=False)
+class _Running:
+    """An event loop that runs."""
+
+    loop: asyncio.AbstractEventLoop
+    tasks: TaskGroup
+    stopped: asyncio.Event
+    thread_id: int = field(factory=threading.get_ident)
+
+    def do(self, function: Callable[..., None], *args: Any) -> None:
+        """Have it call a function, from any thread; in vain where it has ended."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(function, *args)
+
+
+class _Loop:
+    """The event loop of a portal in one process, from before it runs until it is closed.
+
+    Its thread holds it, and so it holds no portal: a client that is dropped without a close is
+    collected, and its collection stops the thread.
+
+    Where two threads meet without a lock, each first says what it does and then looks what the
+    other has said: a caller adds to `waiting`, a closer sets `closed`.
+    """
+
+    def __init__(self, on_close: Callable[[], Awaitable[None]], *, closed: bool) -> None:
+        self._on_close = on_close
+        self._serving = threading.Lock()  # held by the thread that serves it; nothing waits for it
+        self._thread: threading.Thread | None = None
+        self._running: _Running | None = None
+        self._over = False
+        self.closed = closed
+        self.waiting: set[_Task[Any]] = set()
+        """The tasks that have not begun."""
+
+    def begin(self, task: _Task[Any]) -> None:
+        """Let the loop, which is started if it does not run yet, begin a task."""
+        if self.closed:
+            raise RuntimeError(_CLOSED)
+        if sys.is_finalizing():  # its thread no longer runs, and a call would wait for ever
+            raise RuntimeError(f"a sync client cannot be called {_SHUTTING_DOWN}")
+        self.waiting.add(task)
+        running = self._running
+        if running is not None:
+            if running.thread_id == threading.get_ident():
+                raise RuntimeError("a sync client cannot be called from its own event loop thread")
+            running.do(self._begin, task)
+        elif getattr(threading, "_SHUTTING_DOWN", False):  # at `atexit`: no more threads
+            raise RuntimeError(f"a sync client cannot make its first call {_SHUTTING_DOWN}")
+        elif not self._serving.locked():
+            _thread.start_new_thread(self._start, ())
+        if self._over:
+            task.refuse(RuntimeError(_CLOSED))
+
+    def close(self) -> None:
+        """Cancel what is running, await `on_close`, end the thread."""
+        self.closed = True
+        if self._running is not None:
+            self._running.do(self._running.stopped.set)
+        if self._thread is not None:  # one that is just being started sees that it is closed
+            self._thread.join()
+
+    def abandon(self) -> None:
+        """Stop it without waiting: the client has been collected, in any thread."""
+        if not self.closed and self._serving.locked():
+            self.closed = True
+            if self._running is not None:
+                self._running.do(self._running.stopped.set)
+            warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)
+
+    def _start(self) -> None:
+        if not self._serving.acquire(blocking=False):
+            return  # several callers have wanted it
+        try:
+            thread = threading.Thread(target=self._serve, name=_THREAD, daemon=True)
+            thread.start()
+            self._thread = thread
+        except BaseException as error:
+            self._fail(error)
+
+    def _serve(self) -> None:
+        try:
+            _keep_standard_descriptors()
+            anyio.run(self._run, backend_options={"use_uvloop": _uses_uvloop()})
+        except BaseException as error:
+            if self._running is not None:
+                raise
+            self._fail(error)
+        finally:
+            if self._running is not None:
+                self._over = True
+                self._refuse(RuntimeError(_CLOSED))
+
+    async def _run(self) -> None:
+        stopped = asyncio.Event()
+        async with anyio.create_task_group() as tasks:
+            self._running = _Running(asyncio.get_running_loop(), tasks, stopped)
+            self._begin_all()
+            if not self.closed:
+                await stopped.wait()
+            stopped.set()
+            tasks.cancel_scope.cancel()
+        await self._on_close()
+
+    def _begin_all(self) -> None:  # a frame of its own, which holds no task for longer
+        for task in list(self.waiting):
+            self._begin(task)
+
+    def _begin(self, task: _Task[Any]) -> None:
+        running = self._running
+        if running is not None and not running.stopped.is_set() and task in self.waiting:
+            self.waiting.discard(task)
+            task.begin(running.tasks)
+
+    def _fail(self, error: BaseException) -> None:
+        self._serving.release()  # the next call may have more luck
+        self._refuse(error)
+
+    def _refuse(self, error: BaseException) -> None:
+        for task in list(self.waiting):
+            self.waiting.discard(task)
+            task.refuse(error)
+
+
+_CLOSED = "this client has been closed; make a new one"
+_THREAD = "cfaigw_billing portal"
+_SHUTTING_DOWN = "while the interpreter shuts down"
+
+
+def _uses_uvloop() -> bool:
+    """Not where gevent's greenlets are the threads: uvloop blocks the one that they all run in."""
+    monkey = sys.modules.get("gevent.monkey")
+    return _HAS_UVLOOP and not (monkey is not None and monkey.is_module_patched("threading"))
+
+
+def _keep_standard_descriptors() -> None:
+    """Open what is closed of descriptors 0 to 2 (cron, daemons), as a daemon does for itself.
+
+    The loop would get them. Whatever then writes to the standard error writes into a connection,
+    and libuv aborts the process when it closes one of them.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
 
 
 class Portal:
@@ -137,9 +329,7 @@ class Portal:
 
     def __init__(self, on_close: Callable[[], Awaitable[None]] = _nothing) -> None:
         self._on_close = on_close
-        self._closed = False
-        self._loop: _Loop | None = None
-        self._lock = threading.Lock()
+        self._begin(closed=False)
         forget_in_child(self)
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
@@ -148,95 +338,42 @@ class Portal:
         An interrupt (Ctrl-C) cancels it, and takes over what it has to say about that: an
         interrupted charge leaves a note.
         """
-        portal = self._started().portal
         task = _Task(function)
-        future: Future[None] | None = None
+        interrupt: BaseException | None = None
+        told: BaseException | None = None
         try:
-            future = portal.start_task_soon(task.run)
-            future.result()
+            self._loop.begin(task)
             return task.result()
         except BaseException as error:
             if error is task.error:
                 raise
-            if future is None:  # interrupted before there was one, or there is none
-                task.abandon()
-                if isinstance(error, Exception):
-                    raise
-            elif isinstance(error, CancelledError):  # another thread has closed the client
-                raise task.closed() from None
-            else:  # an interrupt, of whatever class a signal handler raises
-                future.cancel()
-            task.explain(error)
-            raise
+            interrupt = error
+            while told is None:
+                try:
+                    self._loop.waiting.discard(task)
+                    told = task.told(interrupt)
+                except BaseException as again:
+                    interrupt = again
+            raise told  # noqa: B904  # it is `error`, or came after it
         finally:
-            task.error = None  # whose traceback holds this frame, and the frame the client
+            # Their tracebacks hold this frame, and the frame the client.
+            task.error = interrupt = told = None
 
     @property
     def closed(self) -> bool:
         """Whether it has been closed."""
-        return self._closed
+        return self._loop.closed
 
     def close(self) -> None:
         """Cancel what is running, await `on_close`, end the thread. A second close does nothing."""
-        with self._lock:
-            self._closed = True
-            loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.abandoned.detach()
-            loop.stop()
-            loop.thread.join()
+        self._loop.close()
 
     def forget(self) -> None:
         """Drop a loop whose thread is gone: what a forked child has to do."""
-        self._loop = None
-        self._lock = threading.Lock()
+        self._abandoned.detach()
+        self._begin(closed=self._loop.closed)
 
-    def _started(self) -> _Loop:
-        if sys.is_finalizing():  # its thread no longer runs, and a call would wait for ever
-            raise RuntimeError("a sync client cannot be called while the interpreter shuts down")
-        loop = self._loop
-        if loop is None:
-            with self._lock:
-                if self._closed:
-                    raise RuntimeError("this client has been closed; make a new one")
-                loop = self._loop = self._loop or self._start()
-        if threading.current_thread() is loop.thread:
-            raise RuntimeError("a sync client cannot be called from its own event loop thread")
-        return loop
-
-    def _start(self) -> _Loop:
-        ready: Future[_Running] = Future()
-        # The thread holds no reference to this object: a client that is dropped without a close
-        # is collected, and its collection stops the thread.
-        thread = threading.Thread(
-            target=_serve, args=(ready, self._on_close), name="cfaigw_billing portal", daemon=True
-        )
-        thread.start()
-        portal, stop = ready.result()
-        abandoned = weakref.finalize(self, _abandon, stop, os.getpid())
-        abandoned.atexit = False
-        return _Loop(portal, thread, stop, abandoned)
-
-
-def _serve(ready: Future[_Running], on_close: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        stopped = asyncio.Event()
-        stop = partial(asyncio.get_running_loop().call_soon_threadsafe, stopped.set)
-        async with BlockingPortal() as portal:
-            ready.set_result((portal, stop))
-            await stopped.wait()
-            await portal.stop(cancel_remaining=True)
-        await on_close()
-
-    try:
-        anyio.run(main, backend_options={"use_uvloop": _HAS_UVLOOP})
-    except BaseException as error:
-        if ready.done():
-            raise
-        ready.set_exception(error)
-
-
-def _abandon(stop: Callable[[], object], pid: int) -> None:
-    if pid == os.getpid():  # in a forked child the portal's thread does not exist
-        stop()
-        warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)
+    def _begin(self, *, closed: bool) -> None:
+        self._loop = _Loop(self._on_close, closed=closed)
+        self._abandoned = weakref.finalize(self, self._loop.abandon)
+        self._abandoned.atexit = False

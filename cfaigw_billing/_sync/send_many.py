@@ -79,6 +79,8 @@ class Outcomes(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         with closing(self._requests):
+            if self._outcomes.inherited:
+                return
             if not self._portal.closed:
                 self._portal.call(partial(self._leave, cls, error, traceback))
             elif lost := self._outcomes.lost(error):  # with the loop, all that ran on it has ended
@@ -88,6 +90,7 @@ class Outcomes(Generic[T]):
         return self
 
     def __next__(self) -> Outcome[T]:
+        self._outcomes.check_process()  # before the lock, which no thread of a child may ever free
         with self._lock:
             while True:
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Generator
@@ -25,6 +26,9 @@ CREDENTIALS = (
     {"CLOUDFLARE_API_USER_SERVICE_KEY"},
 )
 """The variables that authenticate, in groups of which one is enough."""
+
+# The commands say themselves what the log warns of.
+logging.getLogger("cfaigw_billing").addHandler(logging.NullHandler())
 
 
 @contextmanager

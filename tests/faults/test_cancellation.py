@@ -329,6 +329,92 @@ def test_an_interrupt_that_meets_the_answer_says_that_there_was_a_charge() -> No
     assert getattr(caught.value, "__notes__", [])
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="it takes a timer of the system's")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # one in a `__del__`
+def test_of_two_interrupts_in_a_row_the_last_says_what_a_charge_may_have_done() -> None:
+    """The second strikes while the first is told, or cancels the call, or has only just come."""
+    inside, gap, strikes, twice, tries = False, 0.0, 0, 0, 200
+
+    def interrupt(*_: object) -> None:
+        nonlocal strikes
+        strikes += 1
+        if strikes == 1:
+            signal.setitimer(signal.ITIMER_REAL, gap)
+        if inside:
+            raise KeyboardInterrupt
+
+    def strike(requests: int) -> None:
+        server.wait_for(lambda: len(server.requests) > requests)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with (
+            Server(HANGS) as server,
+            Cloudflare(base_url=server.base_url, api_token="token") as client,
+        ):
+            for n in range(tries):
+                strikes, gap = 0, (n % 50 + 1) * 20e-6
+                striker = threading.Thread(target=strike, args=(n,))
+                striker.start()
+                seen: BaseException | None = None
+                inside = True
+                try:
+                    client.send(CHARGE)
+                except KeyboardInterrupt as error:
+                    inside = False  # without a call before it: here the second strikes no more
+                    seen = error
+                while strikes < 2:
+                    time.sleep(0.001)
+                striker.join()
+                assert seen is not None
+                twice += isinstance(seen.__context__, KeyboardInterrupt)
+                assert isinstance(seen.__cause__, TopupOutcomeUnknownError)
+                assert str(seen.__cause__) in seen.__notes__
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert server.charges == tries
+    assert twice
+
+
+SIBLING = """
+import asyncio, sys
+from cfaigw_billing import AsyncCloudflare
+async def fail(client):
+    while not client._executor.limiter.budget.in_flight:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    raise ValueError("the other task failed")
+async def main():
+    async with AsyncCloudflare(base_url=sys.argv[1], api_token="t", account_id="acc") as client:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(client.ai_gateway.billing.topup.create(amount=5000))
+            tasks.create_task(fail(client))
+try:
+    asyncio.run(main())
+except* ValueError:
+    print("failed")
+"""
+
+
+def test_the_log_mentions_a_charge_that_the_failure_of_another_task_has_cut_off() -> None:
+    """On the standard error, where nothing is set up: the group's error knows nothing of it."""
+    with Server(HANGS) as server:
+        ended = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", SIBLING, server.base_url],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    assert server.charges == 1
+    assert ended.stdout == "failed\n"
+    [line] = ended.stderr.splitlines()
+    assert "a top-up of 5000 cents" in line
+    assert "interrupted by CancelledError" in line
+
+
 def test_a_close_in_the_middle_of_a_charge_says_what_it_may_have_done() -> None:
     """From another thread, which closes the client under the call."""
     with Server(HANGS) as server:

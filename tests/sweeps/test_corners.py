@@ -167,12 +167,14 @@ def test_an_interrupt_before_the_call_has_begun_keeps_it_from_beginning(
     billing_emulator.add_account("a")
     with Cloudflare(**at(billing_emulator)) as client:
         client.ai_gateway.billing.credit_balance(account_id="a")
-        loop: Any = client._executor.portal._loop
+        standing_still = threading.Event()
 
         async def busy() -> None:
+            standing_still.set()
             time.sleep(0.6)  # noqa: ASYNC251  # the loop is to stand still
 
-        loop.portal.start_task_soon(busy)
+        threading.Thread(target=client._executor.portal.call, args=(busy,)).start()
+        standing_still.wait()
         before = signal.signal(signal.SIGALRM, signal.default_int_handler)
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         try:
