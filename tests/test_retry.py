@@ -24,8 +24,12 @@ def test_which_statuses_are_repeated(operation: Operation[Any]) -> None:
     """The status alone decides, whatever the body; of what charges, the limiter's alone."""
     charges = operation.safety is Safety.CHARGES
     assert repeated(operation) == (set() if charges else REPEATED)
-    for header in ({"Ratelimit": '"default";r=0;t=1'}, {"Retry-After": "1"}):
-        assert repeated(operation, header) == ({429} if charges else REPEATED)
+    told = '"default";r=0;t=1'
+    for headers in ({"Retry-After": "1"}, {"Retry-After": "1", "Ratelimit": told}):
+        assert repeated(operation, headers) == ({429} if charges else REPEATED)
+    # `Ratelimit` is on every answer, and one that tells of room speaks against the limiter.
+    for headers in ({"Ratelimit": told}, {"Retry-After": "1", "Ratelimit": '"default";r=9;t=1'}):
+        assert repeated(operation, headers) == (set() if charges else REPEATED)
 
 
 def repeated(operation: Operation[Any], headers: Mapping[str, str] | None = None) -> set[int]:

@@ -177,6 +177,11 @@ class AsyncOutcomes(Generic[T]):
                 error.add_note(text)
             if not isinstance(error, Exception):  # a cancellation may never be seen by anyone
                 _log.warning("%s", text)
+        cut_off = [outcome.error for outcome in self._cut_off if outcome.error is not None]
+        if error is not None and raised is None and cut_off and error.__cause__ is None:
+            # So that `reconcile` finds it, whatever a time limit makes of the error.
+            several = ExceptionGroup("charges that were cut off", cut_off)
+            error.__cause__ = cut_off[0] if len(cut_off) == 1 else several
         return raised
 
     async def _end(self) -> BaseException | None:

@@ -67,24 +67,32 @@ async def reconcile(
     else:
         check_absent(account_id=account_id, amount=amount, sent_at=sent_at)
         charge = charge_of_error(error, executor.asks)
-    invoices = await _manual_invoices(executor, charge.account_id)
+    invoices, complete = await _manual_invoices(executor, charge.account_id)
     charge = _by_the_services_clock(executor, charge)
     balance, balance_error = await _balance(executor, charge.account_id)
     outcome, evidence = judge(charge, (i for i in invoices if i.id not in others), balance)
+    if outcome == "not_found_yet" and not complete:
+        outcome = "ambiguous"  # the charge's invoice may be among those that were not listed
     return TopupReconciliation(
         outcome=outcome, invoices=evidence, balance=balance, balance_error=balance_error
     )
 
 
-async def _manual_invoices(executor: Executor, account_id: str | None) -> list[Invoice]:
-    """Each of them once; two that have no id are two, however alike."""
+async def _manual_invoices(
+    executor: Executor, account_id: str | None
+) -> tuple[list[Invoice], bool]:
+    """Return each of them once, and whether these are all. Two without an id are two invoices."""
     params = BillingInvoiceHistoryParams(account_id=account_id, type="manual", page=1, per_page=50)
     known: dict[str, Invoice] = {}  # one may move to the next page meanwhile
     nameless: list[Invoice] = []
+    total = 0
+    has_more = False
     async for page in AsyncInvoicePaginator(executor, params, {}).pages():
         known |= {invoice.id: invoice for invoice in page.invoices if invoice.id}
         nameless += [invoice for invoice in page.invoices if not invoice.id]
-    return [*known.values(), *nameless]
+        total, has_more = page.pagination.total_count, page.pagination.has_more
+    found = [*known.values(), *nameless]
+    return found, not has_more and len(found) >= total
 
 
 async def _balance(
@@ -172,5 +180,13 @@ async def create_and_wait(
             timeout=timeout,
             amount=amount,
         )
-    except (APIError, ValueError) as error:  # they speak of a question, not of the charge
+    except (TopupPendingError, TopupFailedError):
+        raise
+    except Exception as error:  # it is about a question, not about the charge
         raise TopupPendingError(payment_intent_id, account_id=account_id, amount=amount) from error
+    except BaseException as interrupt:
+        if interrupt.__cause__ is None:
+            interrupt.__cause__ = TopupPendingError(
+                payment_intent_id, account_id=account_id, amount=amount
+            )
+        raise

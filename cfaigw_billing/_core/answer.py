@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 from attrs import define, field
 
 from .._wire import strict_json as _json
-from .._wire.messages import KEPT, TOO_LARGE, HTTPRequest, HTTPResponse, masked
+from .._wire.messages import KEPT, TOO_LARGE, HTTPRequest, HTTPResponse, listed, masked
 from .._wire.secrets import Mask
 from ..errors import (
     APIResponseError,
@@ -25,14 +25,13 @@ from ..errors import (
 )
 from .codec import DecodeError, decode
 from .operations import Operation, Safety
+from .ratelimit import parse as parse_limits
 from .retry import BUSY_STATUSES, Failure, retry_after
 
 T = TypeVar("T")
 
 _VERDICT = ("success", "errors", "messages")
 """The parts of an envelope that say how the call went, and not what it answers."""
-_OF_THE_LIMITER = ("Ratelimit", "Retry-After")
-"""The headers of which the service's own limiter sends at least one with its refusals."""
 _EXCERPT = 200
 """How many characters of a page that is no envelope an error shows."""
 _LONGEST_REASON = 600
@@ -101,8 +100,7 @@ class Answer(Generic[T]):
         if self._accepted and response.flaw is None and not charges:
             return None
         if response.status_code == 429:
-            limiter = any(name in response.headers for name in _OF_THE_LIMITER)
-            return Failure.RATE_LIMITED if limiter else Failure.THROTTLED
+            return Failure.RATE_LIMITED if self._is_of_the_limiter else Failure.THROTTLED
         if response.status_code in BUSY_STATUSES:
             return Failure.BUSY
         if response.flaw is not None:
@@ -113,6 +111,19 @@ class Answer(Generic[T]):
         return Failure.REFUSED if self._is_refused else Failure.UNCLEAR
 
     @property
+    def _is_of_the_limiter(self) -> bool:
+        """Whether a 429 is surely of the service's limiter, in front of all that charges.
+
+        `Ratelimit` is on every answer, and so proves nothing by itself. One that tells of requests
+        that are left speaks against the limiter.
+        """
+        headers = self.http_response.headers
+        if "Retry-After" not in headers:
+            return False
+        counts = parse_limits(listed(headers, "Ratelimit") or "").values()
+        return not counts or any(count.get("r") == 0 for count in counts)
+
+    @property
     def _is_refused(self) -> bool:
         """Whether the service itself said no, in an envelope, and not because it failed."""
         try:
@@ -121,7 +132,8 @@ class Answer(Generic[T]):
             return False
         if not isinstance(envelope, dict) or self.http_response.status_code >= 500:
             return False
-        return cast("dict[str, object]", envelope).get("success") is False
+        answer = cast("dict[str, object]", envelope)
+        return answer.get("success") is False and not answer.get("result")
 
     @property
     def _accepted(self) -> bool:

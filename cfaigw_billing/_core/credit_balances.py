@@ -238,7 +238,15 @@ class Sweep:
         """The requests about the accounts of a page."""
         accounts = self.pages.new(page)
         self._names |= {account.id: account.name for account in accounts}
-        return [request for account in accounts for request in self.ask(account.id)]
+        return [request for account in accounts for request in self._ask_listed(account.id)]
+
+    def _ask_listed(self, account_id: str) -> list[BillingCreditBalanceParams]:
+        """Return the request about a listed account; keep the error if its id cannot be one."""
+        try:
+            return self.ask(account_id)
+        except ValueError as error:
+            self._failed[account_id] = error
+            return []
 
     def take(self, outcome: Outcome[BillingCreditBalanceResponse]) -> int:
         """Keep how a request ended; how many have."""
@@ -251,7 +259,7 @@ class Sweep:
 
     def result(self) -> CreditBalances:
         """Return the answers so far, in the order of the requests."""
-        ids = self._ids.values()
+        ids = {**dict.fromkeys(self._ids.values()), **self._failed}
         return CreditBalances(
             {name: self._found[name] for name in ids if name in self._found},
             {name: self._failed[name] for name in ids if name in self._failed},

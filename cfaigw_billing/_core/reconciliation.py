@@ -37,6 +37,8 @@ from ..types._validators import FEE, check_whole
 
 CLOCK_SKEW = timedelta(minutes=10)
 """How far a clock may be off that nobody has compared."""
+BELIEVED = timedelta(days=1)
+"""How far a clock is believed to be off: a `Date` that is further away may be nonsense."""
 ROUNDING = timedelta(seconds=2)
 """How far apart two clocks are that agree: the service counts whole seconds."""
 PROMPT = timedelta(minutes=15)
@@ -86,7 +88,14 @@ class LostCharge:
     amount: int
     """The credit that was asked for, in cents."""
     moments: Sequence[datetime]
-    """When it was sent, by the service's clock: all readings, where clocks differ."""
+    """When it was sent, by the service's clock: all readings, if clocks differ."""
+    wrong: datetime | None = None
+    """A reading that is known to be wrong: it is evidence, as clocks are, and never proof."""
+
+    @property
+    def proof(self) -> Sequence[datetime]:
+        """The readings that can prove an invoice to be the charge's."""
+        return [moment for moment in self.moments if moment != self.wrong]
 
 
 def judge(
@@ -111,28 +120,28 @@ def _is_evidence(invoice: Invoice, charge: LostCharge) -> bool:
         return True
     created = _created(invoice)
     is_later = created is not None and created > min(charge.moments)
-    return is_later and _may_cost(invoice, charge)
+    return is_later and (_price(invoice) <= charge.amount * MOST or not _is_usd(invoice))
 
 
 def _is_near(invoice: Invoice, charge: LostCharge) -> bool:
     """Whether it was made near the moment of sending; one without a time may have been."""
-    return _created(invoice) is None or _made(invoice, charge, CLOCK_SKEW, PROMPT)
+    return _created(invoice) is None or _made(invoice, charge.moments, CLOCK_SKEW, PROMPT)
 
 
 def _is(invoice: Invoice, charge: LostCharge, balance: BillingCreditBalanceResponse | None) -> bool:
     """Whether an invoice is that of the charge, beyond reasonable doubt."""
     paid = invoice.amount_paid >= invoice.amount_due and invoice.amount_remaining <= 0
-    if not paid or invoice.status not in ("paid", None) or invoice.currency.upper() != "USD":
+    if not paid or invoice.status not in ("paid", None) or not _is_usd(invoice):
         return False
     price, credit = _price(invoice), charge.amount
-    if not _made(invoice, charge, ROUNDING, PROMPT):
+    if not _made(invoice, charge.proof, ROUNDING, PROMPT):
         return False
     if _is_with_fee(price, credit):
         return True
     if price == credit:
         return not _is_with_fee(price, _round_credit(price / (1 + FEE)))
     return (
-        _made(invoice, charge, ROUNDING, AT_ONCE)
+        _made(invoice, charge.proof, ROUNDING, AT_ONCE)
         and balance is not None
         and balance.balance >= credit
         and not _is_with_fee(price, _round_credit(price / (1 + FEE)))
@@ -140,18 +149,24 @@ def _is(invoice: Invoice, charge: LostCharge, balance: BillingCreditBalanceRespo
     )
 
 
-def _made(invoice: Invoice, charge: LostCharge, before: timedelta, after: timedelta) -> bool:
-    """Whether it was made in such a time around the moment of sending, by any reading of that."""
+def _made(
+    invoice: Invoice, moments: Sequence[datetime], before: timedelta, after: timedelta
+) -> bool:
+    """Whether it was made in such a time around one of the moments."""
     created = _created(invoice)
     return created is not None and any(
-        moment - before <= created <= moment + after for moment in charge.moments
+        moment - before <= created <= moment + after for moment in moments
     )
+
+
+def _is_usd(invoice: Invoice) -> bool:
+    return invoice.currency.upper() == "USD"
 
 
 def _may_cost(invoice: Invoice, charge: LostCharge) -> bool:
     """Whether the price could be that of the charge; in another currency nobody can tell."""
     in_range = charge.amount <= _price(invoice) <= charge.amount * MOST
-    return in_range or invoice.currency.upper() != "USD"
+    return in_range or not _is_usd(invoice)
 
 
 def _is_with_fee(price: float, credit: float) -> bool:
@@ -172,8 +187,9 @@ def _price(invoice: Invoice) -> float:
 
 
 def _created(invoice: Invoice) -> datetime | None:
+    """Return when it was made; `None` if that is unknown, as zero says too."""
     try:
-        return invoice.created_datetime
+        return invoice.created_datetime if (invoice.created or 0) > 0 else None
     except OverflowError:  # a number that is no time
         return None
 
@@ -224,7 +240,10 @@ def charge_of_error(error: BaseException, asks: Callable[[str], bool]) -> LostCh
         )
     by_machine = lost.request.sent_at or lost.sent_at
     return LostCharge(
-        account_id=lost.account_id, amount=lost.amount, moments=(lost.sent_at, by_machine)
+        account_id=lost.account_id,
+        amount=lost.amount,
+        moments=(lost.sent_at, by_machine),
+        wrong=by_machine if timedelta() < abs(lost.sent_at - by_machine) < BELIEVED else None,
     )
 
 

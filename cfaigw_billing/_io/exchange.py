@@ -33,10 +33,15 @@ async def exchange(
     timeout: aiohttp.ClientTimeout,
     *,
     tracker: aiohttp.UploadTracker | None = None,
+    fresh: bool = False,
     stream: bool = False,
     **more: Any,
 ) -> HTTPResponse:
-    """Send a request once and read the answer, or raise `TransportError`."""
+    """Send a request once and read the answer, or raise `TransportError`.
+
+    Args:
+        fresh: The session notes by itself when there is a connection, in `may_have_arrived`.
+    """
     try:
         response = await session.request(
             request.method,
@@ -60,7 +65,11 @@ async def exchange(
             if response.connection is not None:  # a body that is read to its end lets go of it
                 response.release()
     except _NOT_SENT as error:
-        request.may_have_arrived = False
+        # A hook of the caller's may raise them too, about a connection of its own.
+        if tracker is not None:
+            request.may_have_arrived = tracker.bytes_written > 0
+        elif not fresh:
+            request.may_have_arrived = False
         timed_out = isinstance(error, TimeoutError)
         cause = _shown(error, request, more)
         raise TransportError(_no_connection(error), timed_out=timed_out) from cause

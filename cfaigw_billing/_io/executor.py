@@ -235,6 +235,7 @@ class Executor:
         except Exception as fault:
             if call.request.may_have_arrived:
                 raise unknown(f"{type(fault).__name__}: {fault}") from without_frames(fault)
+            call.to_come_again()
             raise
         except BaseException as interrupt:  # a cancellation, which must go on being one
             if call.request.may_have_arrived:

@@ -159,7 +159,7 @@ class _Task(Generic[T]):
 
 
 def _closed(cancelled: BaseException) -> BaseException:
-    """Return the error to raise if the client was closed during a call, which cancelled its task."""
+    """Return the error to raise if the client was closed during a call."""
     if isinstance(cancelled.__cause__, CloudflareError):
         return cancelled.__cause__
     closed = RuntimeError("this client was closed during the call")

@@ -108,11 +108,11 @@ class Transport:
         if fresh and self._http_client is None:
             limits = _client_timeout(timeout, remaining)
             async with fresh_session(self._trace_configs) as session:
-                return await exchange(session, request, limits, **self._proxy)
+                return await exchange(session, request, limits, fresh=True, **self._proxy)
         request.may_have_arrived = True
         if self._http_client is not None:
             # It may let aiohttp send what is idempotent twice: the tracker counts.
-            more = {"middlewares": ()} if fresh else {}  # they may repeat requests
+            more: Any = {"middlewares": ()} if fresh else {}  # they may repeat requests
             tracker, limits = aiohttp.UploadTracker(), _client_timeout(timeout, remaining)
             return await exchange(
                 self._http_client, request, limits, tracker=tracker, stream=stream, **more

@@ -139,7 +139,7 @@ def look_for(client: Cloudflare, error: BaseException | None) -> None:
     except (CloudflareError, ValueError) as failure:
         show_error(f"it could not be looked for: {failure}")
         return
-    invoices = ", ".join(str(invoice.id) for invoice in found.invoices)
+    invoices = ", ".join(invoice.id or "one without an id" for invoice in found.invoices)
     verdict = {
         "charged": f"The card was charged: invoice {invoices}.",
         "not_found_yet": "There is no invoice of it yet. One may take some minutes to appear: look "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 from attrs import frozen
@@ -26,6 +28,7 @@ from cfaigw_billing import (
 from cfaigw_billing._io.clock import Clock
 from cfaigw_billing.errors import APIResponseValidationError
 from cfaigw_billing.testing import EmulatedAccount, Emulator, Fault
+from cfaigw_billing.types import TopupCreateParams
 
 from .misbehaving import Peer, Server, envelope, http, send
 
@@ -779,3 +782,82 @@ def test_an_invoice_from_beyond_the_calendar(scene: Scene) -> None:
     except APIResponseValidationError:
         return
     assert outcome == "ambiguous"
+
+
+# What the account does not show in full, or shows by another clock.
+
+
+def test_a_list_that_ends_before_its_end_is_no_proof_of_nothing(stage: Scene) -> None:
+    error = stage.lose(CHARGED)
+    stage.emulator.advance(2)
+    assert stage.account.balance > AMOUNT  # the look books what has fallen due
+    for _ in range(60):
+        stage.pay(1050, ago=-3600)
+    stage.emulator.ignores_page = True
+    assert stage.call(lambda topup: topup.reconcile(error)).outcome == "ambiguous"
+
+
+async def test_a_reading_that_is_known_to_be_wrong_proves_nothing(stage: Scene) -> None:
+    """The invoice of somebody else, as old as the clock is late."""
+    async with machine(stage, -3 * 3600) as client:
+        await client.ai_gateway.billing.credit_balance()
+        stage.emulator.inject(NOT_CHARGED, path="/topup")
+        error = await lost(client)
+        stage.pay(5250, ago=3 * 3600)
+        found = await client.ai_gateway.billing.topup.reconcile(error)
+    assert found.outcome != "charged"
+
+
+@pytest.mark.parametrize(
+    "invoice", [{"created": 0}, {"created": -1}, {"ago": -1200, "amount": 4250}], ids=str
+)
+def test_an_invoice_that_may_be_of_the_charge_is_evidence(
+    invoice: dict[str, Any], stage: Scene
+) -> None:
+    """One whose time is unset, and a later one that a customer credit made cheaper."""
+    error = stage.lose(NOT_CHARGED)
+    stage.pay(invoice.pop("amount", 5250), **invoice)
+    assert stage.reconcile(error).outcome == "ambiguous"
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own session", "http_client"])
+async def test_a_hook_that_cannot_connect_says_nothing_of_a_charge(own: bool, stage: Scene) -> None:
+    async def report(*_: object) -> None:
+        async with aiohttp.ClientSession() as session:
+            await session.post("http://127.0.0.1:9/metrics")
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_end.append(report)
+    async with aiohttp.ClientSession(trace_configs=[tracing]) as session:
+        options: dict[str, Any] = {"trace_configs": [tracing]} if own else {"http_client": session}
+        async with stage.emulator.async_client(account_id="acc", **options) as client:
+            with pytest.raises(TopupOutcomeUnknownError):
+                await client.ai_gateway.billing.topup.create(amount=AMOUNT)
+    assert len(stage.emulator.charges) == 1
+
+
+def test_a_refusal_that_names_a_payment_is_no_refusal(stage: Scene) -> None:
+    answer = {"success": False, "errors": [], "result": {"payment_intent_id": "in_9"}}
+    stage.lose(Fault(body=json.dumps(answer).encode(), after=True))
+    assert len(stage.emulator.charges) == 1
+
+
+def test_a_429_with_room_left_is_not_the_limiters(stage: Scene) -> None:
+    told = {"Ratelimit": '"default";r=1100;t=200', "Retry-After": "1"}
+    stage.lose(Fault(status=429, after=True, headers=told))
+    assert len(stage.emulator.charges) == 1
+
+
+async def test_a_time_limit_around_many_calls_leads_to_the_charge_it_cut_off(stage: Scene) -> None:
+    stage.emulator.inject(Fault(after=True, delay=5), path="/topup")
+    requests = [TopupCreateParams(account_id="acc", amount=AMOUNT)]
+    async with stage.emulator.async_client() as client:
+        with pytest.raises(TimeoutError) as caught:
+            async with (
+                asyncio.timeout(0.5),
+                client.send_many(requests, allow_charges=True) as outcomes,
+            ):
+                await anext(outcomes)
+        stage.emulator.advance(2)
+        found = await client.ai_gateway.billing.topup.reconcile(caught.value)
+    assert found.outcome == "charged"

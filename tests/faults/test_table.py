@@ -370,7 +370,7 @@ CHARGES_SENT_AGAIN = [
     ),
     charge(
         "limited, and told where the limit stands",
-        limited('Ratelimit: "default";r=9;t=9'),
+        limited("Retry-After: 0", 'Ratelimit: "default";r=0;t=9'),
         topped_up(),
         value=TOPUP,
         at=(0.0, 0.25),

@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, nullcontext, suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import aiohttp
 import anyio
 import attrs
 import pytest
@@ -1052,3 +1053,25 @@ def test_a_sweep_and_other_calls_run_at_once_on_several_threads(
             assert len(list(outcomes)) == 100
         thread.join()
     assert len(limits) == 1
+
+
+async def test_a_charge_that_a_hook_keeps_from_being_sent_is_unsent(
+    billing_emulator: Emulator,
+) -> None:
+    """The error of the hook ends all calls; its charge is not forgotten."""
+
+    async def fail(*_: object) -> None:
+        raise OwnError
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_start.append(fail)
+    billing_emulator.add_account("a")
+    request = TopupCreateParams(account_id="a", amount=1000)
+    async with billing_emulator.async_client(trace_configs=[tracing]) as client:
+        outcomes = client.send_many([request], allow_charges=True)
+        with suppress(OwnError):
+            async with outcomes:
+                async for _ in outcomes:
+                    pass
+    assert outcomes.unsent == (request,)
+    assert billing_emulator.charges == []

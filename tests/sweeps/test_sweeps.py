@@ -871,3 +871,13 @@ def test_the_result_pickles(result: CreditBalances) -> None:
     copied = pickle.loads(pickle.dumps(result))  # noqa: S301  # our own
     assert dict(copied) == dict(result)
     assert str(copied.failed["x"]) == str(result.failed["x"])
+
+
+def test_a_listed_account_with_an_odd_id_fails_by_itself(run: Run) -> None:
+    with Emulator() as emulator:
+        for name in ("a1", "b/c", "a2"):
+            emulator.add_account(name, balance=100)
+        balances = run(lambda client: client.ai_gateway.billing.credit_balances(), **at(emulator))
+    assert set(balances) == {"a1", "a2"}
+    assert "account_id" in str(balances.failed["b/c"])
+    assert balances.missing == ()
