@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import gc
+import os
 import pickle
 import signal
 import sys
@@ -288,6 +289,7 @@ sys.last = last
         "-c",
         script,
         env={
+            **os.environ,
             "CLOUDFLARE_BASE_URL": emulator.base_url,
             "CLOUDFLARE_API_TOKEN": emulator.api_token,
             "PYTHONPATH": ":".join(sys.path),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import sys
 from base64 import b64encode
@@ -93,7 +94,12 @@ async def balance_from_a_new_process(base_url: str, **environment: str) -> tuple
         ONE_BALANCE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"CLOUDFLARE_BASE_URL": base_url, "PYTHONPATH": ":".join(sys.path), **environment},
+        env={
+            **os.environ,
+            "CLOUDFLARE_BASE_URL": base_url,
+            "PYTHONPATH": ":".join(sys.path),
+            **environment,
+        },
     )
     out, err = await process.communicate()
     return out.decode().strip(), err.decode()
