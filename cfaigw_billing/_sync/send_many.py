@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from attrs import frozen
 
-from .._async.send_many import AsyncOutcomes, reading_here
+from .._io.many_calls import ManyCalls, reading_here
 from .._core.outcome import Outcome
 from ..types import Params
 from .executor import BlockingExecutor
@@ -47,7 +47,7 @@ class Outcomes(Generic[T]):
         self._brought_to: _Place[T] | None = None
         self._handed: Outcome[T] | None = None
         self._received: Outcome[T] | None = None
-        self._outcomes = AsyncOutcomes(
+        self._calls = ManyCalls(
             executor.inner,
             self._brought(),
             concurrency=concurrency,
@@ -58,18 +58,18 @@ class Outcomes(Generic[T]):
     @property
     def unread(self) -> tuple[Outcome[T], ...]:
         """After the block: what had ended without being read, and the charges that were cut off."""
-        return self._outcomes.unread
+        return self._calls.unread
 
     @property
     def unsent(self) -> tuple[Params[T], ...]:
         """After the block: what had been taken from the requests and was never sent."""
         held = self._held
         if held is None or held[0] is self._brought_to or isinstance(held[1], _Broken):
-            return self._outcomes.unsent
-        return (*self._outcomes.unsent, *(() if held[1] is _END else (held[1],)))
+            return self._calls.unsent
+        return (*self._calls.unsent, *(() if held[1] is _END else (held[1],)))
 
     def __enter__(self) -> Self:
-        self._portal.call(self._outcomes.__aenter__)
+        self._portal.call(self._calls.enter)
         return self
 
     def __exit__(
@@ -79,18 +79,18 @@ class Outcomes(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         with closing(self._requests):
-            if self._outcomes.inherited:
+            if self._calls.inherited:
                 return
             if not self._portal.closed:
-                self._portal.call(partial(self._leave, cls, error, traceback))
-            elif lost := self._outcomes.lost(error):  # with the loop, all that ran on it has ended
+                self._portal.call(partial(self._leave, error))
+            elif lost := self._calls.lost(error):  # with the loop, all that ran on it has ended
                 raise lost
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Outcome[T]:
-        self._outcomes.check_process()  # before the lock, which no thread of a child may ever free
+        self._calls.check_process()  # before the lock, which no thread of a child may ever free
         with self._lock:
             while True:
                 try:
@@ -122,27 +122,27 @@ class Outcomes(Generic[T]):
         if held is not None and not held[0].done():
             held[0].set_result(held[1])
         self._take_back(received)
-        while not self._outcomes.readable:
+        while not self._calls.readable:
             if self._place is not None and not self._place.done():
                 return self._place
-            await self._outcomes.news()
-        self._handed = self._outcomes.take()
+            await self._calls.news()
+        self._handed = self._calls.take()
         return self._handed
 
-    async def _leave(self, *exc_info: Any) -> None:
+    async def _leave(self, error: BaseException | None) -> None:
         self._take_back(self._received)
-        await self._outcomes.__aexit__(*exc_info)
+        await self._calls.leave(error)
 
     def _take_back(self, received: Outcome[T] | None) -> None:
         if self._handed is not None and self._handed is not received:
-            self._outcomes.put_back(self._handed)
+            self._calls.put_back(self._handed)
         self._handed = None
 
     async def _brought(self) -> AsyncGenerator[Params[T]]:
         """The requests, each asked for and then brought by `_turn`."""
         while True:
             self._place = asyncio.get_running_loop().create_future()
-            self._outcomes.tell()
+            self._calls.tell()
             request = await self._place
             self._brought_to = self._place
             if request is _END:

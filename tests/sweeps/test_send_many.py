@@ -30,7 +30,7 @@ from cfaigw_billing import (
     RateLimitError,
     TopupOutcomeUnknownError,
 )
-from cfaigw_billing._async import send_many as _bulk
+from cfaigw_billing._io import many_calls
 from cfaigw_billing._io.transport import Transport
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
@@ -448,7 +448,7 @@ async def test_missing_credentials_end_it(monkeypatch: pytest.MonkeyPatch) -> No
 async def test_a_first_call_that_hangs_holds_the_others_up_for_a_moment_only(
     billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_bulk, "HEAD_START", 0.1)
+    monkeypatch.setattr(many_calls, "HEAD_START", 0.1)
     billing_emulator.inject(
         Fault(silence="hang"), path="/accounts/0/ai-gateway/billing/credit-balance"
     )
@@ -687,7 +687,7 @@ def test_charges_in_flight_end_before_a_fault_is_raised(
     why: str, run: Run, billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the first answer eight calls are in flight; what waits behind them is not sent."""
-    monkeypatch.setattr(_bulk, "HEAD_START", 0.01)
+    monkeypatch.setattr(many_calls, "HEAD_START", 0.01)
     fault, kind = FAULTS[why]
     refused: Params[Any] = BillingCreditBalanceParams(account_id="refused")
     if "charge" in why:
@@ -866,7 +866,7 @@ async def _read_some(outcomes: Any, read: list[Any], how: str, number: int) -> N
 
 async def _leave(charges: list[TopupCreateParams], client: AsyncCloudflare) -> Any:
     outcomes = client.send_many(charges, allow_charges=True)
-    with anyio.move_on_after(1.5 * _bulk.HEAD_START):
+    with anyio.move_on_after(1.5 * many_calls.HEAD_START):
         async with outcomes:
             await anext(outcomes)
     return outcomes.unsent
@@ -875,7 +875,7 @@ async def _leave(charges: list[TopupCreateParams], client: AsyncCloudflare) -> A
 def _leave_sync(charges: list[TopupCreateParams], where: dict[str, Any]) -> Any:
     def requests() -> Iterator[TopupCreateParams]:
         yield from charges
-        time.sleep(_bulk.HEAD_START)
+        time.sleep(many_calls.HEAD_START)
         raise KeyboardInterrupt
 
     with Cloudflare(**where) as client:
