@@ -837,7 +837,11 @@ async def test_a_hook_that_cannot_connect_says_nothing_of_a_charge(own: bool, st
 
 
 def test_a_refusal_that_names_a_payment_is_no_refusal(stage: Scene) -> None:
-    answer = {"success": False, "errors": [], "result": {"payment_intent_id": "in_9"}}
+    answer: dict[str, Any] = {
+        "success": False,
+        "errors": [],
+        "result": {"payment_intent_id": "in_9"},
+    }
     stage.lose(Fault(body=json.dumps(answer).encode(), after=True))
     assert len(stage.emulator.charges) == 1
 
