@@ -311,6 +311,10 @@ UNITS = {
 }
 
 
+HELP = ("in cents", "whole cents", "Unix seconds", "Unix milliseconds")
+"""The units that the docstring of a class repeats."""
+
+
 @attrs.frozen
 class Field:
     """A field as it is written in `types`."""
@@ -363,6 +367,20 @@ def test_every_number_of_an_answer_says_its_unit_and_has_its_sibling() -> None:
     assert {field.sibling for field in numbers} > {"balance_money", "min_money", "created_datetime"}
     there = {(field.cls, field.name) for field in FIELDS}
     assert [field for field in numbers if (field.cls, field.sibling) not in there] == []
+
+
+def test_the_docstring_of_a_class_shows_the_units_of_its_fields() -> None:
+    """`help()` shows no strings below fields."""
+    told = [f for f in FIELDS if f.annotation and any(unit in (f.text or "") for unit in HELP)]
+    told = [f for f in told if "ClassVar" not in f.annotation and hasattr(types, f.cls)]
+    assert len(told) > 25
+    missing = [
+        (field.cls, field.name)
+        for field in told
+        if f"{field.name}: {(field.text or '').split()[0]}"
+        not in (getattr(types, field.cls).__doc__ or "")
+    ]
+    assert missing == []
 
 
 def is_response(cls: str) -> bool:

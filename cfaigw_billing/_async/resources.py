@@ -150,6 +150,7 @@ class AsyncConfigResource(AsyncResource):
 
         Amounts are in cents.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
@@ -171,6 +172,7 @@ class AsyncConfigResource(AsyncResource):
                 charged more: a fee of 5 %, and tax where it is due.
             threshold: Charge when the balance falls below this, in cents; at least 500 ($5.00).
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write; the service may answer 403 to every API token.
         A repeat stores the same again.
         Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
@@ -190,6 +192,7 @@ class AsyncConfigResource(AsyncResource):
     ) -> object:
         """Switch the automatic top-up off; answers the bare result, an empty mapping.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write; the service may answer 403 to every API token.
         A repeat changes nothing more.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
@@ -264,6 +267,7 @@ class AsyncTopupResource(AsyncResource):
                 due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write. A repeat charges the card again, so it reaches the service
         once: the SDK tries again only where nothing can have arrived (no connection, or a 429 that
         the rate limiter signs with `Ratelimit` or `Retry-After`).
@@ -291,6 +295,7 @@ class AsyncTopupResource(AsyncResource):
         Args:
             payment_intent_id: What `create` answered, `in_…`.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -316,6 +321,7 @@ class AsyncTopupResource(AsyncResource):
 
         It answers only where the status is `completed`; one that it does not know is waited for.
 
+        `account_id`: the account; the client's own if left out.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `TopupFailedError` where the status says that the top-up has failed or been
             cancelled; `TopupPendingError` when the time is over, both with the
@@ -344,6 +350,7 @@ class AsyncTopupResource(AsyncResource):
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
             timeout: Seconds to wait at most, once it is charged; `None`: no limit.
 
+        `account_id`: the account; the client's own if left out.
         Permission: AI Gateway Write. A repeat charges the card again.
         Raises: what `create` raises; after it, each with the `payment_intent_id`, `account_id` and
             `amount`: `TopupPendingError` when the time is over or the status cannot be asked (the
@@ -387,6 +394,7 @@ class AsyncTopupResource(AsyncResource):
             exclude: Ids of invoices that belong to other charges: what `create` answered as
                 `payment_intent_id`, or what this has found for another lost charge.
 
+        `account_id`: the account; the client's own if left out.
         Permission: AI Gateway Read. A repeat changes nothing; an invoice may appear only minutes
         after the charge, so ask again while the outcome is `not_found_yet`.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`, where the
@@ -410,6 +418,7 @@ class AsyncTopupResource(AsyncResource):
     ) -> TopupLimitsResponse:
         """The smallest and the largest top-up that the service takes, in cents.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
@@ -429,6 +438,7 @@ class AsyncTopupResource(AsyncResource):
             payment_methods: The account's payment methods, at most 100: values, or mappings with
                 the keys `default`, `last_four` and `type`.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -511,6 +521,7 @@ class AsyncSpendingLimitResource(AsyncResource):
     ) -> SpendingLimitGetResponse:
         """The spending limit; its amount is in cents.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
@@ -534,6 +545,7 @@ class AsyncSpendingLimitResource(AsyncResource):
             duration: The length of a period.
             strategy: Whether periods start at fixed times or slide.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write. A repeat stores the same again.
         Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
             `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
@@ -554,6 +566,7 @@ class AsyncSpendingLimitResource(AsyncResource):
     ) -> object:
         """Remove the spending limit; answers the bare result, an empty mapping.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write. A repeat changes nothing more; removing a limit that is not
         there succeeds.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
@@ -629,6 +642,7 @@ class AsyncBillingResource(AsyncResource):
 
         `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
@@ -651,6 +665,7 @@ class AsyncBillingResource(AsyncResource):
             start_time: The first moment: an aware `datetime` or Unix milliseconds.
             end_time: The moment after the last, alike. Without bounds: the whole history.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -682,6 +697,7 @@ class AsyncBillingResource(AsyncResource):
             page: The page, from 1.
             per_page: Invoices a page.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -709,6 +725,7 @@ class AsyncBillingResource(AsyncResource):
             type: Of automatic top-ups, of manual ones, or all (what `None` means too).
             per_page: Invoices a page.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -768,6 +785,7 @@ class AsyncBillingResource(AsyncResource):
     ) -> BillingInvoicePreviewResponse:
         """The invoice that is building up; amounts in cents, times in Unix seconds.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import warnings
 import weakref
 from collections.abc import Generator, Mapping, Sequence
@@ -246,7 +247,10 @@ def _drop_all(sessions: Sessions, pid: int) -> None:
     """Close the sessions of a client that is collected without having been closed."""
     if sessions and pid == os.getpid():
         warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)
+        exits = not threading.main_thread().is_alive()
         for loop, session in sessions.items():
+            if exits and loop.is_running():
+                continue  # a call on a daemon thread ends with the process, and without a word
             drop_session(loop, session)
 
 

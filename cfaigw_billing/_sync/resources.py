@@ -148,6 +148,7 @@ class ConfigResource(Resource):
 
         Amounts are in cents.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
@@ -169,6 +170,7 @@ class ConfigResource(Resource):
                 charged more: a fee of 5 %, and tax where it is due.
             threshold: Charge when the balance falls below this, in cents; at least 500 ($5.00).
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write; the service may answer 403 to every API token.
         A repeat stores the same again.
         Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
@@ -188,6 +190,7 @@ class ConfigResource(Resource):
     ) -> object:
         """Switch the automatic top-up off; answers the bare result, an empty mapping.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write; the service may answer 403 to every API token.
         A repeat changes nothing more.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
@@ -262,6 +265,7 @@ class TopupResource(Resource):
                 due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write. A repeat charges the card again, so it reaches the service
         once: the SDK tries again only where nothing can have arrived (no connection, or a 429 that
         the rate limiter signs with `Ratelimit` or `Retry-After`).
@@ -289,6 +293,7 @@ class TopupResource(Resource):
         Args:
             payment_intent_id: What `create` answered, `in_…`.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -314,6 +319,7 @@ class TopupResource(Resource):
 
         It answers only where the status is `completed`; one that it does not know is waited for.
 
+        `account_id`: the account; the client's own if left out.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `TopupFailedError` where the status says that the top-up has failed or been
             cancelled; `TopupPendingError` when the time is over, both with the
@@ -342,6 +348,7 @@ class TopupResource(Resource):
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
             timeout: Seconds to wait at most, once it is charged; `None`: no limit.
 
+        `account_id`: the account; the client's own if left out.
         Permission: AI Gateway Write. A repeat charges the card again.
         Raises: what `create` raises; after it, each with the `payment_intent_id`, `account_id` and
             `amount`: `TopupPendingError` when the time is over or the status cannot be asked (the
@@ -385,6 +392,7 @@ class TopupResource(Resource):
             exclude: Ids of invoices that belong to other charges: what `create` answered as
                 `payment_intent_id`, or what this has found for another lost charge.
 
+        `account_id`: the account; the client's own if left out.
         Permission: AI Gateway Read. A repeat changes nothing; an invoice may appear only minutes
         after the charge, so ask again while the outcome is `not_found_yet`.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`, where the
@@ -408,6 +416,7 @@ class TopupResource(Resource):
     ) -> TopupLimitsResponse:
         """The smallest and the largest top-up that the service takes, in cents.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
@@ -427,6 +436,7 @@ class TopupResource(Resource):
             payment_methods: The account's payment methods, at most 100: values, or mappings with
                 the keys `default`, `last_four` and `type`.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -509,6 +519,7 @@ class SpendingLimitResource(Resource):
     ) -> SpendingLimitGetResponse:
         """The spending limit; its amount is in cents.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
@@ -532,6 +543,7 @@ class SpendingLimitResource(Resource):
             duration: The length of a period.
             strategy: Whether periods start at fixed times or slide.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write. A repeat stores the same again.
         Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
             `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
@@ -552,6 +564,7 @@ class SpendingLimitResource(Resource):
     ) -> object:
         """Remove the spending limit; answers the bare result, an empty mapping.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write. A repeat changes nothing more; removing a limit that is not
         there succeeds.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
@@ -627,6 +640,7 @@ class BillingResource(Resource):
 
         `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
@@ -649,6 +663,7 @@ class BillingResource(Resource):
             start_time: The first moment: an aware `datetime` or Unix milliseconds.
             end_time: The moment after the last, alike. Without bounds: the whole history.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -680,6 +695,7 @@ class BillingResource(Resource):
             page: The page, from 1.
             per_page: Invoices a page.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -707,6 +723,7 @@ class BillingResource(Resource):
             type: Of automatic top-ups, of manual ones, or all (what `None` means too).
             per_page: Invoices a page.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -766,6 +783,7 @@ class BillingResource(Resource):
     ) -> BillingInvoicePreviewResponse:
         """The invoice that is building up; amounts in cents, times in Unix seconds.
 
+        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview

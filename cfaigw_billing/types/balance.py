@@ -29,6 +29,12 @@ class TopupConfig(Response):
     """The automatic top-up: buy `amount` of credit when the balance falls below `threshold`.
 
     An account that never set one up has zeros or `None` in both.
+
+    Attributes:
+        amount: The credit that is bought, in cents; the card is charged fee and tax on top.
+        threshold: The balance below which it charges, in cents.
+        last_failed_at: When a charge last failed: Unix milliseconds or seconds (the service does
+            not say which).
     """
 
     amount: float | None = None
@@ -59,7 +65,12 @@ class BillingCreditBalanceParams(AccountParams["BillingCreditBalanceResponse"]):
 
 @frozen(kw_only=True)
 class BillingCreditBalanceResponse(Response):
-    """The credit balance of an account, its card and its automatic top-up."""
+    """The credit balance of an account, its card and its automatic top-up.
+
+    Attributes:
+        balance: The prepaid credit left, in cents with a fraction: 640.19 is $6.40. It may be
+            negative.
+    """
 
     balance: float
     """The prepaid credit left, in cents with a fraction: 640.19 is $6.40. It may be negative."""

@@ -32,7 +32,14 @@ class BillingInvoiceHistoryParams(AccountParams["BillingInvoiceHistoryResponse"]
 
 @frozen(kw_only=True)
 class Invoice(Response):
-    """One past invoice."""
+    """One past invoice.
+
+    Attributes:
+        amount_due: The amount that was due, in cents.
+        amount_paid: The amount paid, in cents.
+        amount_remaining: The amount still due, in cents.
+        created: When it was made, Unix seconds.
+    """
 
     amount_due: float
     """The amount that was due, in cents."""
@@ -130,7 +137,12 @@ class BillingInvoicePreviewParams(AccountParams["BillingInvoicePreviewResponse"]
 
 @frozen(kw_only=True)
 class InvoiceLinePeriod(Response):
-    """The time that an invoice line is for."""
+    """The time that an invoice line is for.
+
+    Attributes:
+        start: The first moment, Unix seconds.
+        end: The moment after the last, Unix seconds.
+    """
 
     start: float
     """The first moment, Unix seconds."""
@@ -148,7 +160,12 @@ def _optional_decimal(text: str | None, _: object) -> Decimal | None:
 
 @frozen(kw_only=True)
 class InvoiceLinePricing(Response):
-    """The unit price of an invoice line."""
+    """The unit price of an invoice line.
+
+    Attributes:
+        unit_amount_decimal: An exact unit price as text. Sources disagree whether it is in cents or
+            in dollars.
+    """
 
     unit_amount_decimal: str | None = None
     """An exact unit price as text. Sources disagree whether it is in cents or in dollars."""
@@ -160,7 +177,11 @@ class InvoiceLinePricing(Response):
 
 @frozen(kw_only=True)
 class InvoiceLinePretaxCreditAmount(Response):
-    """A credit that lowers an invoice line before tax."""
+    """A credit that lowers an invoice line before tax.
+
+    Attributes:
+        amount: The credit, in cents.
+    """
 
     amount: float
     """The credit, in cents."""
@@ -176,7 +197,11 @@ class InvoiceLinePretaxCreditAmount(Response):
 
 @frozen(kw_only=True)
 class InvoiceLine(Response):
-    """One line of an invoice."""
+    """One line of an invoice.
+
+    Attributes:
+        amount: The line's amount, in cents.
+    """
 
     amount: float
     """The line's amount, in cents."""
@@ -198,7 +223,15 @@ class InvoiceLine(Response):
 
 @frozen(kw_only=True)
 class BillingInvoicePreviewResponse(Response):
-    """The invoice that is building up."""
+    """The invoice that is building up.
+
+    Attributes:
+        amount_due: The amount due so far, in cents.
+        amount_paid: The amount paid, in cents.
+        amount_remaining: The amount still due, in cents.
+        period_start: The first moment of the period, Unix seconds.
+        period_end: The moment after the period, Unix seconds.
+    """
 
     id: str
     """The invoice's identifier."""

@@ -19,7 +19,11 @@ class SpendingLimitGetParams(AccountParams["SpendingLimitGetResponse"]):
 
 @frozen(kw_only=True)
 class Config(Response):
-    """A spending limit; all fields are `None` where none is set."""
+    """A spending limit; all fields are `None` where none is set.
+
+    Attributes:
+        amount: The most that may be spent within `duration`, in cents.
+    """
 
     amount: float | None = None
     """The most that may be spent within `duration`, in cents."""
@@ -50,7 +54,11 @@ class SpendingLimitGetResponse(Response):
 
 @frozen(kw_only=True)
 class SpendingLimitCreateParams(AccountParams[object]):
-    """The parameters of `billing.spending_limit.create`, which the service has retired."""
+    """The parameters of `billing.spending_limit.create`, which the service has retired.
+
+    Attributes:
+        amount: The most that may be spent within `duration`, in whole cents; at least 100 ($1.00).
+    """
 
     amount: int = field(validator=cents(100))
     """The most that may be spent within `duration`, in whole cents; at least 100 ($1.00)."""

@@ -17,7 +17,11 @@ from .money import Money, money
 
 @frozen(kw_only=True)
 class TopupCreateParams(AccountParams["TopupCreateResponse"]):
-    """The parameters of `billing.topup.create`, which charges a card."""
+    """The parameters of `billing.topup.create`, which charges a card.
+
+    Attributes:
+        amount: The credit to buy, in whole cents; at least 1000 ($10.00).
+    """
 
     amount: int = field(validator=cents(1000))
     """The credit to buy, in whole cents; at least 1000 ($10.00).
@@ -72,7 +76,12 @@ class TopupLimitsParams(AccountParams["TopupLimitsResponse"]):
 
 @frozen(kw_only=True)
 class TopupLimitsResponse(Response):
-    """The smallest and the largest top-up that the service takes."""
+    """The smallest and the largest top-up that the service takes.
+
+    Attributes:
+        min_cents: The smallest top-up, in cents.
+        max_cents: The largest top-up, in cents.
+    """
 
     min_cents: float
     """The smallest top-up, in cents."""
@@ -221,7 +230,12 @@ class ConfigGetResponse(TopupConfig):
 
 @frozen(kw_only=True)
 class ConfigCreateParams(AccountParams["ConfigCreateResponse"]):
-    """The parameters of `billing.topup.config.create`."""
+    """The parameters of `billing.topup.config.create`.
+
+    Attributes:
+        amount: The credit to buy each time, in whole cents; at least 1000 ($10.00).
+        threshold: Charge when the balance falls below this, in whole cents; at least 500 ($5.00).
+    """
 
     amount: int = field(validator=cents(1000))
     """The credit to buy each time, in whole cents; at least 1000 ($10.00).
@@ -234,7 +248,12 @@ class ConfigCreateParams(AccountParams["ConfigCreateResponse"]):
 
 @frozen(kw_only=True)
 class ConfigCreateResponse(Response):
-    """The automatic top-up as stored."""
+    """The automatic top-up as stored.
+
+    Attributes:
+        amount: The credit that is bought each time, in cents; fee and tax are charged on top.
+        threshold: The balance below which it charges, in cents.
+    """
 
     amount: float
     """The credit that is bought each time, in cents; fee and tax are charged on top."""

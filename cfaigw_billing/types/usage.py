@@ -32,7 +32,14 @@ def _end_time(value: datetime | float | None) -> float | None:
 
 @frozen(kw_only=True)
 class BillingUsageHistoryParams(AccountParams["BillingUsageHistoryResponse"]):
-    """The parameters of `billing.usage_history`."""
+    """The parameters of `billing.usage_history`.
+
+    Attributes:
+        start_time: The first moment: an aware `datetime` or Unix milliseconds. `None`: from the
+            beginning.
+        end_time: The moment after the last: an aware `datetime` or Unix milliseconds. `None`: until
+            now.
+    """
 
     value_grouping_window: Literal["day", "hour"] = field(validator=one_of("day", "hour"))
     """The length of one row."""
@@ -52,7 +59,13 @@ class BillingUsageHistoryParams(AccountParams["BillingUsageHistoryResponse"]):
 
 @frozen(kw_only=True)
 class History(Response):
-    """The usage within one day or hour."""
+    """The usage within one day or hour.
+
+    Attributes:
+        aggregated_value: The usage of the row, in cents.
+        start_time: The first moment of the row, Unix milliseconds.
+        end_time: The moment after the row, Unix milliseconds.
+    """
 
     id: str
     """The row's identifier."""
