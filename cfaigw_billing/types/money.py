@@ -54,6 +54,9 @@ class Money:
         '$6.40'
         >>> balance < Money.from_major(10)
         True
+
+    Attributes:
+        cents: The exact amount in cents (hundredths of the currency's unit); it may have a fraction.
     """
 
     cents: Decimal = field(converter=_exact)
