@@ -56,7 +56,8 @@ class Money:
         True
 
     Attributes:
-        cents: The exact amount in cents (hundredths of the currency's unit); it may have a fraction.
+        cents: The exact amount in cents (hundredths of the currency's unit); it may have a
+            fraction.
     """
 
     cents: Decimal = field(converter=_exact)
