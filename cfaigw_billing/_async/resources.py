@@ -394,7 +394,6 @@ class AsyncTopupResource(AsyncResource):
             exclude: Ids of invoices that belong to other charges: what `create` answered as
                 `payment_intent_id`, or what this has found for another lost charge.
 
-        `account_id`: the account; the client's own if left out.
         Permission: AI Gateway Read. A repeat changes nothing; an invoice may appear only minutes
         after the charge, so ask again while the outcome is `not_found_yet`.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`, where the

@@ -66,6 +66,6 @@ def main(version: Version = False) -> None:  # its callback has seen to it
 
     Credentials come from the environment: CLOUDFLARE_API_TOKEN, or
     CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY. In a terminal, it asks for an
-    API token where there are none. CLOUDFLARE_BASE_URL leads to another
+    API token if there are none. CLOUDFLARE_BASE_URL leads to another
     service, such as the emulator.
     """

@@ -65,8 +65,8 @@ def topup(
 ) -> None:
     """Charge a card for credit, once you have agreed.
 
-    It is sent once and never again. Where its answer is lost, this looks
-    whether the card was charged, and ends with exit code 4 either way.
+    The charge is sent once and never again. If its answer is lost, the command looks whether
+    the card was charged, and ends with exit code 4 either way.
     """
     with checked_arguments():
         params = TopupCreateParams(
