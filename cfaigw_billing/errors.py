@@ -48,7 +48,7 @@ class ErrorData:
     message: str
     """The service's own words."""
     documentation_url: str | None = None
-    """Where the service explains the code."""
+    """The address of the page that explains the code."""
     error_chain: tuple[ErrorData, ...] = ()
     """The causes, outermost first."""
 
@@ -86,7 +86,7 @@ class TopupPendingError(CloudflareError):
     account_id: str
     """The account that the top-up is for."""
     amount: int | None
-    """The credit that was bought, in cents; `None` where only `topup.wait` was called."""
+    """The credit that was bought, in cents; `None` if only `topup.wait` was called."""
 
     def __init__(self, payment_intent_id: str, *, account_id: str, amount: int | None) -> None:
         super().__init__(
@@ -108,7 +108,7 @@ class TopupFailedError(CloudflareError):
     account_id: str
     """The account that the top-up was for."""
     amount: int | None
-    """The credit that was asked for, in cents; `None` where only `topup.wait` was called."""
+    """The credit that was asked for, in cents; `None` if only `topup.wait` was called."""
 
     def __init__(
         self, status: str, payment_intent_id: str, *, account_id: str, amount: int | None

@@ -112,7 +112,7 @@ class AsyncAccountsResource(AsyncResource):
 
 
 class AsyncAccountsResourceWithRawResponse(AsyncRawView):
-    """As `AsyncAccountsResource`, answering with HTTP responses."""
+    """The methods of `AsyncAccountsResource`, answering with HTTP responses."""
 
     @raw(first_page(AsyncAccountsResource.list))
     def list(self) -> None:
@@ -120,7 +120,7 @@ class AsyncAccountsResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncAccountsResourceWithStreamingResponse(AsyncStreamingView):
-    """As `AsyncAccountsResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncAccountsResource`, answering with HTTP responses that are not read yet."""
 
     @streamed(first_page(AsyncAccountsResource.list))
     def list(self) -> None:
@@ -146,7 +146,7 @@ class AsyncConfigResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> ConfigGetResponse:
-        """The automatic top-up as it is set up; zeros or `None` where it never was.
+        """The automatic top-up as it is set up; zeros or `None` if it never was.
 
         Amounts are in cents.
 
@@ -202,7 +202,7 @@ class AsyncConfigResource(AsyncResource):
 
 
 class AsyncConfigResourceWithRawResponse(AsyncRawView):
-    """As `AsyncConfigResource`, answering with HTTP responses."""
+    """The methods of `AsyncConfigResource`, answering with HTTP responses."""
 
     @raw(AsyncConfigResource.get)
     def get(self) -> None:
@@ -218,7 +218,7 @@ class AsyncConfigResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncConfigResourceWithStreamingResponse(AsyncStreamingView):
-    """As `AsyncConfigResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncConfigResource`, answering with HTTP responses that are not read yet."""
 
     @streamed(AsyncConfigResource.get)
     def get(self) -> None:
@@ -450,7 +450,7 @@ class AsyncTopupResource(AsyncResource):
 
 
 class AsyncTopupResourceWithRawResponse(AsyncRawView):
-    """As `AsyncTopupResource`, answering with HTTP responses."""
+    """The methods of `AsyncTopupResource`, answering with HTTP responses."""
 
     @cached_property
     def config(self) -> AsyncConfigResourceWithRawResponse:
@@ -475,7 +475,7 @@ class AsyncTopupResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncTopupResourceWithStreamingResponse(AsyncStreamingView):
-    """As `AsyncTopupResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncTopupResource`, answering with HTTP responses that are not read yet."""
 
     @cached_property
     def config(self) -> AsyncConfigResourceWithStreamingResponse:
@@ -575,7 +575,7 @@ class AsyncSpendingLimitResource(AsyncResource):
 
 
 class AsyncSpendingLimitResourceWithRawResponse(AsyncRawView):
-    """As `AsyncSpendingLimitResource`, answering with HTTP responses."""
+    """The methods of `AsyncSpendingLimitResource`, answering with HTTP responses."""
 
     @raw(AsyncSpendingLimitResource.get)
     def get(self) -> None:
@@ -592,7 +592,7 @@ class AsyncSpendingLimitResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncSpendingLimitResourceWithStreamingResponse(AsyncStreamingView):
-    """As `AsyncSpendingLimitResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncSpendingLimitResource`, answering with HTTP responses that are not read yet."""
 
     @streamed(AsyncSpendingLimitResource.get)
     def get(self) -> None:
@@ -796,7 +796,7 @@ class AsyncBillingResource(AsyncResource):
 
 
 class AsyncBillingResourceWithRawResponse(AsyncRawView):
-    """As `AsyncBillingResource`, answering with HTTP responses."""
+    """The methods of `AsyncBillingResource`, answering with HTTP responses."""
 
     @cached_property
     def topup(self) -> AsyncTopupResourceWithRawResponse:
@@ -826,7 +826,7 @@ class AsyncBillingResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncBillingResourceWithStreamingResponse(AsyncStreamingView):
-    """As `AsyncBillingResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncBillingResource`, answering with HTTP responses that are not read yet."""
 
     @cached_property
     def topup(self) -> AsyncTopupResourceWithStreamingResponse:
@@ -875,7 +875,7 @@ class AsyncAIGatewayResource(AsyncResource):
 
 
 class AsyncAIGatewayResourceWithRawResponse(AsyncRawView):
-    """As `AsyncAIGatewayResource`, answering with HTTP responses."""
+    """The methods of `AsyncAIGatewayResource`, answering with HTTP responses."""
 
     @cached_property
     def billing(self) -> AsyncBillingResourceWithRawResponse:
@@ -884,7 +884,7 @@ class AsyncAIGatewayResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncAIGatewayResourceWithStreamingResponse(AsyncStreamingView):
-    """As `AsyncAIGatewayResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncAIGatewayResource`, answering with HTTP responses that are not read yet."""
 
     @cached_property
     def billing(self) -> AsyncBillingResourceWithStreamingResponse:

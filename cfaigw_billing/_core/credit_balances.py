@@ -123,7 +123,7 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         """Draw the lowest balances, in US dollars; needs the extra `notebook`.
 
         Args:
-            ax: Where to draw, of matplotlib's; `None`: in a figure of its own.
+            ax: The matplotlib axes to draw in; `None`: a new figure.
         """
         lowest = self._lowest_first()[:BARS]
         return plot_bars(

@@ -21,7 +21,7 @@ class Outcome(Generic[T]):
     """The response; `None` if there is an error."""
     error: Exception | None = None
     """Why there is no answer: an `APIError`, or a `ValueError` or `TypeError` if nothing was sent;
-    `None` where there is one."""
+    `None` if there is one."""
 
     @property
     def account_id(self) -> str | None:

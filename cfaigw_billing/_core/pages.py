@@ -109,7 +109,7 @@ class PageTurner(Generic[P, T]):
 
 
 def _following(params: Any, rows: int, info: ResultInfo) -> Any:
-    """The parameters of the page after this one, or `None` where this is the last."""
+    """The parameters of the page after this one, or `None` if this is the last."""
     number, cursor = params.page or 1, getattr(params, "cursor", None)
     if not rows or info.has_more is False:
         return None

@@ -279,7 +279,7 @@ class Budget:
         self.in_flight += 1
 
     def answered(self, now: float, sent_at: float, headers: Mapping[str, str] | None) -> None:
-        """A call has ended; `headers` are those of its answer, or `None` where none came."""
+        """A call has ended; `headers` are those of its answer, or `None` if none came."""
         self.in_flight -= 1
         told = None if headers is None else listed(headers, "Ratelimit")
         if headers is not None:

@@ -69,7 +69,7 @@ class TopupReconciliation:
     invoices: tuple[Invoice, ...]
     """The evidence: the invoice of the charge if `charged`; else every one that may be it."""
     balance: BillingCreditBalanceResponse | None
-    """The account's balance now; `None` where it could not be asked (see `balance_error`)."""
+    """The account's balance now; `None` if it could not be asked (see `balance_error`)."""
     balance_error: APIError | None = None
     """Why the balance could not be asked."""
 

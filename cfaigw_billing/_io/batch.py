@@ -60,8 +60,8 @@ class Batch:
         Args:
             now: The time.
             sent_at: When it was sent.
-            status: That of the answer, or `None` where none came.
-            blocked: For how many seconds a 429 keeps all calls waiting; 0 where nothing says so.
+            status: That of the answer, or `None` if none came.
+            blocked: For how many seconds a 429 keeps all calls waiting; 0 if nothing says so.
         """
         self._in_flight -= 1
         if blocked > 0:

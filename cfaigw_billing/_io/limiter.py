@@ -66,7 +66,7 @@ class Limiter:
         """Wait for a place; the time at which it was given. Whoever has entered must `leave`.
 
         Args:
-            clock: Where the time comes from.
+            clock: The time.
             reserve: For a call of a sweep, the part of the quota to leave to others, from 0 to 1;
                 `None` for a single call.
             patience: The longest wait for a reset, in seconds.
@@ -96,7 +96,7 @@ class Limiter:
         Args:
             now: The time.
             sent_at: What `enter` answered.
-            headers: Those of the answer, or `None` where none came.
+            headers: Those of the answer, or `None` if none came.
             parked: For how long a 429 refuses every call, in seconds, if it says so.
         """
         with self._lock:

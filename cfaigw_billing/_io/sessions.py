@@ -44,14 +44,14 @@ async def _once(
 
 
 class _Response(aiohttp.ClientResponse):
-    """As that of aiohttp, with a repr that shows no headers."""
+    """The response of aiohttp with a repr that shows no headers."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status}>"
 
 
 class _NoCookies(aiohttp.DummyCookieJar):
-    """As the one of aiohttp, without a new empty cookie for each request."""
+    """The empty cookie jar of aiohttp, without a new empty cookie for each request."""
 
     _NONE = SimpleCookie()
 

@@ -37,7 +37,7 @@ class Transport:
     """Sends requests with aiohttp, over one session for each event loop it is used from.
 
     Args:
-        base_url: Where the requests will go: decides which proxy of the environment applies.
+        base_url: The address of the service: decides which proxy of the environment applies.
         http_client: A session of the caller's to use instead; it is never closed here.
         trace_configs: What is told of the requests; a session of the caller's has its own.
     """
@@ -210,20 +210,20 @@ class BorrowedTransport:
         fresh: bool = False,
         stream: bool = False,
     ) -> HTTPResponse:
-        """As `Transport.send`."""
+        """See `Transport.send`."""
         self.check_open()
         return await self._lender.send(
             request, timeout, remaining=remaining, fresh=fresh, stream=stream
         )
 
     def lend(self, base_url: str, others: Mapping[str, Any]) -> Transport | BorrowedTransport:
-        """As `Transport.lend`."""
+        """See `Transport.lend`."""
         if self._closed:
             raise RuntimeError(CLOSED)
         return self._lender.lend(base_url, others)
 
     def widened(self, by: int) -> AbstractContextManager[None]:
-        """As `Transport.widened`."""
+        """See `Transport.widened`."""
         return self._lender.widened(by)
 
     async def close(self) -> None:

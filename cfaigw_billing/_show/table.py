@@ -14,7 +14,7 @@ T = TypeVar("T")
 LONGEST = 40
 """The rows that a notebook shows of a table."""
 LOW_DOLLARS = 10
-"""A balance below it is marked as low, where nothing else was said."""
+"""A balance below it is marked as low by default."""
 
 
 class Alert(str):

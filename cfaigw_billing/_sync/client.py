@@ -50,7 +50,7 @@ class Cloudflare:
         api_key: The global API key; else CLOUDFLARE_API_KEY.
         user_service_key: A service key; else CLOUDFLARE_API_USER_SERVICE_KEY.
         account_id: The account of every call that names none; else CLOUDFLARE_ACCOUNT_ID.
-        base_url: Where the API is; else CLOUDFLARE_BASE_URL, else Cloudflare's.
+        base_url: The address of the API; else CLOUDFLARE_BASE_URL, else Cloudflare's.
         timeout: Seconds for one attempt, answer included; an `aiohttp.ClientTimeout`; or `None`.
         total_timeout: Seconds for a whole call, repeats and waits included; `None`: no limit.
         max_retries: How often a failed call is repeated, where a repeat is safe: a charge only
@@ -318,7 +318,7 @@ class Cloudflare:
 
     @property
     def rate_limit(self) -> RateLimit:
-        """Where the service's rate limit stands, as far as the answers so far have told."""
+        """The state of the service's rate limit, as the last answers reported it."""
         return self._executor.rate_limit
 
     def close(self) -> None:
@@ -336,7 +336,7 @@ class Cloudflare:
 
 
 class CloudflareWithRawResponse(RawView):
-    """As `Cloudflare`, answering with HTTP responses."""
+    """The methods of `Cloudflare`, answering with HTTP responses."""
 
     @cached_property
     def accounts(self) -> AccountsResourceWithRawResponse:
@@ -374,7 +374,7 @@ class CloudflareWithRawResponse(RawView):
 
 
 class CloudflareWithStreamingResponse(StreamingView):
-    """As `Cloudflare`, answering with HTTP responses that are not read yet."""
+    """The methods of `Cloudflare`, answering with HTTP responses that are not read yet."""
 
     @cached_property
     def accounts(self) -> AccountsResourceWithStreamingResponse:

@@ -74,7 +74,7 @@ class BlockingExecutor:
 
     @property
     def rate_limit(self) -> RateLimit:
-        """Where the service's rate limit stands."""
+        """The state of the service's rate limit."""
         return self.inner.rate_limit
 
     def close(self) -> None:

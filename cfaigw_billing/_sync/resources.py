@@ -110,7 +110,7 @@ class AccountsResource(Resource):
 
 
 class AccountsResourceWithRawResponse(RawView):
-    """As `AccountsResource`, answering with HTTP responses."""
+    """The methods of `AccountsResource`, answering with HTTP responses."""
 
     @raw(first_page(AccountsResource.list))
     def list(self) -> None:
@@ -118,7 +118,7 @@ class AccountsResourceWithRawResponse(RawView):
 
 
 class AccountsResourceWithStreamingResponse(StreamingView):
-    """As `AccountsResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AccountsResource`, answering with HTTP responses that are not read yet."""
 
     @streamed(first_page(AccountsResource.list))
     def list(self) -> None:
@@ -144,7 +144,7 @@ class ConfigResource(Resource):
         account_id: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> ConfigGetResponse:
-        """The automatic top-up as it is set up; zeros or `None` where it never was.
+        """The automatic top-up as it is set up; zeros or `None` if it never was.
 
         Amounts are in cents.
 
@@ -200,7 +200,7 @@ class ConfigResource(Resource):
 
 
 class ConfigResourceWithRawResponse(RawView):
-    """As `ConfigResource`, answering with HTTP responses."""
+    """The methods of `ConfigResource`, answering with HTTP responses."""
 
     @raw(ConfigResource.get)
     def get(self) -> None:
@@ -216,7 +216,7 @@ class ConfigResourceWithRawResponse(RawView):
 
 
 class ConfigResourceWithStreamingResponse(StreamingView):
-    """As `ConfigResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `ConfigResource`, answering with HTTP responses that are not read yet."""
 
     @streamed(ConfigResource.get)
     def get(self) -> None:
@@ -448,7 +448,7 @@ class TopupResource(Resource):
 
 
 class TopupResourceWithRawResponse(RawView):
-    """As `TopupResource`, answering with HTTP responses."""
+    """The methods of `TopupResource`, answering with HTTP responses."""
 
     @cached_property
     def config(self) -> ConfigResourceWithRawResponse:
@@ -473,7 +473,7 @@ class TopupResourceWithRawResponse(RawView):
 
 
 class TopupResourceWithStreamingResponse(StreamingView):
-    """As `TopupResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `TopupResource`, answering with HTTP responses that are not read yet."""
 
     @cached_property
     def config(self) -> ConfigResourceWithStreamingResponse:
@@ -573,7 +573,7 @@ class SpendingLimitResource(Resource):
 
 
 class SpendingLimitResourceWithRawResponse(RawView):
-    """As `SpendingLimitResource`, answering with HTTP responses."""
+    """The methods of `SpendingLimitResource`, answering with HTTP responses."""
 
     @raw(SpendingLimitResource.get)
     def get(self) -> None:
@@ -590,7 +590,7 @@ class SpendingLimitResourceWithRawResponse(RawView):
 
 
 class SpendingLimitResourceWithStreamingResponse(StreamingView):
-    """As `SpendingLimitResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `SpendingLimitResource`, answering with HTTP responses that are not read yet."""
 
     @streamed(SpendingLimitResource.get)
     def get(self) -> None:
@@ -794,7 +794,7 @@ class BillingResource(Resource):
 
 
 class BillingResourceWithRawResponse(RawView):
-    """As `BillingResource`, answering with HTTP responses."""
+    """The methods of `BillingResource`, answering with HTTP responses."""
 
     @cached_property
     def topup(self) -> TopupResourceWithRawResponse:
@@ -824,7 +824,7 @@ class BillingResourceWithRawResponse(RawView):
 
 
 class BillingResourceWithStreamingResponse(StreamingView):
-    """As `BillingResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `BillingResource`, answering with HTTP responses that are not read yet."""
 
     @cached_property
     def topup(self) -> TopupResourceWithStreamingResponse:
@@ -873,7 +873,7 @@ class AIGatewayResource(Resource):
 
 
 class AIGatewayResourceWithRawResponse(RawView):
-    """As `AIGatewayResource`, answering with HTTP responses."""
+    """The methods of `AIGatewayResource`, answering with HTTP responses."""
 
     @cached_property
     def billing(self) -> BillingResourceWithRawResponse:
@@ -882,7 +882,7 @@ class AIGatewayResourceWithRawResponse(RawView):
 
 
 class AIGatewayResourceWithStreamingResponse(StreamingView):
-    """As `AIGatewayResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AIGatewayResource`, answering with HTTP responses that are not read yet."""
 
     @cached_property
     def billing(self) -> BillingResourceWithStreamingResponse:

@@ -91,7 +91,7 @@ class HTTPResponse:
     flaw: str | None = None
     """Why `body` is not the whole one, if it is not."""
     unread: Unread | None = field(default=None, repr=False)
-    """Where the body is to come from that was not read with the answer."""
+    """The source of a body that was not read with the answer."""
 
     @property
     def cf_ray(self) -> str | None:

@@ -112,7 +112,7 @@ class Mask:
         return text
 
     def cut_off(self, text: str) -> str:
-        """As a call, for a text that may have been cut off within a secret."""
+        """Do the same for a text that may have been cut off within a secret."""
         text = self(text)
         for form in self._forms:
             for length in range(len(form) - 1, _SHORTEST - 1, -1):

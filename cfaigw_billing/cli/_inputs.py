@@ -70,7 +70,7 @@ def _lines(source: Path, name: str) -> Iterator[str]:
     """The lines without comments and blanks."""
     try:
         stdin = str(source) == "-"
-        given: TextIO | None = sys.stdin  # `None` where the shell has closed it
+        given: TextIO | None = sys.stdin  # `None` if the shell has closed it
         text = (given.read() if given else "") if stdin else source.read_text(encoding="utf-8")
     except OSError as error:
         fail(f"{name}: {error.strerror}", ExitCode.USAGE)

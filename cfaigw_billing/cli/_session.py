@@ -50,7 +50,7 @@ def session(
 
 
 def asked_token() -> str | None:
-    """An API token that a person types; `None` where the environment has credentials."""
+    """An API token that a person types; `None` if the environment has credentials."""
     given = {name for group in CREDENTIALS for name in group if os.environ.get(name)}
     if any(group <= given for group in CREDENTIALS):
         return None

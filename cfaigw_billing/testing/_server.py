@@ -111,7 +111,7 @@ class Emulator(Service):
         return Cloudflare(**options)
 
     def async_client(self, **options: Unpack[AsyncConstructorOptions]) -> AsyncCloudflare:
-        """As `client`, an async one, which may be made outside an event loop."""
+        """Return an async client, as `client` does, which may be made outside an event loop."""
         from .. import AsyncCloudflare
 
         self._complete(options)

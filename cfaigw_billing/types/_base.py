@@ -53,7 +53,7 @@ class Response:
 
         An amount stands under the wire's name in cents, and beside it in dollars, exact
         (`balance`: 640.19, `balance_usd`: `Decimal("6.4019")`; `None` in another currency). A
-        moment is an aware UTC `datetime`; `None` where the service's number is none.
+        moment is an aware UTC `datetime`; `None` if the service's number is none.
         """
         return [record(row) for row in self._rows()]
 

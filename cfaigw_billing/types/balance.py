@@ -81,7 +81,7 @@ class BillingCreditBalanceResponse(Response):
     payment_method: PaymentMethod | None = None
     """The default card."""
     topup_config: TopupConfig | None = None
-    """The automatic top-up; `None` where the service left it out."""
+    """The automatic top-up; `None` if the service left it out."""
     first_topup_success: bool | None = None
     """Whether a manual top-up has ever completed."""
 

@@ -19,7 +19,7 @@ class SpendingLimitGetParams(AccountParams["SpendingLimitGetResponse"]):
 
 @frozen(kw_only=True)
 class Config(Response):
-    """A spending limit; all fields are `None` where none is set.
+    """A spending limit; all fields are `None` if none is set.
 
     Attributes:
         amount: The most that may be spent within `duration`, in cents.

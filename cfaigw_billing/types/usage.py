@@ -88,7 +88,7 @@ class BillingUsageHistoryResponse(Response):
     """The usage of an account, a row a day or hour."""
 
     history: tuple[History, ...]
-    """The rows; empty where nothing was billable."""
+    """The rows; empty if nothing was billable."""
 
     _list: ClassVar[str | None] = "history"
     _index: ClassVar[str | None] = "start_time"
@@ -102,7 +102,7 @@ class BillingUsageHistoryResponse(Response):
         """Draw the usage over time, in US dollars a day or hour; needs the extra `notebook`.
 
         Args:
-            ax: Where to draw, of matplotlib's; `None`: in a figure of its own.
+            ax: The matplotlib axes to draw in; `None`: a new figure.
         """
         edges, values = self._steps()
         ylabel = f"US dollars per {self._window()}"
