@@ -90,13 +90,13 @@ class Executor:
         """The settings of the client."""
         self._transport = transport
         self._requests = RequestBuilder(config)
-        self.clock = Clock()
+        self.clock: Clock = Clock()
         """Time and randomness; tests replace them."""
-        self.service_clock = ServiceClock()
+        self.service_clock: ServiceClock = ServiceClock()
         """The clock of the service, as its answers show it."""
-        self.limiter = Limiter()
+        self.limiter: Limiter = Limiter()
         """The queue in which calls wait for the rate limit."""
-        self.accepted = False
+        self.accepted: bool = False
         """Whether the service has accepted the credentials."""
 
     @classmethod

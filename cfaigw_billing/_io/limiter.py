@@ -36,7 +36,7 @@ class Limiter:
     """Lets the calls of a client and of its copies through, from whatever event loop or thread."""
 
     def __init__(self) -> None:
-        self.budget = Budget()
+        self.budget: Budget = Budget()
         self._queue: deque[asyncio.Future[None]] = deque()
         self._lock = threading.Lock()
         forget_in_child(self)

@@ -31,7 +31,7 @@ class BlockingExecutor:
     def __init__(self, executor: Executor, portal: Portal | None = None) -> None:
         self.inner = executor
         """The executor on the loop."""
-        self.portal = portal or Portal(on_close=executor.close)
+        self.portal: Portal = portal or Portal(on_close=executor.close)
         """The way to the loop."""
         self._owns_portal = portal is None
 
