@@ -53,8 +53,7 @@ class Cloudflare:
         base_url: The address of the API; else CLOUDFLARE_BASE_URL, else Cloudflare's.
         timeout: Seconds for one attempt, answer included; an `aiohttp.ClientTimeout`; or `None`.
         total_timeout: Seconds for a whole call, repeats and waits included; `None`: no limit.
-        max_retries: How often a failed call is repeated, where a repeat is safe: a charge only
-            where nothing of it can have arrived.
+        max_retries: Repeats of a failed call, if they are safe; a charge only if it was not sent.
         max_retry_wait: The longest wait, in seconds, that the service may ask for before a
             repeat; a call that would have to wait longer fails at once.
         max_charge: The largest top-up, in cents of credit (`amount`), automatic ones included: a
@@ -62,7 +61,7 @@ class Cloudflare:
             on top, do not count. 0 makes a client that cannot charge at all.
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
-        trace_configs: What aiohttp tells of the requests (`aiohttp.TraceConfig`), for tracing.
+        trace_configs: Hooks of aiohttp (`aiohttp.TraceConfig`) that see every request.
 
     An empty string counts as not given. Credentials given here beat those of the environment.
     """
@@ -195,10 +194,8 @@ class Cloudflare:
             `APIConnectionError`, `APIResponseValidationError`; `ValueError` or `TypeError` before
             anything is sent.
         """
-        return self._executor.send(
-            UntypedParams(method="GET", path=path, cast_to=cast_to),
-            options,
-        )
+        params = UntypedParams(method="GET", path=path, cast_to=cast_to)
+        return self._executor.send(params, options)
 
     def post(
         self,
@@ -214,10 +211,8 @@ class Cloudflare:
         it only where nothing of it can have arrived. The calls that charge a card are refused:
         they have methods of their own.
         """
-        return self._executor.send(
-            UntypedParams(method="POST", path=path, cast_to=cast_to, body=body),
-            options,
-        )
+        params = UntypedParams(method="POST", path=path, cast_to=cast_to, body=body)
+        return self._executor.send(params, options)
 
     def put(
         self,
@@ -231,10 +226,8 @@ class Cloudflare:
 
         Arguments and errors are those of `get`. The SDK repeats it.
         """
-        return self._executor.send(
-            UntypedParams(method="PUT", path=path, cast_to=cast_to, body=body),
-            options,
-        )
+        params = UntypedParams(method="PUT", path=path, cast_to=cast_to, body=body)
+        return self._executor.send(params, options)
 
     def patch(
         self,
@@ -248,10 +241,8 @@ class Cloudflare:
 
         Arguments and errors are those of `get`. It is repeated as `post` is.
         """
-        return self._executor.send(
-            UntypedParams(method="PATCH", path=path, cast_to=cast_to, body=body),
-            options,
-        )
+        params = UntypedParams(method="PATCH", path=path, cast_to=cast_to, body=body)
+        return self._executor.send(params, options)
 
     def delete(
         self,
@@ -265,10 +256,8 @@ class Cloudflare:
 
         Arguments and errors are those of `get`. The SDK repeats it.
         """
-        return self._executor.send(
-            UntypedParams(method="DELETE", path=path, cast_to=cast_to, body=body),
-            options,
-        )
+        params = UntypedParams(method="DELETE", path=path, cast_to=cast_to, body=body)
+        return self._executor.send(params, options)
 
     def send_many(
         self,
