@@ -158,8 +158,12 @@ class AsyncResponseContextManager(Generic[T]):
 
     def __init__(self, send: Callable[[], Awaitable[AsyncAPIResponse[T]]]) -> None:
         self._send = send
+        self._is_entered = False
 
     async def __aenter__(self) -> AsyncAPIResponse[T]:
+        if self._is_entered:  # a second entry would send the call again
+            raise RuntimeError("a streaming response can be entered once; call the method again")
+        self._is_entered = True
         self._response = await self._send()
         return self._response
 

@@ -136,7 +136,7 @@ class ManyCalls(Generic[T]):
             self._room.release()
             return self._ended.popleft()
         if self._fault is not None:
-            raise self._fault from None
+            raise self._fault from self._fault.__cause__
         raise StopAsyncIteration
 
     def put_back(self, outcome: Outcome[T]) -> None:

@@ -231,13 +231,16 @@ class _Loop:
         self.closed = True
         if self._running is not None:
             self._running.do(self._running.stopped.set)
-        if self._thread is not None:  # one that is just being started sees that it is closed
-            self._thread.join()
+        thread = self._thread  # one that is just being started sees that it is closed
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
 
     def abandon(self) -> None:
         """Stop it without waiting: the client has been collected, in any thread."""
-        if not self.closed and self._serving.locked():
-            self.closed = True
+        if self.closed:
+            return
+        self.closed = True  # a loop that is just being started ends at once
+        if self._serving.locked():
             if self._running is not None:
                 self._running.do(self._running.stopped.set)
             warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)
@@ -246,13 +249,12 @@ class _Loop:
         if not self._serving.acquire(blocking=False):
             return  # several callers have wanted it
         try:
-            thread = threading.Thread(target=self._serve, name=_THREAD, daemon=True)
-            thread.start()
-            self._thread = thread
+            threading.Thread(target=self._serve, name=_THREAD, daemon=True).start()
         except BaseException as error:
             self._fail(error)
 
     def _serve(self) -> None:
+        self._thread = threading.current_thread()
         try:
             _keep_standard_descriptors()
             anyio.run(self._run, backend_options={"use_uvloop": _uses_uvloop()})

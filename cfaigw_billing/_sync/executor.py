@@ -14,6 +14,7 @@ from .._core.ratelimit import RateLimit
 from .._io.executor import Executor
 from .._io.portal import Portal
 from .._wire.messages import Unread
+from .._wire.secrets import conceal_options
 from ..types import Params
 
 P = ParamSpec("P")
@@ -50,12 +51,14 @@ class BlockingExecutor:
 
     def send(self, params: Params[T], options: RequestOptions) -> T:
         """Run one call and return the value that it answers; see `Executor.send`."""
+        conceal_options(options)  # the loop may refuse the call
         return self.portal.call(lambda: self.inner.send(params, options))
 
     def execute(
         self, params: Params[T], options: RequestOptions, *, stream: bool = False
     ) -> Answer[T]:
         """Run one call and return its answer; see `Executor.execute`."""
+        conceal_options(options)
         return self.portal.call(lambda: self.inner.execute(params, options, stream=stream))
 
     def unread(self, answer: Answer[Any]) -> BlockingUnread | None:

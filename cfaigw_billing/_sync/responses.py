@@ -158,8 +158,12 @@ class ResponseContextManager(Generic[T]):
 
     def __init__(self, send: Callable[[], APIResponse[T]]) -> None:
         self._send = send
+        self._is_entered = False
 
     def __enter__(self) -> APIResponse[T]:
+        if self._is_entered:  # a second entry would send the call again
+            raise RuntimeError("a streaming response can be entered once; call the method again")
+        self._is_entered = True
         self._response = self._send()
         return self._response
 

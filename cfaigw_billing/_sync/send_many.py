@@ -83,7 +83,9 @@ class Outcomes(Generic[T]):
                 return
             if not self._portal.closed:
                 self._portal.call(partial(self._leave, error))
-            elif lost := self._calls.lost(error):  # with the loop, all that ran on it has ended
+                return
+            self._portal.close()  # waits for the end of the loop, and of all that ran on it
+            if lost := self._calls.lost(error):
                 raise lost
 
     def __iter__(self) -> Self:

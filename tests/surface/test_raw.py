@@ -526,3 +526,16 @@ def test_max_charge_holds_and_a_charge_within_it_is_made_once(
     assert billing_emulator.requests == []
     assert ask(call, max_charge=1000).payment_intent_id
     assert [charge.amount for charge in billing_emulator.charges] == [1000]
+
+
+def test_a_streaming_charge_is_sent_once_however_often_it_is_entered(
+    billing_emulator: Emulator,
+) -> None:
+    billing_emulator.add_account("acc")
+    with billing_emulator.client() as client:
+        manager = topup(client.with_streaming_response)
+        with manager:
+            pass
+        with pytest.raises(RuntimeError, match="once"), manager:
+            pass
+    assert len(billing_emulator.charges) == 1

@@ -1075,3 +1075,24 @@ async def test_a_charge_that_a_hook_keeps_from_being_sent_is_unsent(
                     pass
     assert outcomes.unsent == (request,)
     assert billing_emulator.charges == []
+
+
+def test_charges_in_flight_are_told_of_where_another_thread_closes_the_client(
+    billing_emulator: Emulator,
+) -> None:
+    billing_emulator.add_account("a")
+    billing_emulator.inject(Fault(after=True, delay=60), times=None, path="/topup")
+    requests = [TopupCreateParams(account_id="a", amount=1000 + n) for n in range(3)]
+    client = billing_emulator.client()
+    client.ai_gateway.billing.credit_balance(account_id="a")  # else one call goes ahead
+    outcomes = client.send_many(requests, allow_charges=True)
+
+    def read() -> None:
+        with outcomes:
+            threading.Timer(0.5, client.close).start()
+            next(outcomes)
+
+    with pytest.raises(RuntimeError, match="closed") as caught:
+        read()
+    assert len(outcomes.unread) == len(billing_emulator.charges) == 3
+    assert len(caught.value.__notes__) == 3
