@@ -269,8 +269,8 @@ class AsyncTopupResource(AsyncResource):
 
         `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write. A repeat charges the card again, so it reaches the service
-        once: the SDK tries again only where nothing can have arrived (no connection, or a 429 that
-        the rate limiter signs with `Ratelimit` or `Retry-After`).
+        once: the SDK tries again only if nothing can have arrived (no connection, or a 429 with
+        `Retry-After` and without a `Ratelimit` that tells of room).
         Raises: `PaymentRequiredError` (declined, nothing charged) and other `APIStatusError`;
             `TopupOutcomeUnknownError` (it may have been charged: see `reconcile`);
             `APIConnectionError` (nothing was sent); `ValueError` or `TypeError` before that.

@@ -18,8 +18,9 @@ price is not that of a round credit. The balance alone proves nothing: it is not
 before, or what has been spent since.
 
 Everything short of that is `ambiguous`, for a person to look at: any manual invoice near the
-moment, whatever its price, and every later one whose price could be that of the charge. Only where
-there is none of these is the charge `not_found_yet`. A false `not_found_yet` leads to a second
+moment, whatever its price, and every later one that does not cost more than the charge could (a
+customer credit may have made it cheaper). Only if there is none of these, in a list that is
+complete, is the charge `not_found_yet`. A false `not_found_yet` leads to a second
 charge; a false `charged`, to credit that never comes.
 """
 
@@ -63,11 +64,12 @@ class TopupReconciliation:
       invoice answers for one only: `exclude` it for the other.)
     - `not_found_yet`: there is no manual invoice near that time. One appears when the top-up
       completes, so ask again for some minutes before you take it for "not charged".
-    - `ambiguous`: there are manual invoices near that time, or later ones of such a price, and it
-      is not certain that one of them is that of the charge. A person has to look.
+    - `ambiguous`: there are manual invoices near that time, or later ones that do not cost too
+      much, and it is not certain that one of them is that of the charge; or the service listed
+      only a part of the invoices. A person has to look.
     """
     invoices: tuple[Invoice, ...]
-    """The evidence: the invoice of the charge if `charged`; else every one that may be it."""
+    """The evidence: the invoice of the charge if `charged`; else each listed one that may be it."""
     balance: BillingCreditBalanceResponse | None
     """The account's balance now; `None` if it could not be asked (see `balance_error`)."""
     balance_error: APIError | None = None

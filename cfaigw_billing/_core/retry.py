@@ -9,10 +9,10 @@ Two questions, two pure functions.
   request itself: the connection failed, the service was busy, the edge had no answer.
 - A charge, or a call with unknown effects, is repeated only where it is certain that the
   service never saw it: no connection was made, or the rate limiter answered in front of it, which
-  its headers show. A 429 without them may come from anything on the way, or from behind it. The
-  service knows no idempotency key, so a repeat of a charge whose answer was lost is a second
-  charge. Where the answer to a charge is missing or cannot be understood, the outcome is unknown,
-  and the caller is told so.
+  `Retry-After` shows. A 429 without it, or with a `Ratelimit` that tells of room, may come from
+  anything on the way, or from behind it. The service knows no idempotency key, so a repeat of a
+  charge whose answer was lost is a second charge. Where the answer to a charge is missing or
+  cannot be understood, the outcome is unknown, and the caller is told so.
 
 `wait_before_repeat` asks how long to wait:
 

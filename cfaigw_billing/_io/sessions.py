@@ -1,6 +1,6 @@
 """The aiohttp sessions, and all use of private parts of aiohttp and asyncio.
 
-Each private part was tried with aiohttp 3.14.5 on CPython 3.11 to 3.13. If it is missing:
+Each private part was tried with aiohttp 3.14.5 on CPython 3.11 and 3.13. If it is missing:
 
 - `ClientSession._retry_connection`: a middleware keeps aiohttp from repeating requests instead.
 - `BaseConnector._limit`: a sweep has no more than the client's 100 connections.

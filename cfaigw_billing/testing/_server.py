@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-VISA: Mapping[str, str] = {"brand": "visa", "last4": "4242"}
 ACCEPTING_ITERATIONS = 3  # of the loop, from an accepted socket to a connection of the server
 SHUTDOWN_SECONDS = 0.2  # for how long a request that is still arriving may hold up the stop
 
