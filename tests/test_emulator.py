@@ -302,8 +302,8 @@ def test_a_topup_costs_its_fee_and_tax_less_the_customer_credit(
     assert account.customer_credit == max(customer_credit - price, 0)
     assert account.balance == credit
     [charge] = emulator.charges
-    assert (charge.amount, charge.paid_money) == (credit, Money(due))
-    assert emulator.charged("acc") == Money(credit)
+    assert (charge.amount, charge.paid_money) == (credit, Money(cents=due))
+    assert emulator.charged("acc") == Money(cents=credit)
 
 
 @pytest.mark.parametrize("setting", ["fee", "tax"])
@@ -813,13 +813,13 @@ def test_a_clock_stands_still_at_a_moment_that_is_the_same_everywhere() -> None:
 
 def test_what_was_charged_is_added_up() -> None:
     emulator = Emulator()
-    assert emulator.charged() == Money(0)
+    assert emulator.charged() == Money(cents=0)
     for account_id, cents in (("a", 1000), ("a", 2500), ("b", 5000)):
         account = emulator.accounts.get(account_id) or emulator.add_account(account_id)
         account.start_topup(cents)
-    assert [charge.amount_money for charge in emulator.charges] == [*map(Money, (1000, 2500, 5000))]
-    assert emulator.charged() == Money.from_major(85)
-    assert (emulator.charged("a"), emulator.charged("c")) == (Money.from_major(35), Money(0))
+    assert [charge.amount_money.cents for charge in emulator.charges] == [1000, 2500, 5000]
+    assert emulator.charged() == Money.dollars(85)
+    assert (emulator.charged("a"), emulator.charged("c")) == (Money.dollars(35), Money(cents=0))
 
 
 # Lifetime.

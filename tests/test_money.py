@@ -30,21 +30,21 @@ EXACT: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("cents", "exact"), EXACT)
 def test_an_amount_is_exactly_what_was_written(cents: Any, exact: str) -> None:
-    assert Money(cents).cents == Decimal(exact)
+    assert Money(cents=cents).cents == Decimal(exact)
 
 
 TEXTS = [
-    (Money(640.19), "$6.40"),
-    (Money(0), "$0.00"),
-    (Money(-640.19), "-$6.40"),
-    (Money(-0.1), "$0.00"),
-    (Money(123_456_789), "$1,234,567.89"),
-    (Money(-123_456_789), "-$1,234,567.89"),
-    (Money(99_999.5), "$1,000.00"),
-    (Money(0.5), "$0.00"),  # half to even
-    (Money(1.5), "$0.02"),
-    (Money(640.19, "eur"), "EUR 6.40"),
-    (Money(-640.19, "EUR"), "-EUR 6.40"),
+    (Money(cents=640.19), "$6.40"),
+    (Money(cents=0), "$0.00"),
+    (Money(cents=-640.19), "-$6.40"),
+    (Money(cents=-0.1), "$0.00"),
+    (Money(cents=123_456_789), "$1,234,567.89"),
+    (Money(cents=-123_456_789), "-$1,234,567.89"),
+    (Money(cents=99_999.5), "$1,000.00"),
+    (Money(cents=0.5), "$0.00"),  # half to even
+    (Money(cents=1.5), "$0.02"),
+    (Money(cents=640.19, currency="eur"), "EUR 6.40"),
+    (Money(cents=-640.19, currency="EUR"), "-EUR 6.40"),
 ]
 
 
@@ -54,44 +54,53 @@ def test_text(money: Money, text: str) -> None:
 
 
 def test_units_and_currency() -> None:
-    assert Money(640.19).major == Decimal("6.4019")
-    assert Money.from_major("6.4019") == Money(640.19)
-    assert Money.from_major(6.4, "eur") == Money(640, "EUR")
-    assert Money(1).currency == "USD"
-    assert Money(1, "usd") == Money(1)
+    assert Money(cents=640.19).major == Decimal("6.4019")
+    assert Money.dollars("6.4019") == Money(cents=640.19)
+    assert Money.from_major(6.4, "eur") == Money(cents=640, currency="EUR")
+    assert Money(cents=1).currency == "USD"
+    assert Money(cents=1, currency="usd") == Money(cents=1)
 
 
 def test_order() -> None:
-    assert Money(1) < Money(2)
-    assert Money(2) <= Money(2.0)
-    assert Money(3) > Money(2)
-    assert Money(2) >= Money("2")
-    assert sorted([Money(3), Money(-1), Money(2)]) == [Money(-1), Money(2), Money(3)]
-    assert max(Money(640.19), Money(640.2)) == Money(640.2)
+    assert Money(cents=1) < Money(cents=2)
+    assert Money(cents=2) <= Money(cents=2.0)
+    assert Money(cents=3) > Money(cents=2)
+    assert Money(cents=2) >= Money(cents="2")
+    assert sorted([Money(cents=3), Money(cents=-1), Money(cents=2)]) == [
+        Money(cents=-1),
+        Money(cents=2),
+        Money(cents=3),
+    ]
+    assert max(Money(cents=640.19), Money(cents=640.2)) == Money(cents=640.2)
 
 
 def test_arithmetic_is_exact() -> None:
-    assert Money(0.1) + Money(0.2) == Money(0.3)
-    assert Money(640.19) - Money(1000) == Money(-359.81)
-    assert -Money(640.19) == Money(-640.19)
-    assert sum([Money(0.1)] * 10) == Money(1)
-    assert sum([Money(0.1, "EUR")] * 2) == Money(0.2, "EUR")
+    assert Money(cents=0.1) + Money(cents=0.2) == Money(cents=0.3)
+    assert Money(cents=640.19) - Money(cents=1000) == Money(cents=-359.81)
+    assert -Money(cents=640.19) == Money(cents=-640.19)
+    assert sum([Money(cents=0.1)] * 10) == Money(cents=1)
+    assert sum([Money(cents=0.1, currency="EUR")] * 2) == Money(cents=0.2, currency="EUR")
 
 
 def test_arithmetic_is_exact_whatever_the_programs_decimal_context() -> None:
     with localcontext(prec=3):
-        assert Money(123_456.78) + Money(0.01) == Money(123_456.79)
-        assert Money(123_456.78) - Money(0.01) == Money(123_456.77)
-        assert -Money(123_456.78) == Money(-123_456.78)
-        assert Money(123_456.78).major == Decimal("1234.5678")
-        assert Money.from_major("1234.5678") == Money(123_456.78)
-        assert str(Money(123_456.78)) == "$1,234.57"
+        assert Money(cents=123_456.78) + Money(cents=0.01) == Money(cents=123_456.79)
+        assert Money(cents=123_456.78) - Money(cents=0.01) == Money(cents=123_456.77)
+        assert -Money(cents=123_456.78) == Money(cents=-123_456.78)
+        assert Money(cents=123_456.78).major == Decimal("1234.5678")
+        assert Money.dollars("1234.5678") == Money(cents=123_456.78)
+        assert str(Money(cents=123_456.78)) == "$1,234.57"
 
 
 def test_equal_money_is_one_key() -> None:
-    assert {Money(640), Money(640.0), Money("640.00"), Money(640, "usd")} == {Money(640)}
-    assert Money(640) != Money(640, "EUR")
-    assert Money(640) not in [640, 640.0, Decimal(640), None]
+    assert {
+        Money(cents=640),
+        Money(cents=640.0),
+        Money(cents="640.00"),
+        Money(cents=640, currency="usd"),
+    } == {Money(cents=640)}
+    assert Money(cents=640) != Money(cents=640, currency="EUR")
+    assert Money(cents=640) not in [640, 640.0, Decimal(640), None]
 
 
 def pickled(money: Money) -> Money:
@@ -101,7 +110,7 @@ def pickled(money: Money) -> Money:
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickled])
 def test_copies_are_equal(again: Callable[[Money], Money]) -> None:
-    money = Money(640.19, "EUR")
+    money = Money(cents=640.19, currency="EUR")
     assert again(money) == money
     assert hash(again(money)) == hash(money)
 
@@ -115,21 +124,25 @@ def test_a_bare_number_does_not_mix_with_money(
     compute: Callable[[Any, Any], Any], number: Any
 ) -> None:
     with pytest.raises(TypeError):
-        compute(Money(1), number)
+        compute(Money(cents=1), number)
     with pytest.raises(TypeError):
-        compute(number, Money(1))
+        compute(number, Money(cents=1))
 
 
 @pytest.mark.parametrize("compute", OPERATORS)
 def test_another_currency_does_not_mix(compute: Callable[[Any, Any], Any]) -> None:
     with pytest.raises(ValueError, match="USD and EUR do not mix"):
-        compute(Money(1), Money(1, "EUR"))
+        compute(Money(cents=1), Money(cents=1, currency="EUR"))
 
 
 @pytest.mark.parametrize("start", [1, 0.0, False])
 def test_money_is_added_to_no_number_but_the_zero_of_sum(start: Any) -> None:
     with pytest.raises(TypeError):
-        sum([Money(1)], start)
+        sum([Money(cents=1)], start)
+
+
+def of_cents(cents: Any) -> Money:
+    return Money(cents=cents)
 
 
 WRONG: list[tuple[Any, type[Exception]]] = [
@@ -145,7 +158,7 @@ WRONG: list[tuple[Any, type[Exception]]] = [
 
 
 @pytest.mark.parametrize(("cents", "error"), WRONG)
-@pytest.mark.parametrize("make", [Money, Money.from_major])
+@pytest.mark.parametrize("make", [of_cents, Money.from_major, Money.dollars])
 def test_what_is_no_amount_raises(
     make: Callable[[Any], Money], cents: Any, error: type[Exception]
 ) -> None:
@@ -153,9 +166,14 @@ def test_what_is_no_amount_raises(
         make(cents)
 
 
+def test_a_bare_amount_that_may_be_dollars_or_cents_is_refused() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        Money(10)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
 def test_money_does_not_change() -> None:
     with pytest.raises(AttributeError):
-        Money(1).cents = Decimal(2)  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+        Money(cents=1).cents = Decimal(2)  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 # The siblings of the amounts.
@@ -176,12 +194,12 @@ SIBLINGS: list[tuple[type[Response], dict[str, Any], dict[str, Money | None]]] =
     (
         types.BillingCreditBalanceResponse,
         {"balance": 640.19, "has_default_payment_method": True},
-        {"balance_money": Money(640.19)},
+        {"balance_money": Money(cents=640.19)},
     ),
     (
         types.TopupConfig,
         {"amount": 5000, "threshold": 0},
-        {"amount_money": Money(5000), "threshold_money": Money(0)},
+        {"amount_money": Money(cents=5000), "threshold_money": Money(cents=0)},
     ),
     (
         types.ConfigGetResponse,
@@ -191,47 +209,50 @@ SIBLINGS: list[tuple[type[Response], dict[str, Any], dict[str, Money | None]]] =
     (
         types.ConfigCreateResponse,
         {"amount": 5000, "threshold": 500},
-        {"amount_money": Money(5000), "threshold_money": Money(500)},
+        {"amount_money": Money(cents=5000), "threshold_money": Money(cents=500)},
     ),
     (
         types.TopupLimitsResponse,
         {"min_cents": 1000, "max_cents": 1e5, "currency": "gbp"},
-        {"min_money": Money(1000, "GBP"), "max_money": Money(100_000, "GBP")},
+        {
+            "min_money": Money(cents=1000, currency="GBP"),
+            "max_money": Money(cents=100_000, currency="GBP"),
+        },
     ),
     (
         types.History,
         {**ROW, "aggregated_value": 0.1},
-        {"aggregated_value_money": Money("0.1")},
+        {"aggregated_value_money": Money(cents="0.1")},
     ),
     (
         types.Invoice,
         {**AMOUNTS, "currency": "usd"},
         {
-            "amount_due_money": Money(1000.5),
-            "amount_paid_money": Money(0),
-            "amount_remaining_money": Money(-2.25),
+            "amount_due_money": Money(cents=1000.5),
+            "amount_paid_money": Money(cents=0),
+            "amount_remaining_money": Money(cents=-2.25),
         },
     ),
     (
         types.BillingInvoicePreviewResponse,
         {**AMOUNTS, **PREVIEW, "currency": "eur"},
         {
-            "amount_due_money": Money(1000.5, "EUR"),
-            "amount_paid_money": Money(0, "EUR"),
-            "amount_remaining_money": Money(-2.25, "EUR"),
+            "amount_due_money": Money(cents=1000.5, currency="EUR"),
+            "amount_paid_money": Money(cents=0, currency="EUR"),
+            "amount_remaining_money": Money(cents=-2.25, currency="EUR"),
         },
     ),
     (
         types.InvoiceLine,
         {**LINE, "quantity": 1},
-        {"amount_money": Money(0.1, "EUR")},
+        {"amount_money": Money(cents=0.1, currency="EUR")},
     ),
     (
         types.InvoiceLinePretaxCreditAmount,
         {"amount": 12.5, "type": "credit"},
-        {"amount_money": Money(12.5)},
+        {"amount_money": Money(cents=12.5)},
     ),
-    (types.Config, {"amount": 100}, {"amount_money": Money(100)}),
+    (types.Config, {"amount": 100}, {"amount_money": Money(cents=100)}),
     (types.Config, {"amount": None}, {"amount_money": None}),
 ]
 
@@ -266,7 +287,7 @@ def test_the_unit_price_is_an_exact_decimal_without_a_unit() -> None:
 @pytest.mark.parametrize("amount", ["1e401", "-1e999999999", Decimal("1e99999")])
 def test_an_amount_beyond_all_reason_is_refused(amount: Decimal | str) -> None:
     with pytest.raises(ValueError, match="below 1e401"):
-        Money(amount)
+        Money(cents=amount)
     with pytest.raises(ValueError, match="below 1e401"):
-        Money.from_major(amount)
-    assert str(Money(1e308)).startswith("$")
+        Money.dollars(amount)
+    assert str(Money(cents=1e308)).startswith("$")

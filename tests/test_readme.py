@@ -49,7 +49,7 @@ def test_the_first_call_shows_the_balance(
 def test_a_charge_is_made_once(service: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     run(CHARGE)
     assert capsys.readouterr().out == f"charged: {service.charges[0].payment_intent_id}\n"
-    assert service.charged("a") == Money.from_major(50)
+    assert service.charged("a") == Money.dollars(50)
 
 
 def test_a_lost_answer_to_a_charge_is_found_out_about(

@@ -59,7 +59,7 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         self.names = dict(names or {})
         self.missing = tuple(missing)
         self.listed = listed
-        self._low = Money.from_major(LOW_DOLLARS)
+        self._low = Money.dollars(LOW_DOLLARS)
 
     def __getitem__(self, account_id: str) -> BillingCreditBalanceResponse:
         return self._found[account_id]
@@ -88,10 +88,10 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
     @property
     def total(self) -> Money:
         """The sum of the balances that were answered."""
-        return sum((answer.balance_money for answer in self.values()), Money(0))
+        return sum((answer.balance_money for answer in self.values()), Money(cents=0))
 
     def below(self, threshold: Money) -> dict[str, BillingCreditBalanceResponse]:
-        """The accounts whose balance is less than `threshold`, such as `Money.from_major(10)`."""
+        """The accounts whose balance is less than `threshold`, such as `Money.dollars(10)`."""
         return {key: value for key, value in self.items() if value.balance_money < threshold}
 
     def to_records(self) -> list[dict[str, object]]:

@@ -108,4 +108,4 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to go
 Low = Annotated[Money, _amount("Mark balances below it as LOW.")]
 FailBelow = Annotated[Money | None, _amount("End with exit code 5 if a balance is below it.")]
 Concurrency = Annotated[int, typer.Option(min=1, help="How many requests to make at a time.")]
-TEN_DOLLARS = Money.from_major(10)
+TEN_DOLLARS = Money.dollars(10)

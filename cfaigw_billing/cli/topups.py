@@ -97,7 +97,7 @@ def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCre
         created = client.send(params)
         if created.client_secret is None:
             charged = " ".join(filter(None, (created.brand, created.last4))) or card
-            credit = f"{Money(params.amount)} of credit"
+            credit = f"{Money(cents=params.amount)} of credit"
             show_line(f"Charged {charged} for {credit}: {created.payment_intent_id}.")
     except TopupOutcomeUnknownError as error:
         lost = error
@@ -174,7 +174,7 @@ def wait_for_credit(
 
 def price_of(credit: Money) -> str:
     """Return the price of credit, as far as it is known before the charge."""
-    about = Money(round(float(credit.cents) * (1 + FEE)))
+    about = Money(cents=round(float(credit.cents) * (1 + FEE)))
     return f"{credit} of credit; the card is charged about {about}, plus tax where due"
 
 

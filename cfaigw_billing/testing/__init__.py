@@ -21,7 +21,7 @@ running and has no accounts, `billing_client` (a `Cloudflare` on it) and `async_
         assert account.balance == 640.19
         billing_emulator.advance(seconds=3600)
         assert account.balance == 5640.19
-        assert billing_emulator.charged("a") == Money.from_major(50)
+        assert billing_emulator.charged("a") == Money.dollars(50)
 
 
     def test_a_declined_card_is_not_charged(billing_emulator, billing_client):
@@ -36,7 +36,7 @@ running and has no accounts, `billing_client` (a `Cloudflare` on it) and `async_
         billing_emulator.inject(Fault.lost_answer(), path="/topup")
         with pytest.raises(TopupOutcomeUnknownError):
             await async_billing_client.ai_gateway.billing.topup.create(account_id="a", amount=5000)
-        assert billing_emulator.charged() == Money.from_major(50)
+        assert billing_emulator.charged() == Money.dollars(50)
 
 Without them: `with Emulator() as emulator` or `async with`, and `emulator.client(**options)`,
 `emulator.async_client(**options)`, or any client at `emulator.base_url` with `emulator.api_token`.

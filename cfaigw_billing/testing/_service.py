@@ -79,7 +79,7 @@ class Service:
     def charged(self, account_id: str | None = None) -> Money:
         """The credit that was charged for, without fee and tax; of one account or of all."""
         ours = (c for c in self.charges if account_id in (None, c.account_id))
-        return sum((charge.amount_money for charge in ours), Money(0))
+        return sum((charge.amount_money for charge in ours), Money(cents=0))
 
     @property
     def now(self) -> datetime:

@@ -87,7 +87,7 @@ class BillingCreditBalanceResponse(Response):
 
     def _details(self) -> list[tuple[str, str]]:
         return [
-            ("Balance", balance_text(self, Money.from_major(LOW_DOLLARS))),
+            ("Balance", balance_text(self, Money.dollars(LOW_DOLLARS))),
             ("Card", card_text(self)),
             *topup_details(self.topup_config or TopupConfig()),
         ]

@@ -41,7 +41,7 @@ def _code(value: str) -> str:
 
 
 @total_ordering
-@frozen
+@frozen(kw_only=True)
 class Money:
     """An exact amount of money in one currency.
 
@@ -49,10 +49,10 @@ class Money:
     currency is a `TypeError` or a `ValueError`, because a number does not say whether it is cents
     or dollars.
 
-        >>> balance = Money(640.19)
+        >>> balance = Money(cents=640.19)
         >>> str(balance)
         '$6.40'
-        >>> balance < Money.from_major(10)
+        >>> balance < Money.dollars(10)
         True
 
     Attributes:
@@ -66,9 +66,14 @@ class Money:
     """The ISO 4217 code of the currency, in capitals."""
 
     @classmethod
+    def dollars(cls, amount: Decimal | float | str) -> Money:
+        """US dollars: `Money.dollars("6.40")` is $6.40."""
+        return cls.from_major(amount)
+
+    @classmethod
     def from_major(cls, amount: Decimal | float | str, currency: str = "USD") -> Money:
-        """Money from an amount in whole units: `Money.from_major("6.40")` is $6.40."""
-        return cls(_EXACT.scaleb(_exact(amount), 2), currency)
+        """Money from an amount in whole units: `Money.from_major("6.40", "EUR")` is EUR 6.40."""
+        return cls(cents=_EXACT.scaleb(_exact(amount), 2), currency=currency)
 
     @property
     def major(self) -> Decimal:
@@ -98,7 +103,9 @@ class Money:
     def __add__(self, other: Money) -> Money:
         if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
             return NotImplemented
-        return Money(_EXACT.add(self.cents, self._same_currency(other)), self.currency)
+        return Money(
+            cents=_EXACT.add(self.cents, self._same_currency(other)), currency=self.currency
+        )
 
     def __radd__(self, other: int) -> Money:
         # `sum` starts with the number 0; it is the only bare number that money adds to.
@@ -107,10 +114,12 @@ class Money:
     def __sub__(self, other: Money) -> Money:
         if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
             return NotImplemented
-        return Money(_EXACT.subtract(self.cents, self._same_currency(other)), self.currency)
+        return Money(
+            cents=_EXACT.subtract(self.cents, self._same_currency(other)), currency=self.currency
+        )
 
     def __neg__(self) -> Money:
-        return Money(_EXACT.minus(self.cents), self.currency)
+        return Money(cents=_EXACT.minus(self.cents), currency=self.currency)
 
     def _same_currency(self, other: Money) -> Decimal:
         if other.currency != self.currency:
@@ -119,7 +128,7 @@ class Money:
 
 
 def _money(cents: float, owner: Any) -> Money:
-    return Money(cents, getattr(owner, "currency", "USD"))
+    return Money(cents=cents, currency=getattr(owner, "currency", "USD"))
 
 
 def money(field_name: str) -> Derived[Money]:

@@ -96,7 +96,7 @@ class BillingUsageHistoryResponse(Response):
     @property
     def total(self) -> Money:
         """The sum of all rows, as exact US dollars."""
-        return sum((row.aggregated_value_money for row in self.history), Money(0))
+        return sum((row.aggregated_value_money for row in self.history), Money(cents=0))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the usage over time, in US dollars a day or hour; needs the extra `notebook`.
@@ -110,7 +110,7 @@ class BillingUsageHistoryResponse(Response):
 
     def _steps(self) -> tuple[list[datetime], list[float]]:
         """The moments between which a value holds, and the values: the sum of rows that overlap."""
-        changes: defaultdict[datetime, Money] = defaultdict(lambda: Money(0))
+        changes: defaultdict[datetime, Money] = defaultdict(lambda: Money(cents=0))
         for row in self.history:
             with suppress(OverflowError):  # there is no place for a number that is no moment
                 start, end = row.start_time_datetime, row.end_time_datetime

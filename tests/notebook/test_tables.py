@@ -254,7 +254,7 @@ def test_what_counts_as_low_can_be_set(sweep: CreditBalances) -> None:
     wrong: Any = 25
     with pytest.raises(TypeError, match="`low` must be Money, not int"):
         sweep.low = wrong
-    sweep.low = Money.from_major(0)
+    sweep.low = Money.dollars(0)
     assert shown(sweep).marked == ["FAILED", "-$0.05", "LOW"]
 
 
@@ -560,9 +560,13 @@ def test_cents_are_numbers_and_moments_are_moments_although_none_is_there() -> N
 
 
 def test_money_takes_a_format() -> None:
-    assert f"{Money(64019):.2}|{Money(64019):.0}|{Money(64019):>9.1}" == "$640.19|$640|   $640.2"
-    assert f"{Money(640.19)}|{Money(640.19):>8}|{Money(640.19):.4f}|{Money(-0.31):<9.3f}|" == (
-        "$6.40|   $6.40|$6.4019|-$0.003  |"
+    assert (
+        f"{Money(cents=64019):.2}|{Money(cents=64019):.0}|{Money(cents=64019):>9.1}"
+        == "$640.19|$640|   $640.2"
+    )
+    assert (
+        f"{Money(cents=640.19)}|{Money(cents=640.19):>8}|{Money(cents=640.19):.4f}|{Money(cents=-0.31):<9.3f}|"
+        == ("$6.40|   $6.40|$6.4019|-$0.003  |")
     )
     with pytest.raises(ValueError, match="format"):
-        format(Money(1), "d")
+        format(Money(cents=1), "d")

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
 
 
 def dollars(text: str) -> Money:
-    return Money.from_major(text)
+    return Money.dollars(text)
 
 
 def report(balances: CreditBalances, threshold: Money, *, verbose: bool) -> ExitCode:

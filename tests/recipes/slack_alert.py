@@ -21,7 +21,7 @@ import aiohttp
 
 from cfaigw_billing import AsyncCloudflare, CloudflareError, CreditBalances, Money
 
-THRESHOLD = Money.from_major(10)
+THRESHOLD = Money.dollars(10)
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from cron_check import ExitCode
 from cfaigw_billing import AsyncCloudflare, Cloudflare, Money
 from cfaigw_billing.testing import Emulator, Fault
 
-TEN = Money.from_major(10)
+TEN = Money.dollars(10)
 SECRET = "T0/B0/very-secret"
 
 

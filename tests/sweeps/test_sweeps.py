@@ -457,7 +457,7 @@ def test_an_account_that_the_list_names_twice_is_asked_once(
 @pytest.mark.parametrize("account_ids", [None, []])
 def test_no_accounts_are_no_error(account_ids: list[str] | None, sweep: Sweep) -> None:
     result = sweep(account_ids)
-    assert (dict(result), result.failed, result.total) == ({}, {}, Money(0))
+    assert (dict(result), result.failed, result.total) == ({}, {}, Money(cents=0))
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -829,15 +829,15 @@ def result(sweep: Sweep, billing_emulator: Emulator) -> CreditBalances:
 
 
 def test_the_total_is_that_of_what_was_answered(result: CreditBalances) -> None:
-    assert result.total == Money("1540.19")
-    assert CreditBalances({}, {}).total == Money(0)
+    assert result.total == Money(cents="1540.19")
+    assert CreditBalances({}, {}).total == Money(cents=0)
 
 
 @pytest.mark.parametrize(
     ("cents", "names"), [(-100, ""), (0, "a"), (1, "ab"), (641, "cab"), (1001, "cadb")]
 )
 def test_below_is_less_than_and_in_order(cents: int, names: str, result: CreditBalances) -> None:
-    assert list(result.below(Money(cents))) == list(names)
+    assert list(result.below(Money(cents=cents))) == list(names)
 
 
 def test_below_takes_money_alone(result: CreditBalances) -> None:

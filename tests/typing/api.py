@@ -210,7 +210,7 @@ def blocking_methods(client: Cloudflare) -> None:
     assert_type(balances, CreditBalances)
     assert_type(balances["a"], BillingCreditBalanceResponse)
     assert_type(balances.failed["a"], Exception)
-    assert_type(balances.below(Money(5)), dict[str, BillingCreditBalanceResponse])
+    assert_type(balances.below(Money(cents=5)), dict[str, BillingCreditBalanceResponse])
     assert_type(client.rate_limit, RateLimit)
 
 
@@ -482,7 +482,7 @@ def amounts(one: Money, other: Money) -> None:
     assert_type(one < other, bool)
     assert_type(one >= other, bool)
     assert_type(sum([one, other]), Money | Literal[0])
-    assert_type(sum([one, other], Money(0)), Money)
+    assert_type(sum([one, other], Money(cents=0)), Money)
     assert_type(one.cents, Decimal)
     assert_type(one.major, Decimal)
     assert_type(one.currency, str)
