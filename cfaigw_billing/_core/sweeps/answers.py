@@ -163,7 +163,7 @@ class AccountAnswers(Mapping[str, T]):
         ax: Axes | None,
         bar: Callable[[str], Bar],
         *,
-        first: str,
+        order: str,
         what: str,
         xlabel: str,
         threshold: float | None = None,
@@ -175,7 +175,7 @@ class AccountAnswers(Mapping[str, T]):
             ax,
             [bar(account_id) for account_id in shown],
             threshold=threshold,
-            title=f"The {len(shown):,} {first} of {len(self):,} {what}"
+            title=f"The {len(shown):,} {order} of {len(self):,} {what}"
             if cut
             else what.capitalize(),
             xlabel=xlabel,

@@ -78,7 +78,7 @@ class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
         return self._draw(
             ax,
             bar,
-            first="lowest",
+            order="lowest",
             what="credit balances",
             xlabel=f"Credit balance in US dollars (dashed: low, below {self.low.major:,.2f})",
             threshold=float(self.low.major),

@@ -128,9 +128,9 @@ class Sweep(Generic[A]):
                 self.take(outcome)
             # What is raised must not be part of what it carries: it could not be pickled.
             self._failed = {k: v for k, v in self._failed.items() if v is not error}
-            partial = self.result()
             with suppress(AttributeError):  # an exception of the caller's may have slots
-                error.partial = partial  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+                error.partial = self.result()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
             if not isinstance(error, Exception):
-                error.add_note(f"what was answered is in `.partial` of this exception: {partial}")
+                answered = f"{len(self._found):,} of {len(self._requests):,} accounts"
+                error.add_note(f"what {answered} answered is in `.partial` of this exception")
             raise

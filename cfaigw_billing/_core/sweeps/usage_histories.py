@@ -63,7 +63,7 @@ class UsageHistories(AccountAnswers[BillingUsageHistoryResponse]):
             return Bar(self._name(account_id), float(self._totals[account_id].major))
 
         return self._draw(
-            ax, bar, first="largest", what="accounts by usage", xlabel="Usage in US dollars"
+            ax, bar, order="largest", what="accounts by usage", xlabel="Usage in US dollars"
         )
 
     _row_type = History
