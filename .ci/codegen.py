@@ -19,10 +19,10 @@ PACKAGE = Path(__file__).parent.parent / "cfaigw_billing"
 SOURCE, TARGET = PACKAGE / "_async", PACKAGE / "_sync"
 TITLES = {
     "client": "The sync client.",
-    "credit_balances": "The balances of many accounts at once.",
     "paging": "Lists as iterators over all their pages.",
     "resources": "The methods of the sync client.",
     "responses": "The HTTP response around an answer, and the calls that give it.",
+    "sweeps": "Runs a sweep over accounts.",
 }
 """The modules that are generated, and their docstrings."""
 

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from ._async.client import AsyncCloudflare
     from ._async.responses import AsyncAPIResponse
     from ._async.send_many import AsyncOutcomes
-    from ._core.credit_balances import CreditBalances
     from ._core.options import RequestOptions
     from ._core.outcome import Outcome
     from ._core.ratelimit import RateLimit
     from ._core.reconciliation import TopupReconciliation
+    from ._core.sweeps.credit_balances import CreditBalances
+    from ._core.sweeps.usage_histories import UsageHistories
     from ._sync.client import Cloudflare
     from ._sync.responses import APIResponse
     from ._sync.send_many import Outcomes
@@ -84,6 +85,7 @@ __all__ = [
     "TopupPendingError",
     "TopupReconciliation",
     "UnprocessableEntityError",
+    "UsageHistories",
     "__version__",
     "types",
 ]
@@ -96,13 +98,14 @@ _MODULES = {
     "AsyncCloudflare": "._async.client",
     "AsyncOutcomes": "._async.send_many",
     "Cloudflare": "._sync.client",
-    "CreditBalances": "._core.credit_balances",
+    "CreditBalances": "._core.sweeps.credit_balances",
     "Money": ".types",
     "Outcome": "._core.outcome",
     "Outcomes": "._sync.send_many",
     "RateLimit": "._core.ratelimit",
     "RequestOptions": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
+    "UsageHistories": "._core.sweeps.usage_histories",
 }
 
 

@@ -61,8 +61,9 @@ class CloudflareError(Exception):
     """The root of every error of this package; itself raised where credentials are missing."""
 
     partial: Any = None
-    """Where it ended `credit_balances`, a `CreditBalances` of what was answered before; `.missing`
-    names the accounts to ask about next. Everything else that ends one carries it too."""
+    """Where it ended a sweep, such as `credit_balances`, the result of what was answered before;
+    its `.missing` names the accounts to ask about next. Everything else that ends one carries it
+    too."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with `args` alone, which fails for keyword arguments.

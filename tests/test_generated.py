@@ -216,6 +216,7 @@ WITHOUT_RESPONSE = {
     },
     "AsyncBillingResource": {
         "credit_balances": "many calls",
+        "usage_histories": "many calls",
         "iter_invoices": "a call for each page",
     },
 }

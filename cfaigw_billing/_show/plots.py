@@ -13,6 +13,8 @@ from .extras import needed
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+BARS = 30
+"""The bars that a plot of many accounts shows."""
 LABEL = 40
 """The characters of a name that a plot shows."""
 
@@ -46,7 +48,7 @@ class Bar:
 
     label: str
     value: float
-    alerts: bool
+    alerts: bool = False
     """Whether it is drawn in red."""
 
 
@@ -54,12 +56,12 @@ def plot_bars(
     ax: Axes | None,
     bars: Sequence[Bar],
     *,
-    threshold: float,
+    threshold: float | None = None,
     title: str,
     xlabel: str,
     ylabel: str,
 ) -> Axes:
-    """Draw bars from left to right, the first at the top, and a dashed line at the threshold."""
+    """Draw bars from left to right, the first at the top; a dashed line is at the threshold."""
     with needed("`plot()`", "notebook"):
         from matplotlib import pyplot
 
@@ -68,7 +70,8 @@ def plot_bars(
     places = range(len(bars))
     colors = ["tab:red" if bar.alerts else "tab:blue" for bar in bars]
     axes.barh(places, [bar.value for bar in bars], color=colors)
-    axes.axvline(threshold, color="tab:red", linestyle="dashed", linewidth=1)
+    if threshold is not None:
+        axes.axvline(threshold, color="tab:red", linestyle="dashed", linewidth=1)
     labels = [_short(bar.label) for bar in bars]
     axes.set_yticks(places, labels, parse_math=False)  # a name may have dollar signs
     axes.invert_yaxis()

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from .extras import needed
 
 Progress = bool | Callable[[int, int | None], object]
-"""`True`: a bar of tqdm's. Or a function of the calls done and, where it is known, of all."""
+"""`True`: a bar of tqdm's. Or a function of the accounts done and, where it is known, of all."""
 
 
 @contextmanager
 def reporting(progress: Progress, total: int | None) -> Generator[Callable[[int], object]]:
-    """Yield the function to call with the number of calls done."""
+    """Yield the function to call with the number of accounts done."""
     if not (isinstance(progress, bool) or callable(progress)):
         raise TypeError(f"`progress` must be True, False or a callable, not {progress!r:.40}")
     if progress is False:

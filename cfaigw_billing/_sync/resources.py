@@ -11,9 +11,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
-from .._core.credit_balances import CreditBalances
 from .._core.options import RequestOptions
 from .._core.reconciliation import TopupReconciliation
+from .._core.sweeps.credit_balances import CreditBalances, credit_balances
+from .._core.sweeps.usage_histories import UsageHistories, usage_histories
 from .executor import BlockingExecutor
 from .._show.progress import Progress
 from ..types import (
@@ -45,10 +46,10 @@ from ..types import (
     TopupStatusParams,
     TopupStatusResponse,
 )
-from .credit_balances import credit_balances
 from .first_page import first_page
 from .paging import AccountPaginator, InvoicePaginator
 from .responses import RawView, StreamingView, raw, streamed
+from .sweeps import run_sweep
 from .._async.topups import create_and_wait, reconcile, wait
 
 if sys.version_info >= (3, 13):
@@ -752,7 +753,7 @@ class BillingResource(Resource):
             reserve: The part of the rate limit to leave to others who use the same credentials,
                 from 0 to below 1. When it is reached, the sweep waits for the next window.
             progress: `True` for a bar (needs the extra `notebook`), or what to call with the
-                number of calls done and, where it is known, of all.
+                number of accounts done and, where it is known, of all.
 
         What ends the sweep has what was answered in `error.partial`, a `CreditBalances`, whose
         `.missing` names the accounts to ask about next: `credit_balances(error.partial.missing)`.
@@ -766,9 +767,51 @@ class BillingResource(Resource):
             `RateLimitError` where a block of the rate limit is there again after a full wait. Any
             other error stays with its account, in `.failed`.
         """
-        return credit_balances(
+        return run_sweep(
             self._executor,
-            account_ids,
+            credit_balances(account_ids),
+            concurrency=concurrency,
+            reserve=reserve,
+            progress=progress,
+        )
+
+    def usage_histories(
+        self,
+        account_ids: Iterable[str] | None = None,
+        *,
+        value_grouping_window: Literal["day", "hour"],
+        start_time: datetime | float | None = None,
+        end_time: datetime | float | None = None,
+        concurrency: int = 50,
+        reserve: float = 0.1,
+        progress: Progress = False,
+    ) -> UsageHistories:
+        """The usage of many accounts at once, as one table; each with its answer or its own error.
+
+        Args:
+            account_ids: The accounts, each asked once; `None`: all that the credentials can see.
+            value_grouping_window: The length of one row.
+            start_time: The first moment: an aware `datetime` or Unix milliseconds.
+            end_time: The moment after the last, alike. Without bounds: the whole history.
+            concurrency: How many calls are in flight at a time.
+            reserve: The part of the rate limit to leave to others who use the same credentials,
+                from 0 to below 1. When it is reached, the sweep waits for the next window.
+            progress: `True` for a bar (needs the extra `notebook`), or what to call with the
+                number of accounts done and, where it is known, of all.
+
+        The answers of all accounts are in memory at the end: 720 rows for an account with a month
+        of hours. What ends the sweep has what was answered in `error.partial`, a `UsageHistories`;
+        go on with its `.missing`, as `credit_balances` describes.
+
+        Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
+        Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
+        """
+        params = BillingUsageHistoryParams(
+            value_grouping_window=value_grouping_window, start_time=start_time, end_time=end_time
+        )
+        return run_sweep(
+            self._executor,
+            usage_histories(account_ids, params),
             concurrency=concurrency,
             reserve=reserve,
             progress=progress,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .._core.credit_balances import CreditBalances, columns
+from .._core.sweeps.credit_balances import CreditBalances
 from ..types import Money
 from ._errors import ExitCode, fail, show_error
 from ._inputs import (
@@ -78,7 +78,7 @@ def show_balances(found: CreditBalances, form: Form, limit: int | None = None) -
     if form is Form.JSON:
         show_json(found.to_records())
     elif form is Form.CSV:
-        show_csv(found.to_records(), list(columns()))
+        show_csv(found.to_records(), list(found._entries()))  # pyright: ignore[reportPrivateUsage]
     elif found or not found.failed:
         show_table(found._table(limit, failed=False))  # pyright: ignore[reportPrivateUsage]
     for error in list(found.failed.values())[:limit]:

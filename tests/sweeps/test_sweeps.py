@@ -849,9 +849,9 @@ def test_it_is_a_mapping_of_the_accounts_that_answered(result: CreditBalances) -
     assert list(result) == ["c", "a", "d", "b"]
     assert result["c"].balance == 640.19
     assert "x" not in result
-    with pytest.raises(KeyError):
+    with pytest.raises(NotFoundError, match="/x/") as caught:
         result["x"]
-    assert isinstance(result.failed["x"], NotFoundError)
+    assert caught.value is result.failed["x"]
 
 
 def test_records_are_flat_and_hold_every_account(result: CreditBalances) -> None:

@@ -30,6 +30,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
     TopupPendingError,
     TopupReconciliation,
+    UsageHistories,
 )
 from cfaigw_billing.testing import Charge, EmulatedAccount, Emulator, Fault, RecordedRequest
 from cfaigw_billing.types import (
@@ -146,6 +147,19 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     assert_type(balances.listed, bool)
     assert_type(balances.total, Money)
     assert_type(balances.to_records(), list[dict[str, object]])
+    assert_type(balances.get("a"), BillingCreditBalanceResponse | None)
+    assert_type(balances.get("a", 5), BillingCreditBalanceResponse | int)
+
+    used = await billing.usage_histories(
+        ["a"], value_grouping_window="day", start_time=NOW, end_time=1.5, progress=True
+    )
+    assert_type(used, UsageHistories)
+    assert_type(used["a"], BillingUsageHistoryResponse)
+    assert_type([*used.values()], list[BillingUsageHistoryResponse])
+    assert_type(used.failed["a"], Exception)
+    assert_type(used.total, Money)
+    assert_type(used.totals, dict[str, Money])
+    assert_type(used.to_records(), list[dict[str, object]])
     assert_type(client.rate_limit, RateLimit)
 
 
@@ -211,6 +225,9 @@ def blocking_methods(client: Cloudflare) -> None:
     assert_type(balances["a"], BillingCreditBalanceResponse)
     assert_type(balances.failed["a"], Exception)
     assert_type(balances.below(Money(cents=5)), dict[str, BillingCreditBalanceResponse])
+    used = billing.usage_histories(value_grouping_window="hour", concurrency=5, reserve=0.5)
+    assert_type(used, UsageHistories)
+    assert_type(dict(used.items()), dict[str, BillingUsageHistoryResponse])
     assert_type(client.rate_limit, RateLimit)
 
 

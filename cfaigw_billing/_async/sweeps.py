@@ -1,28 +1,31 @@
-"""The balances of many accounts at once."""
+"""Runs a sweep over accounts."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
 
-from .._core.credit_balances import CreditBalances, Sweep
+from .._core.sweeps.answers import AccountAnswers
+from .._core.sweeps.sweep import Sweep
 from .._io.executor import Executor
 from .._show.progress import Progress, reporting
-from ..types import BillingCreditBalanceParams
+from ..types import Params
 from .send_many import AsyncOutcomes
 
+A = TypeVar("A", bound=AccountAnswers[Any])
 
-async def credit_balances(
+
+async def run_sweep(
     executor: Executor,
-    account_ids: Iterable[str] | None,
+    sweep: Sweep[A],
     *,
     concurrency: int,
     reserve: float,
     progress: Progress,
-) -> CreditBalances:
-    """Ask for the balances of many accounts; `None`: of all that the credentials can see."""
-    sweep = Sweep(account_ids)
+) -> A:
+    """Send the requests of a sweep, and return what has come of them."""
 
-    async def all_accounts() -> AsyncGenerator[BillingCreditBalanceParams]:
+    async def all_accounts() -> AsyncGenerator[Params[Any]]:
         while sweep.pages.params is not None:
             # A sweep of its own, because that waits for the rate limit and a single call does not.
             async with AsyncOutcomes(executor, [sweep.pages.params], reserve=reserve) as outcomes:
@@ -32,9 +35,9 @@ async def credit_balances(
 
     requests = all_accounts() if sweep.requests is None else sweep.requests
     outcomes = AsyncOutcomes(executor, requests, concurrency=concurrency, reserve=reserve)
-    total = None if sweep.requests is None else len(sweep.requests)
-    with reporting(progress, total) as report, sweep.kept(lambda: outcomes.unread):
+    with reporting(progress, sweep.total) as report, sweep.kept(lambda: outcomes.unread):
         async with outcomes:
             async for outcome in outcomes:
-                report(sweep.take(outcome))
+                if sweep.take(outcome):
+                    report(sweep.done)
     return sweep.result()

@@ -1,31 +1,34 @@
-"""The balances of many accounts at once.
+"""Runs a sweep over accounts.
 
-@generated from `_async/credit_balances.py` by `python .ci/codegen.py`; do not edit.
+@generated from `_async/sweeps.py` by `python .ci/codegen.py`; do not edit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
+from typing import Any, TypeVar
 
-from .._core.credit_balances import CreditBalances, Sweep
+from .._core.sweeps.answers import AccountAnswers
+from .._core.sweeps.sweep import Sweep
 from .executor import BlockingExecutor
 from .._show.progress import Progress, reporting
-from ..types import BillingCreditBalanceParams
+from ..types import Params
 from .send_many import Outcomes
 
+A = TypeVar("A", bound=AccountAnswers[Any])
 
-def credit_balances(
+
+def run_sweep(
     executor: BlockingExecutor,
-    account_ids: Iterable[str] | None,
+    sweep: Sweep[A],
     *,
     concurrency: int,
     reserve: float,
     progress: Progress,
-) -> CreditBalances:
-    """Ask for the balances of many accounts; `None`: of all that the credentials can see."""
-    sweep = Sweep(account_ids)
+) -> A:
+    """Send the requests of a sweep, and return what has come of them."""
 
-    def all_accounts() -> Generator[BillingCreditBalanceParams]:
+    def all_accounts() -> Generator[Params[Any]]:
         while sweep.pages.params is not None:
             # A sweep of its own, because that waits for the rate limit and a single call does not.
             with Outcomes(executor, [sweep.pages.params], reserve=reserve) as outcomes:
@@ -35,9 +38,9 @@ def credit_balances(
 
     requests = all_accounts() if sweep.requests is None else sweep.requests
     outcomes = Outcomes(executor, requests, concurrency=concurrency, reserve=reserve)
-    total = None if sweep.requests is None else len(sweep.requests)
-    with reporting(progress, total) as report, sweep.kept(lambda: outcomes.unread):
+    with reporting(progress, sweep.total) as report, sweep.kept(lambda: outcomes.unread):
         with outcomes:
             for outcome in outcomes:
-                report(sweep.take(outcome))
+                if sweep.take(outcome):
+                    report(sweep.done)
     return sweep.result()

@@ -1,0 +1,196 @@
+"""The result of a sweep over accounts: a mapping by account, and what is shown of it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+
+from ..._show.plots import BARS, Bar, plot_bars
+from ..._show.table import LONGEST, Alert, Column, Table, counted, first
+from ...types._records import Entry, entries, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+FAILURES = 10
+"""The accounts that failed which a table shows."""
+
+
+class AccountAnswers(Mapping[str, T]):
+    """The answers about many accounts, by account, in the order in which they were asked for.
+
+    `answers[account_id]` raises the error of an account that failed, which is in `failed` too;
+    `in`, `get` and loops know only the accounts that answered.
+    """
+
+    failed: Mapping[str, Exception]
+    """The accounts that did not answer, and why."""
+    names: Mapping[str, str]
+    """The accounts' names, where the sweep had to ask for the accounts; else empty."""
+    missing: tuple[str, ...]
+    """The accounts that were neither answered nor failed, because the sweep ended before: those to
+    ask about next."""
+    listed: bool
+    """Whether the list of accounts had been read to its end: otherwise there may be more of them,
+    which `client.accounts.list()` names."""
+
+    def __init__(
+        self,
+        found: Mapping[str, T],
+        failed: Mapping[str, Exception],
+        names: Mapping[str, str] | None = None,
+        *,
+        missing: Iterable[str] = (),
+        listed: bool = True,
+    ) -> None:
+        self._found = dict(found)
+        self.failed = dict(failed)
+        self.names = dict(names or {})
+        self.missing = tuple(missing)
+        self.listed = listed
+
+    def __getitem__(self, account_id: str) -> T:
+        if account_id in self._found:
+            return self._found[account_id]
+        if account_id in self.failed:
+            # Without its traceback, which would grow each time.
+            raise self.failed[account_id].with_traceback(None)
+        if account_id in self.missing:
+            raise KeyError(f"{account_id} was not asked, because the sweep ended early")
+        raise KeyError(f"{account_id} is not one of the accounts of this sweep")
+
+    # Of these, `Mapping` makes calls of `__getitem__` that expect no error but `KeyError`.
+
+    def __contains__(self, account_id: object) -> bool:
+        return account_id in self._found
+
+    @overload
+    def get(self, account_id: str, /) -> T | None: ...
+    @overload
+    def get(self, account_id: str, /, default: T | D) -> T | D: ...
+    def get(self, account_id: str, /, default: T | D | None = None) -> T | D | None:
+        """Return the answer about an account; `default` if it failed or was not asked."""
+        return self._found.get(account_id, default)
+
+    def items(self) -> ItemsView[str, T]:
+        """Return the accounts that answered, each with its answer."""
+        return self._found.items()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __repr__(self) -> str:
+        counts = [f"{len(self)} accounts", *self._without_answer(), self._figure()]
+        return f"<{type(self).__name__}: {', '.join(counts)}>"
+
+    @abstractmethod
+    def to_records(self) -> list[dict[str, object]]:
+        """Return flat mappings, each with the `account_id` and the `account_name`."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The records as a data frame, by account or by time; needs the extra `notebook`.
+
+        Dollars stay exact: `Decimal`s in columns `…_usd`, to be made floats with `astype(float)`.
+        """
+        return to_frame(self.to_records(), self._entries(), index=self._index)
+
+    def _repr_html_(self) -> str:
+        """Return the HTML for a notebook: the accounts that failed, then the first others."""
+        return self._table(LONGEST).html()
+
+    # How a result differs from this:
+
+    _row_type: ClassVar[Any]
+    """The class whose entries a record has."""
+    _own: ClassVar[Sequence[str]] = ("account_id", "account_name")
+    """The entries that a record has besides."""
+    _index: ClassVar[str]
+    """The entry of the records that is the index of the data frame."""
+    _columns: ClassVar[Sequence[Column]]
+    """The columns of the table after the account and its name; the one without a heading has the
+    marks."""
+    _rest: ClassVar[str]
+    """What the accounts are that a table leaves out, such as "none of them lower"."""
+
+    @abstractmethod
+    def _ranked(self) -> list[str]:
+        """Return the accounts that answered, those first that matter most."""
+
+    @abstractmethod
+    def _cells(self, account_id: str) -> Sequence[str]:
+        """Return the texts of an account that answered, one for each of `_columns`."""
+
+    @abstractmethod
+    def _figure(self) -> str:
+        """Return the one figure that the repr shows."""
+
+    @abstractmethod
+    def _facts(self) -> str:
+        """Return what the title of the table says of the accounts that answered."""
+
+    # What they have in common:
+
+    @classmethod
+    def _entries(cls) -> dict[str, Entry]:
+        """Return the entries of a record."""
+        return dict.fromkeys(cls._own, Entry(lambda _: None)) | entries(cls._row_type)
+
+    def _table(self, limit: int | None, *, failed: bool = True) -> Table:
+        """Return the table to show: a few accounts that failed, and at most `limit` others."""
+        shown, notes = first(self._ranked(), limit, self._rest)
+        rows = [self._row(account_id, self._cells(account_id)) for account_id in shown]
+        if failed:
+            broken, more = first(list(self.failed), FAILURES, "which failed too: see `.failed`")
+            cells = ["" if column.heading else Alert("FAILED") for column in self._columns]
+            rows = [self._row(account_id, cells) for account_id in broken] + rows
+            reasons = [f"{self._name(name)} failed: {self.failed[name]}" for name in broken]
+            notes = reasons + more + notes
+        columns = (Column("Account"), Column("Name", least=8), *self._columns)
+        count = counted(len(self) + len(self.failed), "account")
+        title = f"{count}: {', '.join([self._facts(), *self._without_answer()])}"
+        return Table(title=title, columns=columns, rows=rows, notes=notes).filled()
+
+    def _draw(
+        self,
+        ax: Axes | None,
+        bar: Callable[[str], Bar],
+        *,
+        order: str,
+        what: str,
+        xlabel: str,
+        threshold: float | None = None,
+    ) -> Axes:
+        """Draw the bars of the accounts that matter most; the title says which they are."""
+        shown = self._ranked()[:BARS]
+        cut = len(shown) < len(self)
+        return plot_bars(
+            ax,
+            [bar(account_id) for account_id in shown],
+            threshold=threshold,
+            title=f"The {len(shown):,} {order} of {len(self):,} {what}"
+            if cut
+            else what.capitalize(),
+            xlabel=xlabel,
+            ylabel="Account",
+        )
+
+    def _row(self, account_id: str, cells: Sequence[str]) -> Sequence[str]:
+        return account_id, self.names.get(account_id, ""), *cells
+
+    def _without_answer(self) -> list[str]:
+        """Count the accounts that failed, and those that a sweep left out by ending early."""
+        counts = [f"{len(self.failed):,} failed"]
+        if self.missing:
+            counts.append(f"{len(self.missing):,} missing")
+        return counts if self.listed else [*counts, "the list of accounts incomplete"]
+
+    def _name(self, account_id: str) -> str:
+        return self.names.get(account_id) or account_id
