@@ -12,6 +12,8 @@ from .._wire.secrets import kind
 
 _LONGEST = 1_000_000_000
 """Seconds. Beyond this, event loops cannot count."""
+_DAY = 86_400
+"""Seconds. The oldest answer that a call may accept."""
 
 Timeout: TypeAlias = "float | ClientTimeout | None"
 """Seconds for one attempt, an `aiohttp.ClientTimeout`, or `None` for no limit."""
@@ -28,6 +30,21 @@ class RequestOptions(TypedDict, total=False):
     """Properties to add to the JSON body."""
     timeout: Timeout
     """Instead of the client's `timeout`."""
+
+
+class ReadOptions(RequestOptions, total=False):
+    """The options of the methods that only read: one more."""
+
+    max_age: float | None
+    """Seconds, at most 86,400 (a day): accept an answer of this client that came less than so long
+    ago, and share the request of an equal call under way. `None` or 0: ask the service.
+
+    Calls are equal if they send the same; those under way must have the same `timeout`, too. Errors
+    are not kept. A top-up or another change through this client, or a copy of it with the same
+    credentials and `base_url`, forgets the account. What the service or another client changes
+    shows when the answer is too old. The client keeps the 1,000 answers (at most 64 MiB) that were
+    used last, until it is closed.
+    """
 
 
 class ConstructorOptions(TypedDict, total=False):
@@ -102,6 +119,19 @@ def check_seconds(name: str, value: Any) -> None:
     if not 0 < value <= _LONGEST:
         raise ValueError(
             f"`{name}` must be more than 0 and at most {_LONGEST:,} seconds (`None`: no limit), "
+            f"got {value!r:.40}"
+        )
+
+
+def check_max_age(value: Any) -> None:
+    """A number of seconds up to a day; `None` or 0 for none."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"`max_age` must be a number of seconds, not {type(value).__name__}")
+    if not 0 <= value <= _DAY:
+        raise ValueError(
+            f"`max_age` must be at least 0 and at most {_DAY:,} seconds (0: ask the service), "
             f"got {value!r:.40}"
         )
 

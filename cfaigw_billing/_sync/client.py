@@ -18,7 +18,13 @@ from .._core.config import (
     Config,
     Credentials,
 )
-from .._core.options import ClientOptions, RequestOptions, Timeout, check_names
+from .._core.options import (
+    ClientOptions,
+    ReadOptions,
+    RequestOptions,
+    Timeout,
+    check_names,
+)
 from .._core.ratelimit import RateLimit
 from .._core.untyped import UntypedParams
 from .executor import BlockingExecutor
@@ -161,13 +167,14 @@ class Cloudflare:
         """
         return CloudflareWithStreamingResponse(self._executor)
 
-    def send(self, params: Params[T], **options: Unpack[RequestOptions]) -> T:
+    def send(self, params: Params[T], **options: Unpack[ReadOptions]) -> T:
         """Run the call that `params` are the parameters of; what the methods do.
 
         Args:
             params: Such as `BillingCreditBalanceParams(account_id="…")`; their class decides
                 which call it is and what it answers.
-            **options: `extra_headers`, `extra_query`, `extra_body`, and `timeout` in seconds.
+            **options: `extra_headers`, `extra_query`, `extra_body`, `timeout` in seconds, and
+                `max_age` in seconds where it only reads; see `ReadOptions`.
 
         Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
             `APIConnectionError`, `APIResponseValidationError`.
@@ -179,7 +186,7 @@ class Cloudflare:
         path: str,
         *,
         cast_to: type[T],
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> T:
         """Call an endpoint that has no method here, with GET.
 
@@ -187,7 +194,8 @@ class Cloudflare:
             path: Below `base_url`, such as "/accounts/…/ai-gateway/gateways".
             cast_to: What the whole answer, its envelope included, is made into: `dict`, `object`,
                 an attrs class or a dataclass; `str` or `bytes` for the body as it comes.
-            **options: `extra_headers`, `extra_query`, `extra_body`, and `timeout` in seconds.
+            **options: `extra_headers`, `extra_query`, `extra_body`, `timeout` in seconds, and, for
+                GET alone, `max_age` in seconds; see `ReadOptions`.
 
         Permission: what the endpoint needs. A repeat changes nothing, and the SDK repeats it.
         Raises: `APIStatusError`, also where the answer says `success: false`;
