@@ -36,14 +36,14 @@ class ReadOptions(RequestOptions, total=False):
     """The options of the methods that only read: one more."""
 
     max_age: float | None
-    """Seconds, at most 86,400 (a day): accept an answer of this client that came less than so long
-    ago, and share the request of an equal call under way. `None` or 0: ask the service.
+    """Seconds, at most 86,400 (a day): accept an answer that came to this client less than so long
+    ago, and share the request of an equal call in flight. `None` or 0: ask the service.
 
-    Calls are equal if they send the same; those under way must have the same `timeout`, too. Errors
-    are not kept. A top-up or another change through this client, or a copy of it with the same
-    credentials and `base_url`, forgets the account. What the service or another client changes
-    shows when the answer is too old. The client keeps the 1,000 answers (at most 64 MiB) that were
-    used last, until it is closed.
+    Calls are equal if they send the same. To share a request, they must have the same `timeout` and
+    event loop, too. Errors are not kept. A top-up or another change through this client, or through
+    a copy with the same credentials and `base_url`, forgets the account. A change that the service
+    or another client makes shows when the answer is too old. The client keeps the 1,000 answers (at
+    most 64 MiB) that were used last, until it is closed. Not for streaming responses.
     """
 
 

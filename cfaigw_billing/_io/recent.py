@@ -42,7 +42,6 @@ MOST_BYTES = 64 * 1024 * 1024
 Outcome = Answer[Any] | APIError
 """The end of a call: an answer, or the error to raise if none came."""
 
-
 Send = Callable[[], Awaitable[tuple[Outcome, object]]]
 """Sends a request; answers its end first."""
 
@@ -110,8 +109,8 @@ class Recent:
             outcome = flight.outcome() if joined else flight.task.result()
             if isinstance(outcome, Answer):
                 return _own(outcome, call.operation) if joined else outcome
-            # The time of a request that was joined began before this call. And a fault that is no
-            # answer, such as that of a hook, is for the call that sent it.
+            # The time of a request that was joined began before this call. And any other fault,
+            # such as one of a hook, is for the call that sent it.
             if isinstance(outcome, APITimeoutError) and joined and not again:
                 continue
             if outcome is not None:
@@ -246,7 +245,7 @@ class _Kept:
 
 
 class _Answers:
-    """What is kept; the least recently used goes first."""
+    """The answers that are kept; the least recently used goes first."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
@@ -279,13 +278,13 @@ class _Answers:
 
 
 def _key(request: HTTPRequest) -> Hashable:
-    """What goes over the wire: path, parameters, options, credentials, all of it."""
+    """Return all that is sent: path, parameters, options and credentials."""
     headers = frozenset((name.lower(), value) for name, value in request.headers.items())
     return request.method, request.url, headers, request.body
 
 
 def _concerns(changed: str | None, account: str | None) -> bool:
-    """Whether a change may be one of this account; nobody knows where one of the two is unknown."""
+    """Whether a change may be one of this account. `None` may stand for any account."""
     return changed is None or account is None or changed == account
 
 

@@ -18,13 +18,7 @@ from .._core.config import (
     Config,
     Credentials,
 )
-from .._core.options import (
-    ClientOptions,
-    ReadOptions,
-    RequestOptions,
-    Timeout,
-    check_names,
-)
+from .._core.options import ClientOptions, ReadOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
 from .._core.untyped import UntypedParams
 from .executor import BlockingExecutor
@@ -173,8 +167,7 @@ class Cloudflare:
         Args:
             params: Such as `BillingCreditBalanceParams(account_id="…")`; their class decides
                 which call it is and what it answers.
-            **options: `extra_headers`, `extra_query`, `extra_body`, `timeout` in seconds, and
-                `max_age` in seconds where it only reads; see `ReadOptions`.
+            **options: See `ReadOptions`; `max_age` is for calls that only read.
 
         Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
             `APIConnectionError`, `APIResponseValidationError`.
@@ -194,8 +187,7 @@ class Cloudflare:
             path: Below `base_url`, such as "/accounts/…/ai-gateway/gateways".
             cast_to: What the whole answer, its envelope included, is made into: `dict`, `object`,
                 an attrs class or a dataclass; `str` or `bytes` for the body as it comes.
-            **options: `extra_headers`, `extra_query`, `extra_body`, `timeout` in seconds, and, for
-                GET alone, `max_age` in seconds; see `ReadOptions`.
+            **options: See `ReadOptions`; `max_age` is for GET alone.
 
         Permission: what the endpoint needs. A repeat changes nothing, and the SDK repeats it.
         Raises: `APIStatusError`, also where the answer says `success: false`;
