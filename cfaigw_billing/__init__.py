@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._async.client import AsyncCloudflare
     from ._async.responses import AsyncAPIResponse
     from ._async.send_many import AsyncOutcomes
-    from ._core.options import RequestOptions
+    from ._core.options import ReadOptions, RequestOptions
     from ._core.outcome import Outcome
     from ._core.ratelimit import RateLimit
     from ._core.reconciliation import TopupReconciliation
@@ -78,6 +78,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimit",
     "RateLimitError",
+    "ReadOptions",
     "RequestOptions",
     "TopupConfirmationError",
     "TopupFailedError",
@@ -103,6 +104,7 @@ _MODULES = {
     "Outcome": "._core.outcome",
     "Outcomes": "._sync.send_many",
     "RateLimit": "._core.ratelimit",
+    "ReadOptions": "._core.options",
     "RequestOptions": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
     "UsageHistories": "._core.sweeps.usage_histories",

@@ -247,6 +247,7 @@ def test_every_call_is_a_method_with_keywords_only(call: str, cls: type) -> None
 
 def test_every_method_takes_the_options() -> None:
     assert set(cfaigw_billing.RequestOptions.__annotations__) == OPTIONS
+    assert set(cfaigw_billing.ReadOptions.__annotations__) == {*OPTIONS, "max_age"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from .._core.config import (
     Config,
     Credentials,
 )
-from .._core.options import AsyncClientOptions, RequestOptions, Timeout, check_names
+from .._core.options import AsyncClientOptions, ReadOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
 from .._core.untyped import UntypedParams
 from .._io.executor import Executor
@@ -161,13 +161,13 @@ class AsyncCloudflare:
         """
         return AsyncCloudflareWithStreamingResponse(self._executor)
 
-    async def send(self, params: Params[T], **options: Unpack[RequestOptions]) -> T:
+    async def send(self, params: Params[T], **options: Unpack[ReadOptions]) -> T:
         """Run the call that `params` are the parameters of; what the methods do.
 
         Args:
             params: Such as `BillingCreditBalanceParams(account_id="…")`; their class decides
                 which call it is and what it answers.
-            **options: `extra_headers`, `extra_query`, `extra_body`, and `timeout` in seconds.
+            **options: See `ReadOptions`; `max_age` is for calls that only read.
 
         Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
             `APIConnectionError`, `APIResponseValidationError`.
@@ -179,7 +179,7 @@ class AsyncCloudflare:
         path: str,
         *,
         cast_to: type[T],
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> T:
         """Call an endpoint that has no method here, with GET.
 
@@ -187,7 +187,7 @@ class AsyncCloudflare:
             path: Below `base_url`, such as "/accounts/…/ai-gateway/gateways".
             cast_to: What the whole answer, its envelope included, is made into: `dict`, `object`,
                 an attrs class or a dataclass; `str` or `bytes` for the body as it comes.
-            **options: `extra_headers`, `extra_query`, `extra_body`, and `timeout` in seconds.
+            **options: See `ReadOptions`; `max_age` is for GET alone.
 
         Permission: what the endpoint needs. A repeat changes nothing, and the SDK repeats it.
         Raises: `APIStatusError`, also where the answer says `success: false`;

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
-from .._core.options import RequestOptions
+from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
 from .._core.sweeps.usage_histories import UsageHistories, usage_histories
@@ -92,7 +92,7 @@ class AsyncAccountsResource(AsyncResource):
         name: str | None = None,
         page: int | None = None,
         per_page: int = 50,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> AsyncAccountPaginator:
         """Every account that the credentials can see, fetched a page at a time.
 
@@ -145,13 +145,13 @@ class AsyncConfigResource(AsyncResource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> ConfigGetResponse:
         """The automatic top-up as it is set up; zeros or `None` if it never was.
 
         Amounts are in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
@@ -289,14 +289,14 @@ class AsyncTopupResource(AsyncResource):
         *,
         account_id: str | None = None,
         payment_intent_id: str,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> TopupStatusResponse:
         """Whether the credit of a top-up has arrived: `pending` or `completed`.
 
         Args:
             payment_intent_id: What `create` answered, `in_…`.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -414,11 +414,11 @@ class AsyncTopupResource(AsyncResource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> TopupLimitsResponse:
         """The smallest and the largest top-up that the service takes, in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
@@ -430,7 +430,7 @@ class AsyncTopupResource(AsyncResource):
         *,
         account_id: str | None = None,
         payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> TopupEligibilityResponse:
         """Whether the account can top up, and what to do where it cannot.
 
@@ -438,7 +438,7 @@ class AsyncTopupResource(AsyncResource):
             payment_methods: The account's payment methods, at most 100: values, or mappings with
                 the keys `default`, `last_four` and `type`.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -517,11 +517,11 @@ class AsyncSpendingLimitResource(AsyncResource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> SpendingLimitGetResponse:
         """The spending limit; its amount is in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
@@ -636,13 +636,13 @@ class AsyncBillingResource(AsyncResource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingCreditBalanceResponse:
         """The prepaid credit that is left, the card on file and the automatic top-up.
 
         `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
@@ -656,7 +656,7 @@ class AsyncBillingResource(AsyncResource):
         value_grouping_window: Literal["day", "hour"],
         start_time: datetime | float | None = None,
         end_time: datetime | float | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingUsageHistoryResponse:
         """The usage, a row a day or hour, in cents; no rows if nothing was billable.
 
@@ -665,7 +665,7 @@ class AsyncBillingResource(AsyncResource):
             start_time: The first moment: an aware `datetime` or Unix milliseconds.
             end_time: The moment after the last, alike. Without bounds: the whole history.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -688,7 +688,7 @@ class AsyncBillingResource(AsyncResource):
         type: Literal["auto", "manual", "all"] | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingInvoiceHistoryResponse:
         """One page of past invoices; amounts in cents, times in Unix seconds.
 
@@ -697,7 +697,7 @@ class AsyncBillingResource(AsyncResource):
             page: The page, from 1.
             per_page: Invoices a page.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -717,7 +717,7 @@ class AsyncBillingResource(AsyncResource):
         account_id: str | None = None,
         type: Literal["auto", "manual", "all"] | None = None,
         per_page: int = 50,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> AsyncInvoicePaginator:
         """Every past invoice, fetched a page at a time; amounts in cents, times in Unix seconds.
 
@@ -725,7 +725,7 @@ class AsyncBillingResource(AsyncResource):
             type: Of automatic top-ups, of manual ones, or all (what `None` means too).
             per_page: Invoices a page.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -823,11 +823,11 @@ class AsyncBillingResource(AsyncResource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingInvoicePreviewResponse:
         """The invoice that is building up; amounts in cents, times in Unix seconds.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview

@@ -134,6 +134,7 @@ async def wait(
             while not _has_ended(answer := await executor.send(params, {})):
                 await executor.clock.sleep(pause)
                 pause = min(pause * 1.5, LONGEST_PAUSE)
+            executor.recent.changed(account_id)  # its credit has just come
     except TimeoutError:
         raise TopupPendingError(payment_intent_id, account_id=account_id, amount=amount) from None
     except BaseException as error:

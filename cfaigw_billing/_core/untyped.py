@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -34,6 +35,12 @@ def _steps(path: str) -> list[str]:
         pass
     steps = path.replace("\\", "/").lower().split("/")
     return [re.sub(r"[;?#].*|[\x00-\x20\x7f]", "", step, flags=re.DOTALL) for step in steps]
+
+
+def account_of(path: str) -> str | None:
+    """The account that a path is below, however it is spelled; `None` if it names none."""
+    steps = pairwise(filter(None, _steps(path)))
+    return next((after for before, after in steps if before == "accounts"), None)
 
 
 def check_charges_nothing(method: Method, url: str) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
-from .._core.options import RequestOptions
+from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
 from .._core.sweeps.usage_histories import UsageHistories, usage_histories
@@ -90,7 +90,7 @@ class AccountsResource(Resource):
         name: str | None = None,
         page: int | None = None,
         per_page: int = 50,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> AccountPaginator:
         """Every account that the credentials can see, fetched a page at a time.
 
@@ -143,13 +143,13 @@ class ConfigResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> ConfigGetResponse:
         """The automatic top-up as it is set up; zeros or `None` if it never was.
 
         Amounts are in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
@@ -287,14 +287,14 @@ class TopupResource(Resource):
         *,
         account_id: str | None = None,
         payment_intent_id: str,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> TopupStatusResponse:
         """Whether the credit of a top-up has arrived: `pending` or `completed`.
 
         Args:
             payment_intent_id: What `create` answered, `in_…`.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -412,11 +412,11 @@ class TopupResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> TopupLimitsResponse:
         """The smallest and the largest top-up that the service takes, in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
@@ -428,7 +428,7 @@ class TopupResource(Resource):
         *,
         account_id: str | None = None,
         payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> TopupEligibilityResponse:
         """Whether the account can top up, and what to do where it cannot.
 
@@ -436,7 +436,7 @@ class TopupResource(Resource):
             payment_methods: The account's payment methods, at most 100: values, or mappings with
                 the keys `default`, `last_four` and `type`.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -515,11 +515,11 @@ class SpendingLimitResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> SpendingLimitGetResponse:
         """The spending limit; its amount is in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
@@ -634,13 +634,13 @@ class BillingResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingCreditBalanceResponse:
         """The prepaid credit that is left, the card on file and the automatic top-up.
 
         `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
@@ -654,7 +654,7 @@ class BillingResource(Resource):
         value_grouping_window: Literal["day", "hour"],
         start_time: datetime | float | None = None,
         end_time: datetime | float | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingUsageHistoryResponse:
         """The usage, a row a day or hour, in cents; no rows if nothing was billable.
 
@@ -663,7 +663,7 @@ class BillingResource(Resource):
             start_time: The first moment: an aware `datetime` or Unix milliseconds.
             end_time: The moment after the last, alike. Without bounds: the whole history.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -686,7 +686,7 @@ class BillingResource(Resource):
         type: Literal["auto", "manual", "all"] | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingInvoiceHistoryResponse:
         """One page of past invoices; amounts in cents, times in Unix seconds.
 
@@ -695,7 +695,7 @@ class BillingResource(Resource):
             page: The page, from 1.
             per_page: Invoices a page.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -715,7 +715,7 @@ class BillingResource(Resource):
         account_id: str | None = None,
         type: Literal["auto", "manual", "all"] | None = None,
         per_page: int = 50,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> InvoicePaginator:
         """Every past invoice, fetched a page at a time; amounts in cents, times in Unix seconds.
 
@@ -723,7 +723,7 @@ class BillingResource(Resource):
             type: Of automatic top-ups, of manual ones, or all (what `None` means too).
             per_page: Invoices a page.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -821,11 +821,11 @@ class BillingResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingInvoicePreviewResponse:
         """The invoice that is building up; amounts in cents, times in Unix seconds.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview

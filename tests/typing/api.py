@@ -24,6 +24,7 @@ from cfaigw_billing import (
     Outcome,
     RateLimit,
     RateLimitError,
+    ReadOptions,
     RequestOptions,
     TopupConfirmationError,
     TopupFailedError,
@@ -382,6 +383,15 @@ async def clients(session: aiohttp.ClientSession) -> None:
         assert_type(
             blocking.ai_gateway.billing.credit_balance(**options), BillingCreditBalanceResponse
         )
+        recent: ReadOptions = {"max_age": 30, **options}
+        assert_type(
+            blocking.ai_gateway.billing.credit_balance(**recent), BillingCreditBalanceResponse
+        )
+        assert_type(blocking.send(BALANCE, max_age=0.5), BillingCreditBalanceResponse)
+        assert_type(blocking.get("/x", cast_to=str, max_age=None), str)
+        blocking.accounts.list(max_age=60)
+        blocking.ai_gateway.billing.with_raw_response.invoice_preview(max_age=60)
+        blocking.ai_gateway.billing.topup.status(payment_intent_id="in_1", max_age=1)
         assert_type(blocking.copy(account_id="a"), Cloudflare)
         assert_type(blocking.with_options(base_url=None, set_default_headers={}), Cloudflare)
         assert_type(blocking.close(), None)
