@@ -16,7 +16,7 @@ from ..types import (
     Money,
     Params,
 )
-from ..types._records import Entry, entries, to_frame
+from ..types._records import Entry, entries, record, to_frame
 from ..types.balance import balance_text, card_text, topup_text
 from .outcome import Outcome
 from .pages import ACCOUNTS, PageTurner
@@ -95,29 +95,28 @@ class CreditBalances(Mapping[str, BillingCreditBalanceResponse]):
         return {key: value for key, value in self.items() if value.balance_money < threshold}
 
     def to_records(self) -> list[dict[str, object]]:
-        """A flat mapping for each account, those that failed at the end, with their `error`.
+        """Return a flat mapping for each account, those that failed at the end, with their `error`.
 
-        `balance` is in cents, `balance_usd` in dollars, exact; so with the other amounts.
+        They are JSON. `balance` is in cents, and `balance_usd` in dollars, exact and so as text;
+        the same with the other amounts.
         """
         answers: dict[str, BillingCreditBalanceResponse | None] = dict(self)
         answers |= dict.fromkeys(self.failed)
-        answered = entries(BillingCreditBalanceResponse).items()
-        return [
-            {
-                "account_id": account_id,
-                "account_name": self.names.get(account_id),
-                "error": str(self.failed[account_id]) if account_id in self.failed else None,
-                **{name: entry.read(answer) for name, entry in answered},
-            }
-            for account_id, answer in answers.items()
-        ]
+        records: list[dict[str, object]] = []
+        for account_id, answer in answers.items():
+            error = str(self.failed[account_id]) if account_id in self.failed else None
+            own = {"account_id": account_id, "account_name": self.names.get(account_id)}
+            answered = record(answer, BillingCreditBalanceResponse)
+            records.append({**own, "error": error, **answered, **own})
+        return records
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The records as a data frame by `account_id`; needs the extra `notebook`.
+    def to_pandas(self, *, exact: bool = False) -> pd.DataFrame:
+        """Return the records as a data frame by `account_id`; needs the extra `notebook`.
 
-        Dollars stay exact: `Decimal`s in columns `…_usd`, to be made floats with `astype(float)`.
+        Args:
+            exact: Have dollars (columns `…_usd`) as exact `Decimal`s, and not as floats.
         """
-        return to_frame(self.to_records(), columns(), index="account_id")
+        return to_frame(self.to_records(), columns(), index="account_id", exact=exact)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the lowest balances, in US dollars; needs the extra `notebook`.
