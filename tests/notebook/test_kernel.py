@@ -117,7 +117,7 @@ print(threading.active_count(), process.num_fds(), len(process.net_connections()
 
 def test_a_cell_that_makes_a_client_may_be_run_again_and_again(kernel: Kernel) -> None:
     (output,) = kernel.run(CONSTRUCTOR)  # no more than this: nothing on stderr
-    assert output.data["text/plain"] == "Money(cents=cents=Decimal('800.0'), currency='USD')"
+    assert output.data["text/plain"] == "Money(cents=Decimal('800.0'), currency='USD')"
     held = kernel.printed(HELD)
     for _ in range(19):
         assert len(kernel.run(CONSTRUCTOR)) == 1
