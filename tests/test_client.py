@@ -240,7 +240,6 @@ ACCOUNTS: list[tuple[str | None, str | None, str | None, str]] = [
     (None, None, "of-environment", "of-environment"),
     (None, "", "of-environment", "of-environment"),
     (None, "of-client", "", "of-client"),
-    ("of call?", None, None, "of%20call%3F"),
 ]
 
 

@@ -20,7 +20,7 @@ from .._core.ratelimit import RateLimit
 from .._core.untyped import UntypedParams
 from .._io.executor import Executor
 from .._wire.secrets import conceal, conceal_headers, conceal_options
-from ..types import Params
+from ..types import Money, Params
 from .resources import (
     AsyncAccountsResource,
     AsyncAccountsResourceWithRawResponse,
@@ -53,9 +53,9 @@ class AsyncCloudflare:
         max_retries: Repeats of a failed call, if they are safe; a charge only if it was not sent.
         max_retry_wait: The longest wait, in seconds, that the service may ask for before a
             repeat; a call that would have to wait longer fails at once.
-        max_charge: The largest top-up, in cents of credit (`amount`), automatic ones included: a
-            larger one is refused before anything is sent. Fee and tax, which the card is charged
-            on top, do not count. 0 makes a client that cannot charge at all.
+        max_charge: The largest top-up, in cents of credit (`amount`) or as `Money`, automatic ones
+            included: a larger one is refused before anything is sent. Fee and tax, which the card
+            is charged on top, do not count. 0 makes a client that cannot charge at all.
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
         trace_configs: Hooks of aiohttp (`aiohttp.TraceConfig`) that see every request.
@@ -77,7 +77,7 @@ class AsyncCloudflare:
         total_timeout: float | None = None,
         max_retries: int = DEFAULT_MAX_RETRIES,
         max_retry_wait: float = DEFAULT_MAX_RETRY_WAIT,
-        max_charge: int | None = None,
+        max_charge: int | Money | None = None,
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
         trace_configs: Sequence[TraceConfig] = (),

@@ -32,6 +32,7 @@ from ..types import (
     BillingCreditBalanceResponse,
     BillingInvoiceHistoryParams,
     Invoice,
+    Money,
     TopupCreateParams,
     TopupStatusParams,
     TopupStatusResponse,
@@ -56,7 +57,7 @@ async def reconcile(
     error: BaseException | None,
     *,
     account_id: str | None,
-    amount: int | None,
+    amount: int | Money | None,
     sent_at: datetime | None,
     exclude: Iterable[str],
 ) -> TopupReconciliation:
@@ -157,7 +158,7 @@ async def create_and_wait(
     executor: Executor,
     *,
     account_id: str | None,
-    amount: int,
+    amount: int | Money,
     payment_method_id: str | None,
     timeout: float | None,
 ) -> TopupStatusResponse:
@@ -166,12 +167,12 @@ async def create_and_wait(
     params = TopupCreateParams(
         account_id=account_id, amount=amount, payment_method_id=payment_method_id
     )
-    account_id = executor.account_id(params)
+    account_id, cents = executor.account_id(params), params.amount
     created = await executor.send(params, {})
     payment_intent_id = created.payment_intent_id
     if created.client_secret is not None:
         raise TopupConfirmationError(
-            payment_intent_id, created.client_secret, account_id=account_id, amount=amount
+            payment_intent_id, created.client_secret, account_id=account_id, amount=cents
         )
     try:
         return await wait(
@@ -179,15 +180,15 @@ async def create_and_wait(
             account_id=account_id,
             payment_intent_id=payment_intent_id,
             timeout=timeout,
-            amount=amount,
+            amount=cents,
         )
     except (TopupPendingError, TopupFailedError):
         raise
     except Exception as error:  # it is about a question, not about the charge
-        raise TopupPendingError(payment_intent_id, account_id=account_id, amount=amount) from error
+        raise TopupPendingError(payment_intent_id, account_id=account_id, amount=cents) from error
     except BaseException as interrupt:
         if interrupt.__cause__ is None:
             interrupt.__cause__ = TopupPendingError(
-                payment_intent_id, account_id=account_id, amount=amount
+                payment_intent_id, account_id=account_id, amount=cents
             )
         raise

@@ -56,6 +56,8 @@ class Answer(Generic[T]):
     """The response that came."""
     retries_taken: int
     """The number of repeats before it."""
+    account_id: str | None = None
+    """The account of the call, which no answer of the service names."""
     _decoded: tuple[T] | None = field(default=None, init=False, repr=False)
     """The value, from a look at the answer until it is parsed: it is decoded once."""
 
@@ -169,9 +171,13 @@ class Answer(Generic[T]):
             return part(cast("dict[str, object]", _json.loads(self.http_response.body)))
 
         try:
-            return decode(part(envelope), operation.result, path, again)
+            value = decode(part(envelope), operation.result, path, again)
         except DecodeError as error:
             return self._error(APIResponseValidationError, str(error))
+        if operation.names_account:
+            # Safe although the value is frozen: it was just made, and nobody else has it yet.
+            object.__setattr__(value, "account_id", self.account_id)
+        return value
 
     def _untyped(self) -> T | APIResponseError:
         """The whole of an answer that need not be an envelope, nor JSON."""

@@ -14,7 +14,8 @@ from yarl import URL
 
 from .._wire.secrets import Secret, conceal, kind
 from ..errors import CloudflareError
-from ..types._validators import identifier, whole
+from ..types import Money
+from ..types._validators import account, check_account, in_cents, whole
 from .options import ClientOptions, Timeout, check_headers, check_seconds, check_timeout
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
@@ -75,7 +76,17 @@ def is_loopback(host: str) -> bool:
 
 
 def _account_id(value: Any) -> Any:
-    return (os.environ.get("CLOUDFLARE_ACCOUNT_ID") or None) if value in (None, "") else value
+    if value not in (None, ""):
+        return value
+    found = os.environ.get("CLOUDFLARE_ACCOUNT_ID")
+    if found:
+        check_account("CLOUDFLARE_ACCOUNT_ID", found)
+    return found or None
+
+
+def _max_charge(value: int | Money | None) -> int | None:
+    cents: int | None = in_cents("max_charge", value)
+    return cents
 
 
 def _headers(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -160,13 +171,15 @@ class Config:
     """The settings of a client, checked when they are made."""
 
     credentials: Credentials
-    account_id: str | None = field(converter=_account_id, validator=identifier)
+    account_id: str | None = field(converter=_account_id, validator=account)
     base_url: str = field(converter=_base_url)
     timeout: Timeout = field(validator=_seconds)
     total_timeout: float | None = field(validator=_total_seconds)
     max_retries: int = field(validator=whole(0))
     max_retry_wait: float = field(validator=_number_of_seconds)
-    max_charge: int | None = field(validator=optional(whole(0, unit="cents")))
+    max_charge: int | None = field(
+        converter=_max_charge, validator=optional(whole(0, unit="cents"))
+    )
     default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)
 

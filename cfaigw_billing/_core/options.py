@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypedDict, cast
 from aiohttp import ClientSession, ClientTimeout, TraceConfig
 
 from .._wire.secrets import kind
+from ..types import Money
 
 _LONGEST = 1_000_000_000
 """Seconds. Beyond this, event loops cannot count."""
@@ -60,7 +61,7 @@ class ConstructorOptions(TypedDict, total=False):
     total_timeout: float | None
     max_retries: int
     max_retry_wait: float
-    max_charge: int | None
+    max_charge: int | Money | None
     default_headers: Mapping[str, str | None] | None
     """Headers to add to those of the client; `None` as a value leaves one out."""
     default_query: Mapping[str, object] | None

@@ -327,7 +327,13 @@ class Executor:
                 blocked = self.limiter.state(now).resets_in if status == 429 else 0.0
                 call.turn.end(now, sent_at, status, blocked)
         self._note(call, sent_at, response.status_code, response.cf_ray)
-        return Answer(call.operation, call.request, response, call.request.attempts - 1)
+        return Answer(
+            call.operation,
+            call.request,
+            response,
+            call.request.attempts - 1,
+            self.account_id(call.params) if call.operation.names_account else None,
+        )
 
     def _note(self, call: Call, sent_at: float, *ended: object) -> None:
         if _log.isEnabledFor(logging.DEBUG):

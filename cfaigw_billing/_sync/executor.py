@@ -75,6 +75,10 @@ class BlockingExecutor:
         """Run a function that makes several calls, on the loop."""
         return self.portal.call(lambda: function(self.inner, *args, **kwargs))
 
+    def account_id(self, params: Any) -> str:
+        """Return the account of a call: its own, or else the client's."""
+        return self.inner.account_id(params)
+
     @property
     def rate_limit(self) -> RateLimit:
         """The state of the service's rate limit."""

@@ -33,6 +33,7 @@ from ..types import (
     ConfigGetParams,
     ConfigGetResponse,
     EligibilityPaymentMethod,
+    Money,
     SpendingLimitCreateParams,
     SpendingLimitDeleteParams,
     SpendingLimitGetParams,
@@ -160,16 +161,17 @@ class ConfigResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        amount: int,
-        threshold: int,
+        amount: int | Money,
+        threshold: int | Money,
         **options: Unpack[RequestOptions],
     ) -> ConfigCreateResponse:
         """Set the automatic top-up: from now on the service charges the card by itself.
 
         Args:
-            amount: The credit to buy each time, in whole cents; at least 1000 ($10.00). The card is
-                charged more: a fee of 5 %, and tax where it is due.
-            threshold: Charge when the balance falls below this, in cents; at least 500 ($5.00).
+            amount: The credit to buy each time, in whole cents or as `Money`; at least $10.00. The
+                card is charged more: a fee of 5 %, and tax where it is due.
+            threshold: Charge when the balance falls below this, in whole cents or as `Money`; at
+                least $5.00.
 
         `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write; the service may answer 403 to every API token.
@@ -254,16 +256,16 @@ class TopupResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        amount: int,
+        amount: int | Money,
         payment_method_id: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> TopupCreateResponse:
         """Charge a card for credit. The credit arrives when `status` says `completed`.
 
         Args:
-            amount: The credit to buy, in whole cents; at least 1000 ($10.00). The card is charged
-                more: a fee of 5 % ($50.00 of credit is a charge of $52.50), and tax where it is
-                due.
+            amount: The credit to buy, in whole cents or as `Money`: 5000 or `Money.dollars(50)`; at
+                least $10.00. The card is charged more: a fee of 5 % ($50.00 of credit is a charge
+                of $52.50), and tax where it is due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
 
         `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
@@ -337,15 +339,15 @@ class TopupResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        amount: int,
+        amount: int | Money,
         payment_method_id: str | None = None,
         timeout: float | None = 300.0,
     ) -> TopupStatusResponse:
         """Charge a card for credit, as `create`, and wait until the credit has arrived.
 
         Args:
-            amount: The credit to buy, in whole cents; at least 1000 ($10.00). The card is charged
-                more: a fee of 5 %, and tax where it is due.
+            amount: The credit to buy, in whole cents or as `Money`; at least $10.00. The card is
+                charged more: a fee of 5 %, and tax where it is due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
             timeout: Seconds to wait at most, once it is charged; `None`: no limit.
 
@@ -370,7 +372,7 @@ class TopupResource(Resource):
         error: BaseException | None = None,
         *,
         account_id: str | None = None,
-        amount: int | None = None,
+        amount: int | Money | None = None,
         sent_at: datetime | None = None,
         exclude: Iterable[str] = (),
     ) -> TopupReconciliation:
@@ -387,7 +389,7 @@ class TopupResource(Resource):
             error: The `TopupOutcomeUnknownError` that `create` raised, or an error that it caused
                 or is in: a cancellation, a `TimeoutError`, a group.
             account_id: Without `error`: the account; `None`: the client's.
-            amount: Without `error`: the credit that was asked for, in cents.
+            amount: Without `error`: the credit that was asked for, in whole cents or as `Money`.
             sent_at: Without `error`: when it was sent, an aware `datetime`; that of the error, or
                 one by the clock of this machine.
             exclude: Ids of invoices that belong to other charges: what `create` answered as
@@ -531,7 +533,7 @@ class SpendingLimitResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        amount: int,
+        amount: int | Money,
         duration: Literal["daily", "weekly", "monthly"],
         strategy: Literal["fixed", "sliding"],
         **options: Unpack[RequestOptions],
@@ -539,7 +541,8 @@ class SpendingLimitResource(Resource):
         """Set the spending limit: retired, the service now answers 403.
 
         Args:
-            amount: The most that may be spent within `duration`, in whole cents; at least 100.
+            amount: The most that may be spent within `duration`, in whole cents or as `Money`; at
+                least $1.00.
             duration: The length of a period.
             strategy: Whether periods start at fixed times or slide.
 

@@ -47,7 +47,8 @@ def balance(
         answer = client.ai_gateway.billing.credit_balance(account_id=account)
     show(answer, form, account)
     if fail_below is not None and answer.balance_money < fail_below:
-        fail(f"the balance {answer.balance_money} is below {fail_below}", ExitCode.BELOW)
+        shown, limit = answer.balance_money.told_apart(fail_below)
+        fail(f"the balance {shown} is below {limit}", ExitCode.BELOW)
 
 
 def balances(

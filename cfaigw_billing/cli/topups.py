@@ -226,7 +226,7 @@ def config_change(
 ) -> AccountParams[Any] | None:
     """Return the changes that the options ask for."""
     if off:
-        if amount or threshold:
+        if amount is not None or threshold is not None:
             fail("--off excludes --amount and --threshold", ExitCode.USAGE)
         return ConfigDeleteParams(account_id=account)
     if amount is None and threshold is None:

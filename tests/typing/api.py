@@ -136,6 +136,10 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
 
     assert_type(await topup.wait(payment_intent_id="in_1", timeout=5), TopupStatusResponse)
     assert_type(await topup.create_and_wait(amount=1000, timeout=None), TopupStatusResponse)
+    assert_type(await topup.create_and_wait(amount=Money.dollars(10)), TopupStatusResponse)
+    assert_type(await topup.create(amount=Money.dollars(10)), TopupCreateResponse)
+    await config.create(amount=Money.dollars(10), threshold=Money.dollars(5))
+    await topup.reconcile(amount=Money.dollars(10), sent_at=NOW)
 
     assert_type(await topup.reconcile(BaseException()), TopupReconciliation)
 
@@ -237,6 +241,7 @@ USAGE = BillingUsageHistoryParams(value_grouping_window="hour", start_time=NOW)
 INVOICES = BillingInvoiceHistoryParams(type="auto")
 PREVIEW = BillingInvoicePreviewParams()
 TOPUP = TopupCreateParams(amount=1000)
+assert_type(TopupCreateParams(amount=Money.dollars(10)).amount, int)
 STATUS = TopupStatusParams(payment_intent_id="in_1")
 LIMITS = TopupLimitsParams()
 ELIGIBILITY = TopupEligibilityParams(payment_methods=[{"type": "LINK"}])
@@ -378,6 +383,7 @@ async def clients(session: aiohttp.ClientSession) -> None:
         )
         assert_type(await client.close(), None)
     with Cloudflare(timeout=None, max_charge=0) as blocking:
+        blocking.with_options(max_charge=Money.dollars(10))
         assert_type(blocking, Cloudflare)
         options: RequestOptions = {"timeout": 1.5, "extra_query": {"v": 1}}
         assert_type(
@@ -410,6 +416,10 @@ def subclasses(client: OurClient) -> None:
 def balances(balance: BillingCreditBalanceResponse, config: TopupConfig) -> None:
     assert_type(balance.balance, float)
     assert_type(balance.balance_money, Money)
+    assert_type(balance.account_id, str | None)
+    assert_type(balance.to_dict(), dict[str, object])
+    assert_type(balance.to_json(), str)
+    assert_type(balance.to_records(), list[dict[str, object]])
     assert_type(balance.has_default_payment_method, bool)
     assert_type(balance.payment_method, PaymentMethod | None)
     assert_type(balance.topup_config, TopupConfig | None)
@@ -506,6 +516,16 @@ def amounts(one: Money, other: Money) -> None:
     assert_type(one + other, Money)
     assert_type(one - other, Money)
     assert_type(-one, Money)
+    assert_type(abs(one), Money)
+    assert_type(one * 2, Money)
+    assert_type(1.5 * one, Money)
+    assert_type(one / Decimal(2), Money)
+    assert_type(one / other, Decimal)
+    assert_type(round(one), Money)
+    assert_type(round(one, 2), Money)
+    assert_type(one.told_apart(other), tuple[str, str])
+    assert_type(one.to_dict(), dict[str, object])
+    assert_type(one.to_json(indent=2), str)
     assert_type(one < other, bool)
     assert_type(one >= other, bool)
     assert_type(sum([one, other]), Money | Literal[0])
