@@ -13,7 +13,7 @@ from .._wire.secrets import kind
 _LONGEST = 1_000_000_000
 """Seconds. Beyond this, event loops cannot count."""
 
-Timeout: TypeAlias = "float | ClientTimeout | None"
+Timeout: TypeAlias = float | ClientTimeout | None
 """Seconds for one attempt, an `aiohttp.ClientTimeout`, or `None` for no limit."""
 
 
