@@ -16,6 +16,7 @@ from typing import Any, Literal, Unpack
 from .._core.credit_balances import CreditBalances
 from .._core.options import RequestOptions
 from .._core.reconciliation import TopupReconciliation
+from .._core.untyped import BillingOnly
 from .._io.executor import Executor
 from .._show.progress import Progress
 from ..types import (
@@ -65,7 +66,7 @@ _RETIRED = (
 )
 
 
-class AsyncResource:
+class AsyncResource(BillingOnly):
     """A group of methods."""
 
     def __init__(self, executor: Executor) -> None:

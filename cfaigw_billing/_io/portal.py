@@ -40,7 +40,6 @@ import asyncio
 import os
 import sys
 import threading
-import warnings
 import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -55,6 +54,7 @@ from attrs import field, frozen
 
 from ..errors import CloudflareError
 from .fork import forget_in_child
+from .sessions import place_of_caller, warn_unclosed
 
 T = TypeVar("T")
 
@@ -197,8 +197,11 @@ class _Loop:
     other has said: a caller adds to `waiting`, a closer sets `closed`.
     """
 
-    def __init__(self, on_close: Callable[[], Awaitable[None]], *, closed: bool) -> None:
+    def __init__(
+        self, on_close: Callable[[], Awaitable[None]], made_at: str, *, closed: bool
+    ) -> None:
         self._on_close = on_close
+        self._made_at = made_at
         self._serving = threading.Lock()  # held by the thread that serves it; nothing waits for it
         self._thread: threading.Thread | None = None
         self._running: _Running | None = None
@@ -243,7 +246,7 @@ class _Loop:
         if self._serving.locked():
             if self._running is not None:
                 self._running.do(self._running.stopped.set)
-            warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)
+            warn_unclosed(self._made_at)
 
     def _start(self) -> None:
         if not self._serving.acquire(blocking=False):
@@ -331,6 +334,7 @@ class Portal:
 
     def __init__(self, on_close: Callable[[], Awaitable[None]] = _nothing) -> None:
         self._on_close = on_close
+        self._made_at = place_of_caller()
         self._begin(closed=False)
         forget_in_child(self)
 
@@ -376,6 +380,6 @@ class Portal:
         self._begin(closed=self._loop.closed)
 
     def _begin(self, *, closed: bool) -> None:
-        self._loop = _Loop(self._on_close, closed=closed)
+        self._loop = _Loop(self._on_close, self._made_at, closed=closed)
         self._abandoned = weakref.finalize(self, self._loop.abandon)
         self._abandoned.atexit = False

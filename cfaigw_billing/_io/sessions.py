@@ -12,6 +12,8 @@ Each private part was tried with aiohttp 3.14.5 on CPython 3.11 and 3.13. If it 
 from __future__ import annotations
 
 import asyncio
+import sys
+import warnings
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
@@ -125,6 +127,23 @@ def _end_connections(connector: aiohttp.BaseConnector) -> None:
         end = getattr(protocol.transport, "_call_connection_lost", None)
         if end is not None:
             end(None)
+
+
+def place_of_caller() -> str:
+    """Return the file and the line from which this package was called, without a traceback."""
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+_PACKAGE = f"{__name__.partition('.')[0]}."
+
+
+def warn_unclosed(made_at: str) -> None:
+    """Say that a client was collected without having been closed."""
+    message = f"unclosed Cloudflare client, made at {made_at}"
+    warnings.warn(message, ResourceWarning, stacklevel=3)
 
 
 def set_limit(session: aiohttp.ClientSession, connections: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, Unpack
 from .._core.credit_balances import CreditBalances
 from .._core.options import RequestOptions
 from .._core.reconciliation import TopupReconciliation
+from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
 from .._show.progress import Progress
 from ..types import (
@@ -63,7 +64,7 @@ _RETIRED = (
 )
 
 
-class Resource:
+class Resource(BillingOnly):
     """A group of methods."""
 
     def __init__(self, executor: BlockingExecutor) -> None:

@@ -23,16 +23,21 @@ WITHIN = {"Derived", "Progress", "Secret", "Unread"}
 """Descriptors, a kind of `str` and protocols: a caller meets them as what they stand for."""
 
 
-def annotations(cls: type) -> Iterator[tuple[str, Any]]:
+def annotated(cls: type) -> Iterator[tuple[str, Any]]:
     """The text of every public annotation of a class, and what its names mean."""
     for name, member in inspect.getmembers_static(cls):
-        if name.startswith("_") and name not in ("__iter__", "__aiter__", "__enter__", "__aenter__"):
+        if name.startswith("_") and name not in (
+            "__iter__",
+            "__aiter__",
+            "__enter__",
+            "__aenter__",
+        ):
             continue
         function = getattr(member, "func", getattr(member, "fget", member))
         if inspect.isfunction(function) and function.__module__.startswith("cfaigw_billing"):
             for text in function.__annotations__.values():
                 yield str(text), sys.modules[function.__module__]
-    for text in cls.__dict__.get("__annotations__", {}).values():
+    for text in inspect.get_annotations(cls).values():
         yield str(text), sys.modules[cls.__module__]
 
 
@@ -42,7 +47,7 @@ def test_what_a_public_signature_names_is_public(name: str) -> None:
         return  # they are made by the SDK
     hidden = {
         word
-        for text, module in annotations(CLASSES[name])
+        for text, module in annotated(CLASSES[name])
         for word in re.findall(r"[A-Z]\w+", text)
         if getattr(getattr(module, word, None), "__module__", "").startswith("cfaigw_billing")
     }

@@ -542,9 +542,9 @@ def made_async(**options: Unpack[AsyncConstructorOptions]) -> AsyncCloudflare:
 
 
 def copied(
-    client: AsyncCloudflare, timeout: Timeout, **options: Unpack[AsyncClientOptions]
+    client: AsyncCloudflare, patience: Timeout, **options: Unpack[AsyncClientOptions]
 ) -> AsyncCloudflare:
-    return client.with_options(**options).copy(timeout=timeout)
+    return client.with_options(**options).copy(timeout=patience)
 
 
 def copied_sync(client: Cloudflare, **options: Unpack[ClientOptions]) -> Cloudflare:
