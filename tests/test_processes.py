@@ -415,6 +415,27 @@ def report():
     )
 
 
+@posix
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_thread_that_outlives_the_main_one_makes_its_first_call(
+    host: str, loop: str, emulator: Emulator
+) -> None:
+    address = emulator.base_url.replace("127.0.0.1", host)
+    ends_well(
+        f"""
+import threading
+def report():
+    threading.main_thread().join()
+    with Cloudflare(base_url={address!r}) as client:
+        print(client.ai_gateway.billing.credit_balance().balance)
+threading.Thread(target=report).start()
+""",
+        emulator,
+        "640.19\n",
+        before=loop,
+    )
+
+
 # gevent.
 
 

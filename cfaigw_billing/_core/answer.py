@@ -80,6 +80,10 @@ class Answer(Generic[T]):
         finally:
             del outcome  # an error that is raised holds this frame, which must not hold the error
 
+    def unfit(self, reason: str) -> APIResponseValidationError:
+        """Return the error of an answer that decodes and still does not fit what was asked."""
+        return cast("APIResponseValidationError", self._error(APIResponseValidationError, reason))
+
     def error(self) -> APIResponseError | None:
         """Return the error that `parse` would raise, if any."""
         outcome = self._outcome()

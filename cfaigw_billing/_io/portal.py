@@ -54,7 +54,7 @@ from attrs import field, frozen
 
 from ..errors import CloudflareError
 from .fork import forget_in_child
-from .sessions import place_of_caller, warn_unclosed
+from .sessions import LateThreads, place_of_caller, warn_unclosed
 
 T = TypeVar("T")
 
@@ -222,7 +222,8 @@ class _Loop:
             if running.thread_id == threading.get_ident():
                 raise RuntimeError("a sync client cannot be called from its own event loop thread")
             running.do(self._begin, task)
-        elif getattr(threading, "_SHUTTING_DOWN", False):  # at `atexit`: no more threads
+        elif _is_ending() and threading.current_thread() is threading.main_thread():
+            # At `atexit`. Before it, the end waits for other threads, which may still call.
             raise RuntimeError(f"a sync client cannot make its first call {_SHUTTING_DOWN}")
         elif not self._serving.locked():
             _thread.start_new_thread(self._start, ())
@@ -274,6 +275,8 @@ class _Loop:
         stopped = asyncio.Event()
         async with anyio.create_task_group() as tasks:
             self._running = _Running(asyncio.get_running_loop(), tasks, stopped)
+            if _is_ending():
+                self._running.loop.set_default_executor(LateThreads())
             self._begin_all()
             if not self.closed:
                 await stopped.wait()
@@ -304,6 +307,11 @@ class _Loop:
 _CLOSED = "this client has been closed; make a new one"
 _THREAD = "cfaigw_billing portal"
 _SHUTTING_DOWN = "while the interpreter shuts down"
+
+
+def _is_ending() -> bool:
+    """Whether the main thread has ended."""
+    return bool(getattr(threading, "_SHUTTING_DOWN", False))
 
 
 def _uses_uvloop() -> bool:

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import warnings
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
 from types import SimpleNamespace
@@ -127,6 +129,23 @@ def _end_connections(connector: aiohttp.BaseConnector) -> None:
         end = getattr(protocol.transport, "_call_connection_lost", None)
         if end is not None:
             end(None)
+
+
+class LateThreads(ThreadPoolExecutor):
+    """Looks names up after the main thread has ended, when the standard pool takes no more jobs."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run a job in a thread of its own."""
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return future
 
 
 def place_of_caller() -> str:
