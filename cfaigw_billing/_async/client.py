@@ -62,6 +62,7 @@ class AsyncCloudflare(BillingOnly):
         http_client: Your own `aiohttp.ClientSession`, which the client uses and never closes.
 
     An empty string counts as not given. Credentials given here beat those of the environment.
+    Without any, the `async with` block or the first call raises `CloudflareError`.
     """
 
     def __init__(

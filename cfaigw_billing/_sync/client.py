@@ -64,6 +64,7 @@ class Cloudflare(BillingOnly):
         trace_configs: Hooks of aiohttp (`aiohttp.TraceConfig`) that see every request.
 
     An empty string counts as not given. Credentials given here beat those of the environment.
+    Without any, the `with` block or the first call raises `CloudflareError`.
     """
 
     def __init__(
