@@ -32,7 +32,7 @@ ORDER = ("_wire", "_show", "types", "errors", "_core", "_io", "_async", "_sync",
 """The folders (and `errors.py`): each imports only from those before it."""
 APART = {("_show", "_wire"), ("types", "errors"), ("errors", "types"), ("errors", "_show")}
 """Neighbours in that order which know nothing of each other."""
-FACES = {"", "__main__", "_version", "_pytest_plugin"}
+FACES = {"", "__main__", "_version", "_pytest_plugin", "resources"}
 """The modules at the top. They hand names on, or are handed to other programs."""
 
 

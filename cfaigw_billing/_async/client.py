@@ -17,7 +17,7 @@ from .._core.config import (
 )
 from .._core.options import AsyncClientOptions, ReadOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
-from .._core.untyped import UntypedParams
+from .._core.untyped import BillingOnly, UntypedParams
 from .._io.executor import Executor
 from .._wire.secrets import conceal, conceal_headers, conceal_options
 from ..types import Money, Params
@@ -35,7 +35,7 @@ from .send_many import AsyncOutcomes
 T = TypeVar("T")
 
 
-class AsyncCloudflare:
+class AsyncCloudflare(BillingOnly):
     """A client of the AI Gateway billing API.
 
     One client serves a whole program. Share it between tasks or threads, and close it at the end,
@@ -62,6 +62,7 @@ class AsyncCloudflare:
         http_client: Your own `aiohttp.ClientSession`, which the client uses and never closes.
 
     An empty string counts as not given. Credentials given here beat those of the environment.
+    Without any, the `async with` block or the first call raises `CloudflareError`.
     """
 
     def __init__(
@@ -317,7 +318,14 @@ class AsyncCloudflare:
     def __reduce__(self) -> str:
         raise TypeError("a client does not pickle: it holds connections and secrets; make another")
 
+    def __repr__(self) -> str:
+        if "_executor" not in vars(self):  # its constructor has failed
+            return object.__repr__(self)
+        state = ", closed" if self._executor.closed else ""
+        return f"<{type(self).__name__} {self._executor.config}{state}>"
+
     async def __aenter__(self) -> Self:
+        self._executor.check_credentials()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

@@ -17,6 +17,7 @@ from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
 from .._core.sweeps.usage_histories import UsageHistories, usage_histories
+from .._core.untyped import BillingOnly
 from .._io.executor import Executor
 from .._show.progress import Progress
 from ..types import (
@@ -67,7 +68,7 @@ _RETIRED = (
 )
 
 
-class AsyncResource:
+class AsyncResource(BillingOnly):
     """A group of methods."""
 
     def __init__(self, executor: Executor) -> None:

@@ -132,7 +132,7 @@ async def wait(
     pause = FIRST_PAUSE
     try:
         with anyio.fail_after(timeout):
-            while not _has_ended(answer := await executor.send(params, {})):
+            while not _has_ended(answer := await _status(executor, params)):
                 await executor.clock.sleep(pause)
                 pause = min(pause * 1.5, LONGEST_PAUSE)
             executor.recent.changed(account_id)  # its credit has just come
@@ -148,6 +148,18 @@ async def wait(
             answer.status, payment_intent_id, account_id=account_id, amount=amount
         )
     return answer
+
+
+async def _status(executor: Executor, params: TopupStatusParams) -> TopupStatusResponse:
+    """Ask once; another top-up may have completed while this one has not."""
+    answer = await executor.execute(params, {})
+    status = answer.parse()
+    if status.payment_intent_id != params.payment_intent_id:
+        raise answer.unfit(
+            f"result.payment_intent_id: expected {params.payment_intent_id!r}, "
+            f"got {status.payment_intent_id!r:.80}"
+        )
+    return status
 
 
 def _has_ended(answer: TopupStatusResponse) -> bool:

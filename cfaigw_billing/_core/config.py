@@ -98,30 +98,39 @@ def _mapping(_: object, attribute: Attribute[Any], value: Any) -> None:
         raise TypeError(f"`{attribute.name}` must be a mapping, not {type(value).__name__}")
 
 
-def _sendable(_: object, attribute: Attribute[Any], value: Any) -> None:
-    """A credential that fits in a header; what is wrong with it is said without showing it."""
-    if value is None:
+def _check_credential(name: str, value: Any) -> None:
+    """A credential and nothing else; what is wrong with it is said without showing it.
+
+    Args:
+        name: What the user has given it as: an argument or a variable of the environment.
+        value: The credential, if there is one.
+    """
+    if not value:
         return
     if not isinstance(value, str):
-        raise TypeError(f"`{attribute.name}` must be a str, not {kind(value)}")
-    if not _CREDENTIAL.fullmatch(value):
-        raise ValueError(
-            f"`{attribute.name}` must be printable ASCII, without spaces, newlines or other "
-            f"control characters"
-        )
+        raise TypeError(f"{name} must be a str, not {kind(value)}")
+    found = [fault for fault, pattern in _NO_PART_OF_IT.items() if pattern.search(value)]
+    if found:
+        raise ValueError(f"{name} holds more than the credential: remove {', '.join(found)}")
 
 
-_CREDENTIAL = re.compile(r"[\x21-\x7e]+")
+_NO_PART_OF_IT = {
+    "the word `Bearer` (the SDK sends it)": re.compile(r"\bbearer[\s:]", re.IGNORECASE),
+    "the quotes": re.compile(r"^\s*[\"'`]|[\"'`]\s*$"),
+    "the line breaks": re.compile(r"[\r\n]"),
+    "the blanks": re.compile(r"[^\S\r\n]"),
+    "the characters that are not printable ASCII": re.compile(r"[^\x21-\x7e\s]"),
+}
 
 
 @frozen(kw_only=True, repr=False)  # one that is half made must not fail to be shown
 class Credentials:
     """The credentials of a client, as `Secret`s: masked in every repr."""
 
-    api_token: str | None = field(validator=_sendable)
-    api_email: str | None = field(validator=_sendable)
-    api_key: str | None = field(validator=_sendable)
-    user_service_key: str | None = field(validator=_sendable)
+    api_token: str | None
+    api_email: str | None
+    api_key: str | None
+    user_service_key: str | None
 
     @classmethod
     def resolve(cls, *given: str | None) -> Credentials:
@@ -130,8 +139,11 @@ class Credentials:
         Whatever is given beats the environment as a whole, so that a key given in code is never
         replaced by a token that happens to be in the environment. An empty string counts as unset.
         """
+        names = [f"`{name}`" for name in _FIELDS]
         if not any(given):
-            given = conceal(*map(os.environ.get, _VARIABLES))
+            names, given = list(_VARIABLES), conceal(*map(os.environ.get, _VARIABLES))
+        for name, value in zip(names, given, strict=True):
+            _check_credential(name, value)
         return cls(**{name: value or None for name, value in zip(_FIELDS, given, strict=True)})
 
     def headers(self) -> dict[str, str]:
@@ -143,6 +155,13 @@ class Credentials:
         if self.user_service_key:
             return {"X-Auth-User-Service-Key": self.user_service_key}
         raise CloudflareError(self._missing())
+
+    def __str__(self) -> str:
+        if self.api_token:
+            return "API token ****"
+        if self.api_email and self.api_key:
+            return "e-mail and API key ****"
+        return "service key ****" if self.user_service_key else "no credentials"
 
     def _missing(self) -> str:
         if self.api_email or self.api_key:
@@ -183,6 +202,16 @@ class Config:
     default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)
 
+    def __str__(self) -> str:
+        account = "no account" if self.account_id is None else f"account {self.account_id}"
+        return f"{self.base_url}, {account}, {self.credentials}"
+
+    @property
+    def authentication(self) -> tuple[Credentials, Mapping[str, str | None]]:
+        """What the service knows the client by, and counts its requests by."""
+        headers = {name.lower(): value for name, value in self.default_headers.items()}
+        return self.credentials, {name: headers[name] for name in _AUTHENTICATING & headers.keys()}
+
     def with_options(self, options: ClientOptions) -> Config:
         """These settings with some of them changed; `None` keeps what cannot be without a value."""
         changes: dict[str, Any] = {
@@ -212,5 +241,6 @@ def _joined(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dic
     return {k: v for k, v in kept.items() if spelled(str(k)) not in replaced} | dict(added)
 
 
+_AUTHENTICATING = {"authorization", "x-auth-email", "x-auth-key", "x-auth-user-service-key"}
 _CAN_BE_NONE = {"timeout", "total_timeout", "max_charge"}
 _CHANGEABLE = {setting.name for setting in fields(Config)} - {"credentials"}

@@ -16,7 +16,7 @@ _LONGEST = 1_000_000_000
 _DAY = 86_400
 """Seconds. The oldest answer that a call may accept."""
 
-Timeout: TypeAlias = "float | ClientTimeout | None"
+Timeout: TypeAlias = float | ClientTimeout | None
 """Seconds for one attempt, an `aiohttp.ClientTimeout`, or `None` for no limit."""
 
 

@@ -120,13 +120,21 @@ class Executor:
         connections = {name: value for name, value in options.items() if name in CONNECTION_OPTIONS}
         other = Executor(config, self._transport.lend(config.base_url, connections))
         other.clock = self.clock
-        mine = self.config
-        if config.base_url == mine.base_url:
+        if config.base_url == self.config.base_url:
             other.service_clock = self.service_clock
-        if (config.credentials, config.base_url) == (mine.credentials, mine.base_url):
-            other.limiter, other.accepted = self.limiter, self.accepted
-            other.recent = self.recent
+            if config.authentication == self.config.authentication:
+                other.limiter, other.accepted = self.limiter, self.accepted
+                other.recent = self.recent
         return other
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client has been closed."""
+        return self._transport.closed
+
+    def check_credentials(self) -> None:
+        """Raise `CloudflareError` if there are none."""
+        self.config.credentials.headers()
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing."""

@@ -20,7 +20,7 @@ from .._core.config import (
 )
 from .._core.options import ClientOptions, ReadOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
-from .._core.untyped import UntypedParams
+from .._core.untyped import BillingOnly, UntypedParams
 from .executor import BlockingExecutor
 from .._wire.secrets import conceal, conceal_headers, conceal_options
 from ..types import Money, Params
@@ -38,7 +38,7 @@ from .send_many import Outcomes
 T = TypeVar("T")
 
 
-class Cloudflare:
+class Cloudflare(BillingOnly):
     """A client of the AI Gateway billing API.
 
     One client serves a whole program. Share it between tasks or threads, and close it at the end,
@@ -64,6 +64,7 @@ class Cloudflare:
         trace_configs: Hooks of aiohttp (`aiohttp.TraceConfig`) that see every request.
 
     An empty string counts as not given. Credentials given here beat those of the environment.
+    Without any, the `with` block or the first call raises `CloudflareError`.
     """
 
     def __init__(
@@ -317,7 +318,14 @@ class Cloudflare:
     def __reduce__(self) -> str:
         raise TypeError("a client does not pickle: it holds connections and secrets; make another")
 
+    def __repr__(self) -> str:
+        if "_executor" not in vars(self):  # its constructor has failed
+            return object.__repr__(self)
+        state = ", closed" if self._executor.closed else ""
+        return f"<{type(self).__name__} {self._executor.config}{state}>"
+
     def __enter__(self) -> Self:
+        self._executor.check_credentials()
         return self
 
     def __exit__(self, *exc_info: object) -> None:

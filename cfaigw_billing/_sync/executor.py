@@ -49,6 +49,20 @@ class BlockingExecutor:
             self.inner.with_options(cast("AsyncClientOptions", options)), self.portal
         )
 
+    @property
+    def config(self) -> Config:
+        """The settings of the client."""
+        return self.inner.config
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client, or the one whose loop it runs on, has been closed."""
+        return self.portal.closed or self.inner.closed
+
+    def check_credentials(self) -> None:
+        """Raise `CloudflareError` if there are none."""
+        self.inner.check_credentials()
+
     def send(self, params: Params[T], options: RequestOptions) -> T:
         """Run one call and return the value that it answers; see `Executor.send`."""
         conceal_options(options)  # the loop may refuse the call

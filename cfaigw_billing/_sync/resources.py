@@ -15,6 +15,7 @@ from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
 from .._core.sweeps.usage_histories import UsageHistories, usage_histories
+from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
 from .._show.progress import Progress
 from ..types import (
@@ -65,7 +66,7 @@ _RETIRED = (
 )
 
 
-class Resource:
+class Resource(BillingOnly):
     """A group of methods."""
 
     def __init__(self, executor: BlockingExecutor) -> None:

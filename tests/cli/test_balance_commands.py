@@ -276,7 +276,7 @@ def test_a_file_that_is_no_text_is_wrong_usage(service: Emulator, tmp_path: Path
         (["balance", ".."], {}, "account_id"),
         (["balance"], {"CLOUDFLARE_ACCOUNT_ID": "a/b"}, "account_id"),
         (["balance", LOW], {"CLOUDFLARE_BASE_URL": "ftp://example.com"}, "base_url"),
-        (["balance", LOW], {"CLOUDFLARE_API_TOKEN": "two words"}, "api_token"),
+        (["balance", LOW], {"CLOUDFLARE_API_TOKEN": "two words"}, "CLOUDFLARE_API_TOKEN"),
         (["balance", LOW, "--json", "--csv"], {}, "--json and --csv"),
         (["balance", LOW, "--fail-below", "ten"], {}, "not an amount"),
         (["balance", LOW, "--fail-below", "1e999999999"], {}, "not an amount"),

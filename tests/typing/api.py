@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal, assert_type
+from typing import Literal, Unpack, assert_type
 
 import aiohttp
 from attrs import frozen
@@ -15,23 +15,48 @@ from cfaigw_billing import (
     APIError,
     APIResponseError,
     APIStatusError,
+    AsyncClientOptions,
     AsyncCloudflare,
+    AsyncConstructorOptions,
+    ClientOptions,
     Cloudflare,
     CloudflareError,
+    ConstructorOptions,
     CreditBalances,
     ErrorData,
+    HTTPRequest,
+    HTTPResponse,
     Money,
     Outcome,
     RateLimit,
     RateLimitError,
     ReadOptions,
     RequestOptions,
+    Timeout,
     TopupConfirmationError,
     TopupFailedError,
     TopupOutcomeUnknownError,
     TopupPendingError,
     TopupReconciliation,
     UsageHistories,
+)
+from cfaigw_billing.resources import (
+    AccountPaginator,
+    AccountsResource,
+    AIGatewayResource,
+    AsyncAccountsResource,
+    AsyncAIGatewayResource,
+    AsyncBillingResource,
+    AsyncBillingResourceWithRawResponse,
+    AsyncConfigResource,
+    AsyncSpendingLimitResource,
+    AsyncTopupResource,
+    BillingResource,
+    ConfigResource,
+    InvoicePaginator,
+    SpendingLimitResource,
+    TopupResource,
+    TopupResourceWithStreamingResponse,
 )
 from cfaigw_billing.testing import Charge, EmulatedAccount, Emulator, Fault, RecordedRequest
 from cfaigw_billing.types import (
@@ -534,6 +559,47 @@ def amounts(one: Money, other: Money) -> None:
     assert_type(one.major, Decimal)
     assert_type(one.currency, str)
     assert_type(Money.from_major("6.40", "eur"), Money)
+
+
+def resources(client: AsyncCloudflare, blocking: Cloudflare) -> None:
+    assert_type(client.accounts, AsyncAccountsResource)
+    assert_type(client.ai_gateway, AsyncAIGatewayResource)
+    billing: AsyncBillingResource = client.ai_gateway.billing
+    assert_type(billing.topup, AsyncTopupResource)
+    assert_type(billing.topup.config, AsyncConfigResource)
+    assert_type(billing.spending_limit, AsyncSpendingLimitResource)
+    assert_type(billing.with_raw_response, AsyncBillingResourceWithRawResponse)
+    assert_type(blocking.accounts, AccountsResource)
+    assert_type(blocking.accounts.list(), AccountPaginator)
+    assert_type(blocking.ai_gateway, AIGatewayResource)
+    sync_billing: BillingResource = blocking.ai_gateway.billing
+    assert_type(sync_billing.iter_invoices(), InvoicePaginator)
+    topup: TopupResource = sync_billing.topup
+    assert_type(topup.config, ConfigResource)
+    assert_type(topup.with_streaming_response, TopupResourceWithStreamingResponse)
+    assert_type(sync_billing.spending_limit, SpendingLimitResource)
+
+
+def made(**options: Unpack[ConstructorOptions]) -> Cloudflare:
+    return Cloudflare(**options)
+
+
+def made_async(**options: Unpack[AsyncConstructorOptions]) -> AsyncCloudflare:
+    return AsyncCloudflare(**options)
+
+
+def copied(
+    client: AsyncCloudflare, patience: Timeout, **options: Unpack[AsyncClientOptions]
+) -> AsyncCloudflare:
+    return client.with_options(**options).copy(timeout=patience)
+
+
+def copied_sync(client: Cloudflare, **options: Unpack[ClientOptions]) -> Cloudflare:
+    return client.copy(**options)
+
+
+def exchanged(error: APIResponseError) -> tuple[HTTPRequest, HTTPResponse]:
+    return error.request, error.response
 
 
 def failures(error: CloudflareError) -> None:

@@ -156,6 +156,8 @@ async def sending(
     client.send_many(BillingCreditBalanceParams())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.send_many([BillingCreditBalanceParams()], allow_charge=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     (await client.send(BillingCreditBalanceParams())).limits  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    client.zones  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    blocking.ai_gateway.logs  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     await client.get("/a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.get("/a", dict)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.get("/a", cast_to="dict")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
