@@ -222,6 +222,7 @@ ARGUMENTS = {
     "total_timeout",
     "max_retries",
     "max_retry_wait",
+    "max_requests_per_second",
     "max_charge",
     "default_headers",
     "default_query",

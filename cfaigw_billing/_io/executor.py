@@ -26,7 +26,8 @@ from ..types import Params
 from .batch import NotSentError, Turn
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error, without_frames
-from .limiter import Limiter, RateLimitedError
+from .limiter import Limiter
+from .pace import RateLimitedError, pace_of
 from .transport import BorrowedTransport, Transport
 
 P = ParamSpec("P")
@@ -94,8 +95,10 @@ class Executor:
         """Time and randomness; tests replace them."""
         self.service_clock: ServiceClock = ServiceClock()
         """The clock of the service, as its answers show it."""
-        self.limiter: Limiter = Limiter()
-        """The queue in which calls wait for the rate limit."""
+        self.limiter: Limiter = Limiter(pace_of(config.base_url))
+        """The queue in which calls wait for the rate limit and the pace."""
+        rate = config.max_requests_per_second
+        self._interval = 0.0 if rate is None else 1 / rate
         self.accepted: bool = False
         """Whether the service has accepted the credentials."""
 
@@ -283,9 +286,9 @@ class Executor:
             call.to_come_again()
 
     async def _attempt(self, call: Call) -> Outcome:
-        """Send once, as soon as there is a place within the rate limit."""
+        """Send once, as soon as there is a place within the rate limit and the pace."""
         sent_at = self.clock.monotonic()
-        if not self.limiter.admit(sent_at, call.reserve):
+        if not self.limiter.admit(sent_at, call.reserve, self._interval):
             sent_at = await self._enter(call, sent_at)
         headers: Mapping[str, str] | None = None
         parked: float | None = None
@@ -331,7 +334,7 @@ class Executor:
             )
 
     async def _enter(self, call: Call, began: float) -> float:
-        """Wait for a place within the rate limit; the time at which there was one."""
+        """Wait for a place within the rate limit and the pace; return when there was one."""
         longest = self.config.max_retry_wait
         try:
             with call.waiting():
@@ -340,6 +343,8 @@ class Executor:
                     reserve=call.reserve,
                     patience=LONGEST_PARK if call.turn else longest,
                     deadline=inf if call.turn else min(began + longest, call.deadline),
+                    interval=self._interval,
+                    total=inf if call.turn else call.deadline,
                 )
         except RateLimitedError as error:
             raise _rate_limit_error(call.request, error) from None
