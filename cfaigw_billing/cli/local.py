@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ._errors import ExitCode, fail
+from ._errors import ExitCode, fail, one_line_errors
 from ._inputs import TEN_DOLLARS, Concurrency, Low
 from ._output import Form, progress_bar, show_commands, show_line
-from ._session import session
 from .balances import show_balances, verdict
 
 if TYPE_CHECKING:
@@ -48,7 +47,8 @@ def demo(
     with new_emulator(accounts) as emulator:
         emulator.inject(Fault(delay=latency_ms / 1000), times=None)
         with (
-            session(base_url=emulator.base_url, api_token=emulator.api_token) as client,
+            emulator.client(max_charge=0) as client,
+            one_line_errors(),
             progress_bar("Balances") as report,
         ):
             started = time.perf_counter()
