@@ -1,29 +1,31 @@
 """Measure the package beside what people would use instead, in one run and taking turns.
 
-    python -m benchmarks                 every row, about five minutes
+    python -m benchmarks                 every row, about three minutes
     python -m benchmarks balance import  these rows
     python -m benchmarks --quick         a smoke test, whose figures say nothing
-    python -m benchmarks --write         every row, into benchmarks/results.md and results.svg
+    python -m benchmarks --write         every row, into benchmarks/results.md
 
 The contenders are this package, aiohttp by hand, and the official SDK (`pip install
 'cloudflare[aiohttp]'`; without it, its rows are skipped), each in a process of its own, and each as
 its users would write it: see contenders.py. They ask a server in another process, which answers
-with bytes made beforehand.
+as the service does, headers of the rate limit included: see server.py.
 
 Machines are noisy, so a figure counts only as a ratio to what stands beside it, and is the median
-of five rounds or more. CPU is that of the contender's process alone, all its threads. Wherever the
-row does not say otherwise, the packages of the `speedups` extra are out of reach, installed or not.
+of several rounds. It is the CPU time of the contender's process alone, all its threads. Wherever
+the row does not say otherwise, the packages of the extra `speedups` are out of reach, installed or
+not.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 from pathlib import Path
 
+import cfaigw_billing
 from benchmarks import report, server
-from benchmarks.measured import Bench, Section
-from benchmarks.rows import ROWS
+from benchmarks.rows import ROWS, measure
 
 HERE = Path(__file__).parent
 
@@ -32,21 +34,17 @@ def main() -> None:
     """Measure the rows named on the command line, or all."""
     arguments = _arguments()
     _forget_environment()
-    sections: dict[str, Section] = {}
+    # What installs a package compiles it; a checkout may never have been.
+    compileall.compile_dir(Path(cfaigw_billing.__file__).parent, quiet=2)
+    measured = {}
     with server.running() as base_url:
-        bench = Bench(base_url, quick=arguments.quick)
         for name in arguments.rows or ROWS:
-            sections[name] = ROWS[name](bench)
-            print(report.text(name, sections[name]), flush=True)
+            row = ROWS[name]
+            results = measure(row, base_url, quick=arguments.quick)
+            measured[name] = row, results
+            print(report.text(name, row, results), flush=True)
     if arguments.write:
-        _write(sections)
-
-
-def _write(sections: dict[str, Section]) -> None:
-    from benchmarks import plot  # matplotlib is needed for nothing else
-
-    (HERE / "results.md").write_text(report.markdown(sections), encoding="utf-8")
-    (HERE / "results.svg").write_text(plot.svg(sections), encoding="utf-8")
+        (HERE / "results.md").write_text(report.markdown(measured), encoding="utf-8")
 
 
 def _forget_environment() -> None:
@@ -64,7 +62,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--quick", action="store_true", help="a smoke test")
-    parser.add_argument("--write", action="store_true", help="write results.md and results.svg")
+    parser.add_argument("--write", action="store_true", help="write results.md")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.rows if name not in ROWS]:
         parser.error(f"no such row: {', '.join(unknown)} (there are {', '.join(ROWS)})")

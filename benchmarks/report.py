@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from statistics import median
 
-from benchmarks.measured import Curve, Result, Section, in_seconds
+from benchmarks.rows import Result, Row
 
-HEADINGS = ("", "beside", "measured", "rounds", "aim", "", "figures")
-WIDTHS = (40, 34, 9, 14, 8, 6, 0)
+HEADINGS = ("beside", "median", "rounds", "aim", "", "figures")
+WIDTHS = (32, 6, 11, 6, 6, 0)
 VERSIONS = (
     "cfaigw_billing", "aiohttp", "anyio", "attrs", "cattrs", "orjson", "uvloop",
     "cloudflare", "httpx", "httpx-aiohttp", "pydantic",
@@ -20,77 +21,40 @@ VERSIONS = (
 INTRODUCTION = """\
 # Measurements
 
-What `python -m benchmarks --write` measured. Each figure is the median of the rounds, in which the
-contenders take turns; beside it stand the lowest and the highest of the rounds. A ratio below 1
-means that the first takes less. What has no aim is for information.
+What `python -m benchmarks --write` measured. Each figure is CPU time, except in the last row, and a
+ratio: what this package takes to what stands beside it, so below 1 is less. It is the median of the
+rounds, in which the contenders take turns; after it stand the lowest and the highest round. What
+has no aim is for information.
 """
 
 
-def text(name: str, section: Section) -> str:
-    """A part of the table for a terminal."""
-    lines = [f"{name}: {section.title}"]
-    if section.results:
-        lines += map(_line, [HEADINGS, *map(_cells, section.results)])
-    if section.curve is not None:
-        lines += map(_line, _curve(section.curve))
+def text(name: str, row: Row, results: Sequence[Result]) -> str:
+    """A row for a terminal."""
+    lines = [f"{name}: {row.title}"]
+    for cells in (HEADINGS, *map(_cells, results)):
+        padded = [f"{cell:{width}}" for cell, width in zip(cells, WIDTHS, strict=True)]
+        lines.append(f"  {' '.join(padded).rstrip()}")
     return "\n".join(lines) + "\n"
 
 
-def markdown(sections: Mapping[str, Section]) -> str:
+def markdown(measured: Mapping[str, tuple[Row, Sequence[Result]]]) -> str:
     """All of it as a page."""
-    parts = [
-        INTRODUCTION,
-        f"{_machine()}\n",
-        "![Ratios with their aims, and two curves](results.svg)\n",
-    ]
-    for section in sections.values():
-        parts.append(f"## {section.title}\n")
-        if section.results:
-            parts.append(_table(HEADINGS, map(_cells, section.results)))
-        if section.curve is not None:
-            heading, *rows = _curve(section.curve)
-            parts.append(_table(heading, rows))
-    return "\n".join(parts)
+    lines = [("work", *HEADINGS), ("---",) * (len(HEADINGS) + 1)]
+    for row, results in measured.values():
+        titles = (row.title, *[""] * len(results))
+        lines += [(title, *_cells(result)) for title, result in zip(titles, results, strict=False)]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"{INTRODUCTION}\n{_machine()}\n\n{table}\n"
 
 
 def _cells(result: Result) -> tuple[str, ...]:
-    unit = result.unit
-    return (
-        result.contender,
-        result.beside,
-        "–" if result.measured is None else _amount(result.measured, unit),
-        "–".join(_amount(bound, unit, bare=True) for bound in result.spread or ()),
-        "" if result.aim is None else f"≤ {_amount(result.aim, unit)}",
-        result.verdict,
-        result.figures,
-    )
-
-
-def _amount(value: float, unit: str, *, bare: bool = False) -> str:
-    """With its unit; where that is clear from elsewhere, bare."""
-    if unit == "s":
-        return in_seconds(value)
-    return f"{value:.2f}" if unit == "×" or bare else f"{value:.2f} {unit}"
-
-
-def _curve(curve: Curve) -> list[tuple[str, ...]]:
-    steps = sorted({step for points in curve.series.values() for step in points})
-    heading = (f"{curve.y}, by {curve.x}", *(f"{step:,}" for step in steps))
-    rows = [
-        (name, *(f"{points[step]:,.0f}" if step in points else "–" for step in steps))
-        for name, points in curve.series.items()
-    ]
-    return [heading, *rows]
-
-
-def _line(cells: Iterable[str]) -> str:
-    padded = [f"{cell:{width}}" for cell, width in zip(cells, WIDTHS, strict=False)]
-    return f"  {' '.join(padded).rstrip()}"
-
-
-def _table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [heading, ["---"] * len(list(heading)), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    aim = "" if result.aim is None else f"≤ {result.aim:.2f}"
+    if not result.ratios:
+        return result.beside, "–", "", aim, "", result.figures
+    middle = median(result.ratios)
+    met = "" if result.aim is None else "met" if middle <= result.aim else "missed"
+    rounds = f"{min(result.ratios):.2f}–{max(result.ratios):.2f}"
+    return result.beside, f"{middle:.2f}", rounds, aim, met, result.figures
 
 
 def _machine() -> str:

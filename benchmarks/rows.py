@@ -1,312 +1,240 @@
-"""The rows: who is measured, beside whom, and what the aim is.
-
-Each function is a name on the command line, its first line the title of its part of the table.
-Aims are ratios at most, unless they have a unit.
-"""
+"""The rows: what is measured, beside what, and the aim."""
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from statistics import median
 
 from benchmarks import contenders
-from benchmarks.disk import size
-from benchmarks.measured import (
-    NAIVE,
-    NAIVE_UVLOOP,
-    OFFICIAL,
-    OFFICIAL_AIOHTTP,
-    ORJSON,
-    OURS,
-    SPEEDUPS,
-    Bench,
-    Curve,
-    Measured,
-    Result,
-    Section,
-    Turn,
-    fresh,
-    installed,
-)
-from benchmarks.worker import EXTRAS, ROOT, Figures, Job
+from benchmarks.worker import ROOT, WITHOUT_SPEEDUPS, Job, Worker
 
-LIMITED = f"{OURS}, answers with Ratelimit"
-PORTAL = "aiohttp by hand in an anyio portal"
-CLIENT = f"{OURS}, its client imported"
-AIOHTTP = "aiohttp"
-SYNC = f"{OURS}, sync"
-USED = f"{OURS}, and one call"
-NAIVE_USED = f"{NAIVE}, and one call"
-
-
-def balance(bench: Bench) -> Section:
-    """CPU for one decoded balance call, 50 at a time."""
-
-    def job(contender: str) -> Job:
-        return bench.job("concurrent", contender, 200, concurrency=50)
-
-    measured = bench.in_turns(
-        {
-            OURS: job("ours"),
-            LIMITED: job("ours_limited"),
-            NAIVE: job("naive"),
-            OFFICIAL_AIOHTTP: job("official_aiohttp"),
-            OFFICIAL: job("official"),
-        },
-        rounds=21,
-    )
-    return _section(
-        balance,
-        measured.ratio("cpu", NAIVE, 1.0),
-        measured.ratio("cpu", OFFICIAL_AIOHTTP, 0.25),
-        measured.ratio("cpu", OFFICIAL, 0.10),
-        measured.ratio("cpu", OURS, of=LIMITED),
-    )
-
-
-def speedups(bench: Bench) -> Section:
-    """The same with the `speedups` extra."""
-
-    def job(contender: str, *, extras: bool = False, uvloop: bool = False) -> Job:
-        more = {"extras": extras, "uvloop": uvloop}
-        return bench.job("concurrent", contender, 200, concurrency=50, **more)
-
-    measured = bench.in_turns(
-        {
-            OURS: job("ours"),
-            ORJSON: job("ours", extras=True),
-            SPEEDUPS: job("ours", extras=True, uvloop=True),
-            NAIVE: job("naive"),
-            NAIVE_UVLOOP: job("naive", extras=True, uvloop=True),
-        },
-        rounds=21,
-    )
-    return _section(
-        speedups,
-        measured.ratio("cpu", NAIVE, 0.75, of=SPEEDUPS),
-        measured.ratio("cpu", NAIVE_UVLOOP, of=SPEEDUPS),
-        measured.ratio("cpu", OURS, of=ORJSON),
-    )
-
-
-def sync(bench: Bench) -> Section:
-    """One sync call, one after another: by the clock, and CPU of both threads."""
-    measured = bench.in_turns(
-        {
-            OURS: bench.job("blocking", "ours_sync", 200),
-            PORTAL: bench.job("blocking", "naive_portal", 200),
-            OFFICIAL: bench.job("blocking", "official_sync", 200),
-        },
-        rounds=21,
-    )
-    return _section(
-        sync,
-        measured.ratio("wall", PORTAL, 1.05),
-        measured.ratio("wall", OFFICIAL, 0.70),
-        measured.ratio("cpu", PORTAL),
-        measured.ratio("cpu", OFFICIAL),
-    )
-
-
-def usage(bench: Bench) -> Section:
-    """CPU for a year of hourly usage, 8,760 rows: to attrs, to dicts, to pydantic models."""
-
-    def job(contender: str, *, extras: bool = False) -> Job:
-        return bench.job("concurrent", contender, 2, usage=True, extras=extras)
-
-    measured = bench.in_turns(
-        {
-            OURS: job("ours"),
-            ORJSON: job("ours", extras=True),
-            NAIVE: job("naive"),
-            OFFICIAL: job("official"),
-        },
-        rounds=11,
-    )
-    return _section(
-        usage,
-        measured.ratio("cpu", NAIVE, 2.0),
-        measured.ratio("cpu", OFFICIAL, 0.08),
-        measured.ratio("cpu", NAIVE, of=ORJSON),
-    )
-
-
-def imports(bench: Bench) -> Section:
-    """Time to import, beyond starting Python."""
-    measured = bench.in_turns(
-        {
-            OURS: _importing("import cfaigw_billing"),
-            CLIENT: _importing("from cfaigw_billing import AsyncCloudflare"),
-            AIOHTTP: _importing("import aiohttp"),
-            OFFICIAL: _importing("import cloudflare"),
-        }
-    )
-    return _section(
-        imports,
-        measured.ratio("wall", AIOHTTP, 0.5),
-        measured.ratio("wall", AIOHTTP, of=CLIENT),
-        measured.ratio("wall", OFFICIAL, of=CLIENT),
-    )
-
-
-def start(bench: Bench) -> Section:
-    """From the start of the process to its end, with one balance by the sync client."""
-    programs = {
-        OURS: contenders.OUR_PROGRAM,
-        NAIVE: contenders.NAIVE_PROGRAM,
-        OFFICIAL: contenders.OFFICIAL_PROGRAM,
-    }
-    measured = bench.in_turns(
-        {name: _running(program, bench.base_url) for name, program in programs.items()}
-    )
-    return _section(start, measured.ratio("wall", OFFICIAL, 0.6), measured.ratio("wall", NAIVE))
-
-
-def sweep(bench: Bench) -> Section:
-    """Peak memory of a sweep over many accounts, 50 calls at a time."""
-
-    def sweeps(name: str, contender: str, *accounts: int) -> dict[str, Turn]:
-        return {
-            _over(bench, name, number): fresh(bench.job("sweep", contender, number))
-            for number in accounts
-        }
-
-    streamed = bench.in_turns(sweeps(OURS, "ours_sweep", 1_000, 10_000))
-    others = bench.in_turns(
-        {
-            **sweeps(OURS, "ours_sweep", 3_000, 30_000, 100_000),
-            **sweeps(NAIVE, "naive_sweep", 1_000, 3_000, 10_000),
-            **sweeps(OFFICIAL, "official_sweep", 1_000, 10_000),
-        },
-        rounds=1,
-    )
-
-    def growth(measured: Measured, name: str, aim: float | None = None) -> Result:
-        few, many = (_over(bench, name, number) for number in (1_000, 10_000))
-        return measured.growth(few, many, aim)
-
-    return _section(
-        sweep,
-        growth(streamed, OURS, 5.0),
-        growth(others, NAIVE),
-        growth(others, OFFICIAL),
-        curve=Curve(
-            "Peak memory of a sweep, 50 calls at a time",
-            "accounts",
-            "MB",
-            _series("memory", 1, streamed, others),
-        ),
-    )
-
-
-def disk(_: Bench) -> Section:
-    """Installed with all dependencies, in megabytes and files."""
-    ours, files = size(OURS)
-    if not installed(OFFICIAL):
-        return _section(disk, Result(OURS, OFFICIAL, aim=0.15, figures="skipped: needs cloudflare"))
-    theirs, their_files = size("cloudflare")
-    return _section(
-        disk,
-        Result(OURS, OFFICIAL, ours / theirs, aim=0.15, figures=f"{ours:.1f} MB : {theirs:.1f} MB"),
-        Result(OURS, OFFICIAL, files / their_files, figures=f"{files:,} files : {their_files:,}"),
-    )
-
-
-def client(bench: Bench) -> Section:
-    """Making and closing one of 10,000 clients, and how memory grows from the 1,000th on."""
-    measured = bench.in_turns(
-        {
-            OURS: fresh(bench.job("making", "ours_made", 10_000)),
-            SYNC: fresh(bench.job("making", "ours_sync_made", 10_000)),
-            OFFICIAL: fresh(bench.job("making", "official_made", 30)),
-            USED: fresh(bench.job("making", "ours_used", 500)),
-            NAIVE_USED: fresh(bench.job("making", "naive_used", 500)),
-        }
-    )
-    return _section(
-        client,
-        measured.alone("wall", OURS, "s", 1e-3),
-        measured.alone("wall", SYNC, "s", 1e-3),
-        measured.alone("growth", OURS, "MB", 1.0),
-        measured.alone("growth", SYNC, "MB", 1.0),
-        measured.alone("wall", OFFICIAL, "s"),
-        measured.ratio("wall", NAIVE_USED, of=USED),
-    )
-
-
-def concurrency(bench: Bench) -> Section:
-    """CPU for one decoded balance call, by how many are under way at a time."""
-    contenders = {
-        OURS: "ours",
-        NAIVE: "naive",
-        OFFICIAL_AIOHTTP: "official_aiohttp",
-        OFFICIAL: "official",
-    }
-    levels = {
-        f"{name}, {level:,}": bench.job("concurrent", contender, max(200, level), concurrency=level)
-        for level in (1, 10, 100, 1_000)
-        for name, contender in contenders.items()
-        # Opening 1,000 connections takes httpx's own transport the better part of a minute.
-        if (name, level) != (OFFICIAL, 1_000)
-    }
-    series = _series("cpu", 1e6, bench.in_turns(levels, rounds=3))
-    title = "CPU for one balance call"
-    return _section(concurrency, curve=Curve(title, "calls at a time", "µs", series))
-
-
-ROWS: dict[str, Callable[[Bench], Section]] = {
-    "balance": balance,
-    "speedups": speedups,
-    "sync": sync,
-    "usage": usage,
-    "import": imports,
-    "start": start,
-    "sweep": sweep,
-    "disk": disk,
-    "client": client,
-    "concurrency": concurrency,
+NAIVE = "aiohttp by hand"
+OFFICIAL = "official SDK"
+OFFICIAL_AIOHTTP = "official SDK on aiohttp"
+IMPORT_OFFICIAL = "`import cloudflare`"
+NEEDS = {
+    OFFICIAL: "cloudflare",
+    IMPORT_OFFICIAL: "cloudflare",
+    OFFICIAL_AIOHTTP: "httpx_aiohttp",
 }
+"""The package that has to be installed for a contender, which is left out otherwise."""
 
 
-def _section(
-    row: Callable[[Bench], Section], *results: Result, curve: Curve | None = None
-) -> Section:
-    return Section((row.__doc__ or "").removesuffix("."), results, curve)
+@dataclass(frozen=True)
+class Program:
+    """A program that is run anew in every round."""
+
+    code: str
+    """With `{base_url}` and `{token}`."""
 
 
-def _over(bench: Bench, name: str, accounts: int) -> str:
-    return f"{name}, {bench.scaled(accounts):,}"
+@dataclass(frozen=True)
+class Row:
+    """One thing that is measured, of this package and of what stands beside it."""
+
+    title: str
+    ours: Job | Program
+    beside: Mapping[str, Job | Program]
+    aims: Mapping[str, float]
+    """By what stands beside it: the ratio that ours should not exceed; none is for information."""
+    rounds: int
+    unit: str = "s"
+    """Of the figures: seconds of CPU, or megabytes."""
+    baseline: Program | None = None
+    """What is not counted of a program."""
 
 
-def _series(quantity: str, scale: float, *measured: Measured) -> dict[str, dict[int, float]]:
-    """The medians of contenders that are called "name, number", as a curve for each name."""
-    series: dict[str, dict[int, float]] = {}
-    for each in measured:
-        for contender in each.contenders:
-            name, _, number = contender.rpartition(", ")
-            series.setdefault(name, {})[int(number.replace(",", ""))] = (
-                each.median(quantity, contender) * scale
-            )
-    return series
+@dataclass(frozen=True)
+class Result:
+    """One line of the table."""
+
+    beside: str
+    aim: float | None
+    ratios: tuple[float, ...] = ()
+    """Ours to the other's in every round; none where the other is not installed."""
+    figures: str = ""
+    """The medians that the ratios are of, or what is missing."""
 
 
-_WITHOUT_EXTRAS = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS}))\n"
+def _rows() -> dict[str, Row]:
+    def job(measure: str, contender: str, calls: int, **more: int) -> Job:
+        return Job(
+            measure=measure,
+            contender=contender,
+            base_url="",
+            calls=calls,
+            **more,  # type: ignore[arg-type]  # a mixture
+        )
+
+    balance = partial(job, "concurrent", calls=200, concurrency=50)
+    fast = partial(balance, speedups=True)
+    usage = partial(job, "concurrent", calls=2, usage=True)
+    sync = partial(job, "blocking", calls=200)
+    clients = partial(job, "clients", calls=1_000)
+    return {
+        "balance": Row(
+            "one balance, 50 calls at a time",
+            balance("ours"),
+            {
+                NAIVE: balance("naive"),
+                OFFICIAL_AIOHTTP: balance("official_aiohttp"),
+                OFFICIAL: balance("official"),
+            },
+            {NAIVE: 1.0, OFFICIAL_AIOHTTP: 0.18, OFFICIAL: 0.07},
+            rounds=15,
+        ),
+        "uvloop": Row(
+            "the same with the extra `speedups`, both on uvloop",
+            fast("ours"),
+            {NAIVE: fast("naive")},
+            {NAIVE: 1.0},
+            rounds=31,
+        ),
+        "alone": Row(
+            "one balance, one call at a time",
+            replace(balance("ours"), concurrency=1),
+            {NAIVE: replace(balance("naive"), concurrency=1)},
+            {NAIVE: 1.0},
+            rounds=31,
+        ),
+        "sync": Row(
+            "one balance by the sync client, all threads",
+            sync("ours_sync"),
+            {f"{NAIVE}, in an anyio portal": sync("naive_portal"), OFFICIAL: sync("official_sync")},
+            {f"{NAIVE}, in an anyio portal": 1.0},
+            rounds=11,
+        ),
+        "usage": Row(
+            "a year of hourly usage, 8,760 rows",
+            usage("ours"),
+            {NAIVE: usage("naive"), OFFICIAL: usage("official")},
+            {NAIVE: 1.5},
+            rounds=9,
+        ),
+        "orjson": Row(
+            "the same with the extra `speedups`, both on uvloop",
+            usage("ours", speedups=True),
+            {NAIVE: usage("naive", speedups=True)},
+            {},
+            rounds=11,
+        ),
+        "import": Row(
+            "`from cfaigw_billing import AsyncCloudflare`",
+            Program("from cfaigw_billing import AsyncCloudflare"),
+            {
+                "`import aiohttp`": Program("import aiohttp"),
+                IMPORT_OFFICIAL: Program("import cloudflare"),
+            },
+            {"`import aiohttp`": 1.15},
+            rounds=11,
+            baseline=Program(""),
+        ),
+        "start": Row(
+            "a process with one balance by the sync client",
+            Program(contenders.OURS),
+            {NAIVE: Program(contenders.NAIVE), OFFICIAL: Program(contenders.OFFICIAL)},
+            {NAIVE: 1.15},
+            rounds=11,
+        ),
+        "command": Row(
+            "`cfaigw-billing balance --json`, the whole process",
+            Program(contenders.COMMAND),
+            {OFFICIAL: Program(contenders.OFFICIAL_JSON)},
+            {OFFICIAL: 0.75},
+            rounds=9,
+        ),
+        "clients": Row(
+            "one of 1,000 clients, made, used once and closed",
+            clients("ours"),
+            {NAIVE: clients("naive")},
+            {NAIVE: 1.1},
+            rounds=5,
+        ),
+        "memory": Row(
+            "peak memory, the balances of 10,000 accounts streamed",
+            job("sweep", "", 10_000, concurrency=50),
+            {"those of 1,000 accounts": job("sweep", "", 1_000, concurrency=50)},
+            {"those of 1,000 accounts": 1.1},
+            rounds=3,
+            unit="MB",
+        ),
+    }
 
 
-def _importing(statement: str) -> Turn:
-    code = f"import time; s = time.perf_counter(); {statement}; print(time.perf_counter() - s)"
-    command = [sys.executable, "-c", _WITHOUT_EXTRAS + code]
-    return lambda: {"wall": float(subprocess.check_output(command, cwd=ROOT))}
+ROWS = _rows()
 
 
-def _running(program: str, base_url: str) -> Turn:
-    code = _WITHOUT_EXTRAS + program.format(token=contenders.TOKEN, base_url=base_url)
+def measure(row: Row, base_url: str, *, quick: bool) -> list[Result]:
+    """Let all measure, one after another, in every round. `quick` is little of everything, once."""
+    there = {name: each for name, each in row.beside.items() if _installed(name)}
+    measured: list[list[float]] = []
+    with ExitStack() as processes:
+        turns = [
+            processes.enter_context(_turns(each, row.baseline, base_url, quick=quick))
+            for each in (row.ours, *there.values())
+        ]
+        for _ in range(1 if quick else row.rounds):
+            measured.append([turn() for turn in turns])
+    ours, *others = zip(*measured, strict=True)
+    results = {
+        name: Result(
+            name,
+            row.aims.get(name),
+            tuple(mine / other for mine, other in zip(ours, figures, strict=True)),
+            f"{_shown(median(ours), row.unit)} : {_shown(median(figures), row.unit)}",
+        )
+        for name, figures in zip(there, others, strict=True)
+    }
+    return [
+        results.get(name, Result(name, row.aims.get(name), figures=f"needs {NEEDS.get(name)}"))
+        for name in row.beside
+    ]
 
-    def run() -> Figures:
-        begin = time.perf_counter()
-        subprocess.check_output([sys.executable, "-c", code], cwd=ROOT)
-        return {"wall": time.perf_counter() - begin}
 
-    return run
+@contextmanager
+def _turns(
+    each: Job | Program, baseline: Program | None, base_url: str, *, quick: bool
+) -> Iterator[Callable[[], float]]:
+    """What measures once."""
+    if isinstance(each, Program):
+        less = 0.0 if baseline is None else min(_cpu(baseline, base_url) for _ in range(5))
+        yield lambda: _cpu(each, base_url) - less
+        return
+    job = replace(each, base_url=base_url, calls=max(each.calls // (20 if quick else 1), 1))
+    if job.measure == "sweep":  # no process gives memory back
+
+        def once() -> float:
+            with Worker(job) as worker:
+                return worker.turn()
+
+        yield once
+        return
+    with Worker(job) as worker:
+        yield worker.turn
+
+
+def _cpu(program: Program, base_url: str) -> float:
+    """The CPU seconds of a process that runs the program."""
+    code = program.code.format(base_url=base_url, token=contenders.TOKEN)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-c", WITHOUT_SPEEDUPS + code]
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _installed(contender: str) -> bool:
+    return contender not in NEEDS or find_spec(NEEDS[contender]) is not None
+
+
+def _shown(value: float, unit: str) -> str:
+    if unit != "s":
+        return f"{value:.1f} {unit}"
+    return f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} µs"

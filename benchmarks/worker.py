@@ -1,6 +1,4 @@
-"""A contender in a process of its own.
-
-Nothing that another one imports or leaves behind weighs on it; its CPU time and memory are its own.
+"""A contender in a process of its own, of which CPU time and memory are its own.
 
 The process lives through all rounds, warm, and measures once for every line that it is sent.
 """
@@ -15,20 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from benchmarks import contenders
+from benchmarks.contenders import Calls
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("orjson", "uvloop", "aiodns", "brotli", "brotlicffi", "backports.zstd")
-"""What the `speedups` extra installs; out of reach where it is not what is measured."""
-
-Figures = dict[str, float]
-"""Seconds or megabytes, by what they are of."""
+SPEEDUPS = ("orjson", "uvloop", "aiodns", "brotli", "brotlicffi", "backports.zstd")
+"""What the extra `speedups` installs."""
+WITHOUT_SPEEDUPS = f"import sys; sys.modules.update(dict.fromkeys({SPEEDUPS}))\n"
+"""A program that begins so has not got it: to import any of it fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +36,12 @@ class Job:
     contender: str
     """The function of `contenders`."""
     base_url: str
-    calls: int = 1_000
+    calls: int
     concurrency: int = 1
     usage: bool = False
     """Ask for a year of usage, not for the balance."""
-    extras: bool = False
-    """Let it import what the `speedups` extra installs."""
-    uvloop: bool = False
-
-    @property
-    def warm_up(self) -> int:
-        """The calls before those that count, in every round: connections may have timed out."""
-        return max(self.calls // 5, self.concurrency)
+    speedups: bool = False
+    """Let it import what the extra installs, and run on uvloop."""
 
 
 class Worker:
@@ -66,7 +56,7 @@ class Worker:
             text=True,
         )
 
-    def turn(self) -> Figures:
+    def turn(self) -> float:
         """Let it measure once."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -75,8 +65,7 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError("a contender failed, see above")
-        figures: Figures = json.loads(line)
-        return figures
+        return float(line)
 
     def __enter__(self) -> Self:
         return self
@@ -88,59 +77,66 @@ class Worker:
 # In the process.
 
 
-def concurrent(job: Job) -> None:
-    """Time for one of many calls, of which `concurrency` are under way at a time."""
+async def concurrent(job: Job) -> None:
+    """The CPU seconds of one of many calls, `concurrency` at a time."""
+    async with getattr(contenders, job.contender)(job.base_url) as calls:
+        call = _chosen(calls, job)
+        await _at_once(call, job.calls, job.concurrency)  # fills what is cached
+        for _ in sys.stdin:
+            await _at_once(call, job.concurrency, job.concurrency)  # connections may have ended
+            gc.collect()
+            start = time.process_time()
+            await _at_once(call, job.calls, job.concurrency)
+            print((time.process_time() - start) / job.calls, flush=True)
 
-    async def main() -> None:
-        async with getattr(contenders, job.contender)(job.base_url) as calls:
-            call = calls.usage if job.usage else calls.balance
-            for _ in _turns():  # blocks the loop, on which nothing happens between turns
-                await _at_once(call, job.warm_up, job.concurrency)
-                with _timing(job.calls):
-                    await _at_once(call, job.calls, job.concurrency)
 
-    _run(job, main())
+async def clients(job: Job) -> None:
+    """The CPU seconds of a client that is made, used once and closed."""
+
+    async def use(clients: int) -> None:
+        for account in _accounts(clients):
+            async with getattr(contenders, job.contender)(job.base_url) as calls:
+                await calls.balance(account)
+
+    await use(1)  # imports
+    for _ in sys.stdin:
+        gc.collect()
+        start = time.process_time()
+        await use(job.calls)
+        print((time.process_time() - start) / job.calls, flush=True)
+
+
+async def sweep(job: Job) -> None:
+    """The most megabytes that a stream of the balances of `calls` accounts takes."""
+    from cfaigw_billing import AsyncCloudflare
+    from cfaigw_billing.types import BillingCreditBalanceParams
+
+    sys.stdin.readline()
+    requests = (BillingCreditBalanceParams(account_id=a) for a in _accounts(job.calls))
+    async with (
+        AsyncCloudflare(api_token=contenders.TOKEN, base_url=job.base_url) as client,
+        client.send_many(requests, concurrency=job.concurrency) as outcomes,
+    ):
+        async for outcome in outcomes:
+            assert outcome.response is not None
+    print(_peak_memory(), flush=True)
 
 
 def blocking(job: Job) -> None:
-    """Time for one of many calls, one after another."""
+    """The CPU seconds, of all threads, of one of many calls, one after another."""
     with getattr(contenders, job.contender)(job.base_url) as call:
-        for _ in _turns():
-            for account in _accounts(job.warm_up):
+        for _ in sys.stdin:
+            for account in _accounts(job.calls // 5):
                 call(account)
-            with _timing(job.calls):
-                for account in _accounts(job.calls):
-                    call(account)
-
-
-def sweep(job: Job) -> None:
-    """The most memory that a sweep of `calls` accounts takes."""
-    for _ in _turns():
-        _run(job, getattr(contenders, job.contender)(job.base_url, _accounts(job.calls)))
-        _report(memory=_peak_memory())
-
-
-def making(job: Job) -> None:
-    """Time to make and close one of many clients, and how memory grows after the first tenth."""
-
-    async def make(clients: int) -> None:
-        for _ in range(clients):
-            await getattr(contenders, job.contender)(job.base_url)
-
-    async def main() -> None:
-        for _ in _turns():
-            await make(job.calls // 10)
             gc.collect()
-            before, start = _peak_memory(), time.perf_counter()
-            await make(job.calls - job.calls // 10)
-            wall = (time.perf_counter() - start) / (job.calls - job.calls // 10)
-            _report(wall=wall, growth=_peak_memory() - before)
-
-    _run(job, main())
+            start = time.process_time()
+            for account in _accounts(job.calls):
+                call(account)
+            print((time.process_time() - start) / job.calls, flush=True)
 
 
-def _turns() -> Iterator[str]:
-    return iter(sys.stdin.readline, "")
+def _chosen(calls: Calls, job: Job) -> Callable[[str], Awaitable[object]]:
+    return calls.usage if job.usage else calls.balance
 
 
 def _accounts(number: int) -> Iterator[str]:
@@ -158,56 +154,37 @@ async def _at_once(call: Callable[[str], Awaitable[object]], calls: int, concurr
     await asyncio.gather(*(ask() for _ in range(concurrency)))
 
 
-@contextmanager
-def _timing(calls: int) -> Iterator[None]:
-    gc.collect()
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    _report(cpu=cpu / calls, wall=wall / calls)
-
-
 def _peak_memory() -> float:
     """The most megabytes that this program has held.
 
     Not `ru_maxrss` where there is another way: on Linux it begins with what the parent held.
     """
     try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
         scale = 2**20 if sys.platform == "darwin" else 2**10
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
-    words = status.split()
-    return next(int(size) for name, size in pairwise(words) if name == "VmHWM:") / 2**10
+    return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM:"))
 
 
-def _report(**figures: float) -> None:
-    print(json.dumps(figures), flush=True)
-
-
-def _run(job: Job, main: Coroutine[object, object, None]) -> None:
-    if job.uvloop:
-        import uvloop
-
-        uvloop.run(main)
-    else:
-        asyncio.run(main)
-
-
-MEASURES = {
-    "concurrent": concurrent,
-    "blocking": blocking,
-    "sweep": sweep,
-    "making": making,
+MEASURES: dict[str, Callable[[Job], Coroutine[Any, Any, None] | None]] = {
+    measure.__name__: measure for measure in (concurrent, clients, sweep, blocking)
 }
 
 
 def main() -> None:
     """Measure what the command line says."""
     job = Job(**json.loads(sys.argv[1]))
-    if not job.extras:
-        sys.modules.update(dict.fromkeys(EXTRAS))  # type: ignore[arg-type]  # their import fails
-    MEASURES[job.measure](job)
+    run: Callable[..., None] = asyncio.run
+    if job.speedups:
+        import uvloop
+
+        run = uvloop.run
+    else:
+        exec(WITHOUT_SPEEDUPS)
+    measuring = MEASURES[job.measure](job)
+    if measuring is not None:
+        run(measuring)
 
 
 if __name__ == "__main__":

@@ -171,18 +171,13 @@ def _array(cls: Any, converter: BaseConverter) -> Hook:
 
 
 def _fast_array(cls: Any, converter: BaseConverter) -> Hook:
-    """Each element is given up once it is structured, so that its memory serves for the next one.
-
-    Otherwise a long array makes the garbage collector go through all objects of the program.
-    """
     member = get_args(cls)[0]
+    if _is_response(member):
+        fast = structure_function(member, converter.get_structure_hook, array=True)
+        if fast is not None:
+            return fast
     structure = converter.get_structure_hook(member)
-
-    def hook(elements: list[object], _: object) -> Any:
-        elements.reverse()
-        return tuple([structure(elements.pop(), member) for _ in range(len(elements))])
-
-    return hook
+    return lambda elements, _: tuple([structure(element, member) for element in elements])
 
 
 def _is_response(cls: Any) -> bool:

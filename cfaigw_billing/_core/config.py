@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, cast
 
@@ -67,6 +68,11 @@ def _base_url(value: Any) -> str:
         value = os.environ.get("CLOUDFLARE_BASE_URL") or DEFAULT_BASE_URL
     if not isinstance(value, str):
         raise TypeError(f"`base_url` must be a str, not {type(value).__name__}")
+    return _checked_base_url(value)
+
+
+@lru_cache(maxsize=8)  # a program makes many clients of one service
+def _checked_base_url(value: str) -> str:
     try:
         url = URL(value)
         port = url.port

@@ -30,13 +30,36 @@ _UNLIKE = {
 """By the type of a field: whether a value is not what its hook would answer."""
 
 
-def structure_function(cls: type, hook_for: Callable[[Any], Hook]) -> Hook | None:
+_ONE = """
+def structure(value, _):
+    {}
+    return self
+"""
+# Each element is given up once it is structured, so that its memory serves for the next one:
+# otherwise a long array makes the garbage collector go through all objects of the program.
+_ARRAY = """
+def structure(values, _):
+    values.reverse()
+    structured = []
+    while values:
+        value = values.pop()
+        {}
+        structured.append(self)
+    return tuple(structured)
+"""
+
+
+def structure_function(
+    cls: type, hook_for: Callable[[Any], Hook], *, array: bool = False
+) -> Hook | None:
     """Return a function that makes a `cls` of a dictionary; unknown entries go to `extra`.
 
     Args:
         cls: A class whose fields have no validators, no converters and no default but `None`.
             For one that is not such a class, there is no function.
         hook_for: Gives the hook of a type.
+        array: Return a function that makes a tuple of them, of a list of dictionaries, which it
+            empties. It saves a call for each: a tenth of the time.
     """
     fields = wire_fields(cls)
     if hasattr(cls, "__attrs_post_init__") or not all(map(_is_plain, fields)):
@@ -67,9 +90,8 @@ def structure_function(cls: type, hook_for: Callable[[Any], Hook]) -> Hook | Non
         f"if len(value) == {required} or value.keys() <= names: self.extra = EMPTY",
         "else: self.extra = conceal({name: value[name] for name in value if name not in names})",
         "self.__class__ = cls",
-        "return self",
     ]
-    source = "\n    ".join(["def structure(value, _):", *lines])
+    source = _ARRAY.format("\n        ".join(lines)) if array else _ONE.format("\n    ".join(lines))
     exec(compile(source, f"<structure {cls.__qualname__}>", "exec"), scope)  # noqa: S102
     structure: Hook = scope["structure"]
     return structure

@@ -3,6 +3,8 @@
 Each private part was tried with aiohttp 3.14.5 on CPython 3.11 and 3.13. If it is missing:
 
 - `ClientSession._retry_connection`: a middleware keeps aiohttp from repeating requests instead.
+- `BaseConnector._create_connection`, `transport.max_size` and that of `transport._ssl_protocol`:
+  asyncio reads into buffers of the size that it likes.
 - `BaseConnector._limit`: a sweep has no more than the client's 100 connections.
 - `BaseConnector._close`: the session of another loop is left to the garbage collector.
 - `BaseConnector._conns` and `_acquired`, `transport._call_connection_lost`: the connections of a
@@ -63,6 +65,24 @@ class _NoCookies(aiohttp.DummyCookieJar):
         return self._NONE
 
 
+READ_SIZE = 64 * 1024
+"""Bytes. asyncio makes a new buffer of 256 KiB for every read. Memory of 128 KiB or more is mapped
+and unmapped by the operating system each time, which costs more than the read."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """The connections of aiohttp, read from in smaller pieces."""
+
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        protocol = await super()._create_connection(*args, **kwargs)
+        transport: Any = protocol.transport
+        readers: tuple[Any, ...] = (transport, getattr(transport, "_ssl_protocol", None))
+        for reader in readers:
+            if getattr(reader, "max_size", 0) > READ_SIZE:
+                reader.max_size = READ_SIZE
+        return protocol
+
+
 _HAS_SWITCH = "_retry_connection" in aiohttp.ClientSession.ATTRS
 """Whether aiohttp can be told not to repeat requests, as its test client does (not in public)."""
 
@@ -91,7 +111,7 @@ async def fresh_session(
     """A session for one request, which notes when there is a connection."""
     tracing = aiohttp.TraceConfig()
     tracing.on_connection_create_end.append(_note_connection)
-    connector = aiohttp.TCPConnector(force_close=True)
+    connector = Connector(force_close=True)
     async with open_session([*trace_configs, tracing], connector) as session:
         yield session
 

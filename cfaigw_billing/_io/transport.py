@@ -22,6 +22,7 @@ from .exchange import TransportError, exchange, no_answer_in_time
 from .fork import forget_in_child
 from .proxies import environment_proxy
 from .sessions import (
+    Connector,
     drop_session,
     fresh_session,
     open_session,
@@ -191,7 +192,7 @@ class Transport:
         session = self._sessions.get(loop)
         if session is not None:
             return session
-        connector = aiohttp.TCPConnector(limit=self._connections)
+        connector = Connector(limit=self._connections)
         self._sessions[loop] = session = open_session(self._trace_configs, connector)
         for other in [other for other in list(self._sessions) if other.is_closed()]:
             if dead := self._sessions.pop(other, None):

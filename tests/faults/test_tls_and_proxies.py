@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import aiohttp
@@ -17,6 +18,7 @@ import pytest
 from aiohttp import web
 
 from cfaigw_billing import APIConnectionError, AsyncCloudflare, TopupOutcomeUnknownError
+from cfaigw_billing._io.sessions import READ_SIZE, Connector
 from cfaigw_billing.testing import Emulator
 
 CERTIFICATES = Path(__file__).parent / "certificates"
@@ -191,3 +193,28 @@ async def test_a_proxy_that_refuses_the_tunnel_leaves_nothing_open_about_a_charg
         with pytest.raises(APIConnectionError) as caught:
             await client.ai_gateway.billing.topup.create(amount=1000)
     assert not isinstance(caught.value, TopupOutcomeUnknownError)
+
+
+async def test_no_read_takes_a_buffer_that_has_to_be_mapped() -> None:
+    with Emulator() as emulator:
+        emulator.add_account("a")
+        options: Any = {"base_url": emulator.base_url, "api_token": emulator.api_token}
+        async with AsyncCloudflare(account_id="a", **options) as client:
+            await client.ai_gateway.billing.credit_balance()
+            transport: Any = client._executor._transport
+            (session,) = transport._sessions.values()
+            assert idle_transport(session).max_size == READ_SIZE
+
+
+async def test_no_read_over_tls_takes_one_either() -> None:
+    connector = Connector(ssl=ssl.create_default_context(cafile=AUTHORITY))
+    async with https_server() as (base_url, _), aiohttp.ClientSession(connector=connector) as got:
+        async with got.get(base_url) as response:
+            await response.read()
+        assert idle_transport(got)._ssl_protocol.max_size == READ_SIZE
+
+
+def idle_transport(session: Any) -> Any:
+    """The transport of the one connection that the session has."""
+    (((protocol, _),),) = session.connector._conns.values()
+    return protocol.transport
