@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._core.outcome import Outcome
     from ._core.ratelimit import RateLimit
     from ._core.reconciliation import TopupReconciliation
+    from ._core.runway import forecast_runway
     from ._sync.client import Cloudflare
     from ._sync.responses import APIResponse
     from ._sync.send_many import Outcomes
@@ -85,6 +86,7 @@ __all__ = [
     "TopupReconciliation",
     "UnprocessableEntityError",
     "__version__",
+    "forecast_runway",
     "types",
 ]
 
@@ -103,6 +105,7 @@ _MODULES = {
     "RateLimit": "._core.ratelimit",
     "RequestOptions": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
+    "forecast_runway": "._core.runway",
 }
 
 

@@ -1,4 +1,4 @@
-"""The base classes of request values and response values."""
+"""The base classes of values: of requests, of answers, and of what is made of answers."""
 
 from __future__ import annotations
 
@@ -39,14 +39,8 @@ class AccountParams(Params[T]):
 
 
 @frozen(kw_only=True)
-class Response:
-    """A value that the service answered."""
-
-    extra: Mapping[str, object] = field(default=EMPTY, repr=False, hash=False)
-    """The fields that this version does not know, as decoded JSON by their names on the wire.
-
-    A `client_secret` in it, at any depth, is masked in reprs and not kept in pickles.
-    """
+class Shown:
+    """A value that shows itself: as records, as a data frame, and in a notebook."""
 
     def to_records(self) -> list[dict[str, object]]:
         """Flat mappings: one for each row of a list, or one for the value itself.
@@ -91,7 +85,7 @@ class Response:
         """Return the names and texts to show of a value that is not a list."""
         return [(name, text(entry)) for name, entry in record(self).items()]
 
-    def _rows(self) -> Sequence[Response]:
+    def _rows(self) -> Sequence[Shown]:
         return (self,) if self._list is None else getattr(self, self._list)
 
     @classmethod
@@ -99,6 +93,17 @@ class Response:
         if cls._list is None:
             return cls
         return get_args(fields_dict(resolve_types(cls))[cls._list].type)[0]
+
+
+@frozen(kw_only=True)
+class Response(Shown):
+    """A value that the service answered."""
+
+    extra: Mapping[str, object] = field(default=EMPTY, repr=False, hash=False)
+    """The fields that this version does not know, as decoded JSON by their names on the wire.
+
+    A `client_secret` in it, at any depth, is masked in reprs and not kept in pickles.
+    """
 
 
 def _entry(name: str) -> Callable[[Mapping[str, object]], str]:
