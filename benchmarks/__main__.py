@@ -4,6 +4,7 @@
     python -m benchmarks balance import  these rows
     python -m benchmarks --quick         a smoke test, whose figures say nothing
     python -m benchmarks --write         every row, into benchmarks/results.md and results.svg
+    python -m benchmarks runway          no speed: how often a forecast of the runway is right
 
 The contenders are this package, aiohttp by hand, and the official SDK (`pip install
 'cloudflare[aiohttp]'`; without it, its rows are skipped), each in a process of its own, and each as
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from benchmarks import report, server
@@ -30,6 +32,11 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Measure the rows named on the command line, or all."""
+    if sys.argv[1:2] == ["runway"]:
+        from benchmarks import runway
+
+        runway.main(sys.argv[2:])
+        return
     arguments = _arguments()
     _forget_environment()
     sections: dict[str, Section] = {}

@@ -1,0 +1,51 @@
+"""The picture of the backtest: by family, how often the interval was right, and the error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.plot import INK, STYLE
+from benchmarks.runway import MEAN, OURS, Score, Suites, score
+
+COLOURS = {OURS: "#e8710a", MEAN: "#3b82f6"}
+
+
+def svg(suites: Suites) -> str:
+    """The picture as the text of an SVG file."""
+    families = {name: found for suite in suites.values() for name, found in suite.items()}
+    scores = {m: [score(found, m) for found in families.values()] for m in COLOURS}
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        covered, early, error = figure.subplots(1, 3, sharey=True)
+        _dots(covered, "Covered, in % (meant: 80)", scores, lambda s: 100 * s.covered)
+        _dots(early, "Too early, in % (meant: 10)", scores, lambda s: 100 * s.early)
+        _dots(error, "Median error, |log|", scores, lambda s: s.error)
+        covered.axvline(80, color=INK, linestyle="dashed")
+        early.axvline(10, color=INK, linestyle="dashed")
+        covered.set_xlim(50, 100)
+        covered.set_yticks(range(len(families)), list(families))
+        covered.invert_yaxis()
+        figure.legend(*error.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        file = StringIO()
+        figure.savefig(
+            file, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
+    return file.getvalue()
+
+
+def _dots(
+    axes: Axes,
+    title: str,
+    scores: Mapping[str, Sequence[Score]],
+    figure: Callable[[Score], float],
+) -> None:
+    for method, found in scores.items():
+        values = [figure(one) for one in found]
+        axes.plot(values, range(len(found)), "o", label=method, color=COLOURS[method])
+    axes.set_title(title, fontsize=9)
+    axes.set_xlim(left=0)
