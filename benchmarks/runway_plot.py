@@ -46,6 +46,8 @@ def _dots(
 ) -> None:
     for method, found in scores.items():
         values = [figure(one) for one in found]
-        axes.plot(values, range(len(found)), "o", label=method, color=COLOURS[method])
+        face = COLOURS[method] if method == OURS else "none"  # ours is seen below the other
+        places = range(len(found))
+        axes.plot(values, places, "o", label=method, color=COLOURS[method], markerfacecolor=face)
     axes.set_title(title, fontsize=9)
     axes.set_xlim(left=0)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from attrs import frozen
 
+from .._show.plots import Outlook
 from .._show.table import Alert, counted
 from ._base import Shown
 from ._derived import Derived
@@ -92,9 +93,9 @@ class Runway(Shown):
         rows.append(("Automatic top-up", Alert("failed") if self.topup == "failed" else self.topup))
         if forecast and self.topup == "on":
             rows.append(("Next charge", self._about(self.topup_at)))
-        # With a top-up to come, the dates mean something else, and so they say it.
-        label = "Empty if that charge fails" if self.topup == "on" else "Empty"
-        rows.append((label, self._about(self.empties_at) if forecast else _TOLD[self.outcome]))
+        rows.append(
+            (_empty(self), self._about(self.empties_at) if forecast else _TOLD[self.outcome])
+        )
         if self.empties_after:
             until = f"to {_shown(self.empties_before)}" if self.empties_before else "or later"
             rows.append(("In 8 of 10 cases", f"{_shown(self.empties_after)} {until}"))
@@ -104,6 +105,26 @@ class Runway(Shown):
         if moment is not None:
             return f"about {_shown(moment)}"
         return f"more than {counted(self.history.reach.days, 'day')} from now"
+
+
+def outlook(runway: Runway, parts: int) -> Outlook | None:
+    """What a plot shows of a forecast, with the spending of a part of a day; `None`: nothing."""
+    if runway.empties_after is None:
+        return None
+    last = runway.empties_before or runway.as_of + runway.history.reach
+    marks = {_empty(runway): runway.empties_at, "Next charge": runway.topup_at}
+    return Outlook(
+        level=float(runway.spending_per_day_money.major) / parts,
+        start=runway.as_of,
+        end=runway.empties_at or last,
+        span=(runway.empties_after, last),
+        marks={name: moment for name, moment in marks.items() if moment is not None},
+    )
+
+
+def _empty(runway: Runway) -> str:
+    """How the dates are called: with a top-up to come they mean something else."""
+    return "Empty if that charge fails" if runway.topup == "on" else "Empty"
 
 
 def _shown(moment: datetime) -> str:
