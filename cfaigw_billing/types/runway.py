@@ -124,7 +124,8 @@ def outlook(runway: Runway, parts: int) -> Outlook | None:
 
 def _empty(runway: Runway) -> str:
     """How the dates are called: with a top-up to come they mean something else."""
-    return "Empty if that charge fails" if runway.topup == "on" else "Empty"
+    after_topup = runway.outcome == "forecast" and runway.topup == "on"
+    return "Empty if that charge fails" if after_topup else "Empty"
 
 
 def _shown(moment: datetime) -> str:
