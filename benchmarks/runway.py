@@ -13,6 +13,10 @@ It stands beside a seven-day mean: the balance divided by the spending of the la
 is given an interval as wide as ours. And beside a line from the balance of seven days ago to that
 of now, with a top-up every ten days or so: this shows what a forecast from balances alone does.
 
+The constants of the method were chosen among about thirty variants that were tried on these same
+families and this same public data. A run draws new series and new moments, but it is not a test on
+data of a kind that the choice has not seen: expect somewhat less from other accounts.
+
 - **covered**: the truth lies between `empties_after` and `empties_before`. `None` stands for "later
   than three times the history", and a truth that is later is taken as just that. Meant: 80 %.
 - **too early**: the credit was gone before `empties_after`. Meant: 10 %.
