@@ -15,7 +15,9 @@ of now, with a top-up every ten days or so: this shows what a forecast from bala
 
 The constants of the method were chosen among about thirty variants that were tried on these same
 families and this same public data. A run draws new series and new moments, but it is not a test on
-data of a kind that the choice has not seen: expect somewhat less from other accounts.
+data of a kind that the choice has not seen. One run on other kinds (electricity, rain, Pareto
+amounts, month ends, weekends only; 814 forecasts, nothing changed afterwards) covered 77 %, was too
+early in 14 %, and had an error of 0.43 beside 0.36 of the mean.
 
 - **covered**: the truth lies between `empties_after` and `empties_before`. `None` stands for "later
   than three times the history", and a truth that is later is taken as just that. Meant: 80 %.
