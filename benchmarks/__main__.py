@@ -4,6 +4,7 @@
     python -m benchmarks balance import  these rows
     python -m benchmarks --quick         a smoke test, whose figures say nothing
     python -m benchmarks --write         every row, into benchmarks/results.md
+    python -m benchmarks runway          no speed: how often a forecast of the runway is right
 
 The contenders are this package, aiohttp by hand, and the official SDK (`pip install
 'cloudflare[aiohttp]'`; without it, its rows are skipped), each in a process of its own, and each as
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import compileall
 import os
+import sys
 from pathlib import Path
 
 import cfaigw_billing
@@ -32,6 +34,11 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Measure the rows named on the command line, or all."""
+    if sys.argv[1:2] == ["runway"]:
+        from benchmarks import runway
+
+        runway.main(sys.argv[2:])
+        return
     arguments = _arguments()
     _forget_environment()
     # What installs a package compiles it; a checkout may never have been.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ._core.outcome import Outcome
     from ._core.ratelimit import RateLimit
     from ._core.reconciliation import TopupReconciliation
+    from ._core.runway import forecast_runway
     from ._core.sweeps.credit_balances import CreditBalances
     from ._core.sweeps.usage_histories import UsageHistories
     from ._sync.client import Cloudflare
@@ -106,6 +107,7 @@ __all__ = [
     "UnprocessableEntityError",
     "UsageHistories",
     "__version__",
+    "forecast_runway",
     "resources",
     "types",
 ]
@@ -136,6 +138,7 @@ _MODULES = {
     "Timeout": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
     "UsageHistories": "._core.sweeps.usage_histories",
+    "forecast_runway": "._core.runway",
 }
 
 

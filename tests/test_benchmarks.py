@@ -39,3 +39,11 @@ def test_they_write_only_what_a_whole_run_has_measured() -> None:
     run = benchmarks("--write", "import")
     assert run.returncode == 2
     assert "--write is for a whole run" in run.stderr
+
+
+def test_the_backtest_prints_figures_that_a_seed_repeats() -> None:
+    first, second = (benchmarks("runway", "--quick", "--seed", "7") for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("seed 7\n")
+    assert "| **all made up** |" in first.stdout
+    assert first.stdout == second.stdout

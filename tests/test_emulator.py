@@ -616,6 +616,65 @@ def test_filled_usage_is_the_same_every_time_and_adds_up() -> None:
     assert min(usage.values()) >= 0
 
 
+async def test_an_account_spends_by_a_profile_as_the_clock_moves(
+    call: Call, emulator: Emulator, account: EmulatedAccount
+) -> None:
+    account.spend_hourly(lambda hour: 10.0 if hour.hour % 2 else 0.0)
+    assert (account.balance, account.usage) == (640.19, {})
+    start = emulator.now.replace(minute=0, second=0, microsecond=0)
+    emulator.advance((start + timedelta(hours=4) - emulator.now).total_seconds())
+    spent = sum(account.usage.values())
+    assert account.balance == round(640.19 - spent, 6)
+    assert 10 <= spent <= 20
+    assert {datetime.fromtimestamp(at / 1000, UTC).hour % 2 for at in account.usage} == {1}
+    query = {"value_grouping_window": "day"}
+    days = (await call("GET", "usage-history", params=query)).result["history"]
+    assert sum(day["aggregated_value"] for day in days) == spent
+    account.spend_hourly(None)
+    emulator.advance(10 * 3600)
+    assert sum(account.usage.values()) == spent
+
+
+def test_looking_often_changes_nothing_of_what_is_spent(emulator: Emulator) -> None:
+    often, once = (emulator.add_account(name, balance=500) for name in ("often", "once"))
+    for account in (often, once):
+        account.spend_hourly([1 / 3] * 24)
+    for _ in range(200):
+        emulator.advance(18.5)
+        assert often.balance < 500
+    assert often.balance == pytest.approx(once.balance, abs=0.001)
+    assert once.balance == pytest.approx(500 - 200 * 18.5 / 3600 / 3)
+
+
+def test_the_past_follows_the_profile_and_leaves_the_balance(emulator: Emulator) -> None:
+    account = emulator.add_account("past", balance=500)
+    account.spend_hourly([float(hour) for hour in range(24)], days=2)
+    assert account.balance == 500
+    assert sum(account.usage.values()) == pytest.approx(2 * sum(range(24)))
+    midnight = int(emulator.now.replace(hour=0, minute=0, second=0).timestamp() * 1000)
+    assert midnight - DAY not in account.usage  # a row only where something was billed
+    assert account.usage[midnight - DAY + 5 * HOUR] == 5
+
+
+def test_a_profile_sets_off_topups_when_they_are_due(
+    emulator: Emulator, account: EmulatedAccount
+) -> None:
+    account.balance = 1000
+    account.topup_config |= {"amount": 1000, "threshold": 500}
+    account.spend_hourly([100.0] * 24)
+    began = emulator.now.timestamp()
+    emulator.advance(24 * 3600)
+    assert [charge.amount for charge in emulator.charges] == [1000, 1000]
+    assert [(charge.at - began) // 3600 for charge in emulator.charges] == [5, 15]
+    assert account.balance == pytest.approx(3000 - 2400)
+
+
+@pytest.mark.parametrize("hours", [0, 23, 168])
+def test_a_profile_is_a_function_or_a_day(account: EmulatedAccount, hours: int) -> None:
+    with pytest.raises(ValueError, match=f"24 amounts by the hour of the day .*, not {hours}"):
+        account.spend_hourly([1.0] * hours)
+
+
 async def test_invoices_are_filtered_and_paged(call: Call, account: EmulatedAccount) -> None:
     account.add_invoice(1000, type="auto")
     account.add_invoice(2000, type="manual", status="open")

@@ -21,7 +21,7 @@ import pytest
 import cfaigw_billing
 from cfaigw_billing import AsyncCloudflare, Cloudflare, errors, types
 from cfaigw_billing._core.operations import ALL
-from cfaigw_billing.types import Response
+from cfaigw_billing.types._base import Shown
 
 PACKAGE = Path(cfaigw_billing.__file__).parent
 REPOSITORY = Path(__file__).parent.parent
@@ -386,7 +386,7 @@ def test_the_docstring_of_a_class_shows_the_units_of_its_fields() -> None:
 
 
 def is_response(cls: str) -> bool:
-    return issubclass(getattr(types, cls, object), Response)
+    return issubclass(getattr(types, cls, object), Shown)
 
 
 # The version.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,6 +40,30 @@ def plot_steps(
     axes.set(title=title, xlabel="Time (UTC)", ylabel=ylabel)
     axes.margins(x=0)
     return cast("Axes", axes)
+
+
+@frozen(kw_only=True)
+class Outlook:
+    """What is drawn to the right of the values that are known."""
+
+    level: float
+    """The value that is expected from `start` to `end`."""
+    start: datetime
+    end: datetime
+    span: tuple[datetime, datetime]
+    """When something is expected to happen, at the earliest and at the latest."""
+    marks: Mapping[str, datetime]
+    """The moments to mark, by what they are called."""
+
+
+def add_outlook(axes: Any, outlook: Outlook) -> None:
+    """Draw what is expected: the level dashed, the span as a shade, and the marks as lines."""
+    level, red = outlook.level, "tab:red"
+    axes.hlines(level, outlook.start, outlook.end, linestyle="dashed", label="Expected spending")
+    axes.axvspan(*outlook.span, color=red, alpha=0.15, linewidth=0, label="In 8 of 10 cases")
+    for (label, moment), color in zip(outlook.marks.items(), (red, "tab:green"), strict=False):
+        axes.axvline(moment, color=color, label=label)
+    axes.legend(loc="upper right", fontsize="small")
 
 
 @frozen

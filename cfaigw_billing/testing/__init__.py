@@ -44,7 +44,8 @@ Without them: `with Emulator() as emulator` or `async with`, and `emulator.clien
 **Set-up.** `emulator.add_account(…)` takes the balance, the card (`payment_method`), whether it
 `declines`, whether the payer must confirm (`needs_confirmation`, 3-D Secure; `account.confirm(…)`
 does so), and `topup_seconds`. All of these, and the other attributes of an account, may be set at
-any time. `account.spend(cents)` uses up credit and sets off the automatic top-up,
+any time. `account.spend(cents)` uses up credit and sets off the automatic top-up, and
+`account.spend_hourly(profile, days=…)` goes on doing so as the clock moves.
 `account.fill_usage(days)` and `account.add_invoice(cents)` make up a past. `Emulator(limit=…)` has
 the service's rate limit, see `RequestLimit`; `Emulator(address_limit=…)`, that of an address, see
 `AddressLimit`. Clients that the emulator makes keep no pace (`max_requests_per_second`) without it.
@@ -83,8 +84,9 @@ API to control it below `/_emulator`, for this machine alone and without credent
 from ._faults import Fault
 from ._limit import AddressLimit, RequestLimit
 from ._messages import RecordedRequest
+from ._processor import Charge
 from ._server import Emulator
-from ._state import Charge, EmulatedAccount, EmulatedInvoice
+from ._state import EmulatedAccount, EmulatedInvoice
 
 __all__ = [
     "AddressLimit",

@@ -95,6 +95,20 @@ class Spending:
     cents: float = attrs.field(validator=_not_negative)
 
 
+def _day(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    of_type(list)(_, attribute, value)
+    if len(value) != 24:
+        raise ValueError(f"{attribute.name!r} must be 24 amounts, one an hour, not {len(value)}")
+    for cents in value:
+        _not_negative(_, attribute, cents)
+
+
+@attrs.frozen(kw_only=True)
+class HourlySpending:
+    cents: list[float] | None = attrs.field(validator=optional(_day), metadata=NULLABLE)
+    days: float = attrs.field(default=0.0, validator=and_(_not_negative, lt(10_000)))
+
+
 @attrs.frozen(kw_only=True)
 class Confirmation:
     payment_intent_id: str = attrs.field(validator=of_type(str))
@@ -183,6 +197,12 @@ def put_account(call: Call, change: AccountChange) -> JSON:
 def spend(call: Call, spending: Spending) -> JSON:
     """Use up credit of the account, as requests through the gateway do."""
     call.account.spend(spending.cents)
+    return _shown(call.account)
+
+
+def spend_hourly(call: Call, spending: HourlySpending) -> JSON:
+    """Spend so many cents in each hour of a day (24, UTC) as the clock moves; null: stop."""
+    call.account.spend_hourly(spending.cents, days=spending.days)
     return _shown(call.account)
 
 
@@ -319,6 +339,7 @@ ENDPOINTS = (
     Endpoint("GET", "/accounts/{account_id}", show_account),
     Endpoint("PUT", "/accounts/{account_id}", put_account, (AccountChange,)),
     Endpoint("POST", "/accounts/{account_id}/spend", spend, (Spending,)),
+    Endpoint("POST", "/accounts/{account_id}/spend_hourly", spend_hourly, (HourlySpending,)),
     Endpoint("POST", "/accounts/{account_id}/confirm", confirm, (Confirmation,)),
     Endpoint("POST", "/accounts/{account_id}/usage", fill_usage, (Usage,)),
     Endpoint("POST", "/accounts/{account_id}/invoices", add_invoice, (Invoice,)),

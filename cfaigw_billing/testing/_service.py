@@ -13,7 +13,8 @@ from ..types.money import Money
 from ._faults import Fault, Injection
 from ._limit import AddressLimit, RequestLimit
 from ._messages import RecordedRequest
-from ._state import CardProcessor, Charge, EmulatedAccount
+from ._processor import CardProcessor, Charge
+from ._state import EmulatedAccount
 
 VISA: Mapping[str, str] = {"brand": "visa", "last4": "4242"}
 
@@ -75,7 +76,9 @@ class Service:
 
     @property
     def charges(self) -> list[Charge]:
-        """Every charge that a top-up made, in order."""
+        """Every charge that a top-up made; those of an account in order."""
+        for account in list(self._accounts.values()):
+            account.settle()
         return self._processor.charges
 
     def charged(self, account_id: str | None = None) -> Money:

@@ -1,32 +1,28 @@
 """The state of an emulated account, and its changes.
 
 Pure Python, no HTTP. Amounts are in cents, moments in Unix seconds on the emulator's clock, except
-that the times of usage are in Unix milliseconds, as on the wire. A top-up completes by the clock
-alone: the first look at an account settles what has fallen due; nothing runs meanwhile.
+that the times of usage are in Unix milliseconds, as on the wire. Top-ups complete, and a profile
+spends, by the clock alone: the first look at an account settles what has fallen due; nothing runs
+meanwhile.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import attrs
 from attrs.validators import ge, optional
 
-from ..types._derived import Derived
-from ..types.money import Money, money
+from ._processor import CardProcessor, Charge
+from ._spending import Profile, Spending
 
 JSON = dict[str, Any]
 InvoiceType = Literal["auto", "manual"]
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-_LAST_MOMENT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 UNSET_TOPUP_CONFIG: JSON = {
     "amount": 0,
@@ -35,62 +31,6 @@ UNSET_TOPUP_CONFIG: JSON = {
     "error": None,
     "lastFailedAt": None,
 }
-
-
-@attrs.frozen(kw_only=True)
-class Charge:
-    """A top-up for which a card was charged; `at` is in Unix seconds."""
-
-    account_id: str
-    amount: int
-    """The credit that was bought, in cents."""
-    amount_money: ClassVar[Derived[Money]] = money("amount")
-    """`amount` as exact money."""
-    payment_intent_id: str
-    payment_method_id: str | None
-    at: float
-    paid: int
-    """The amount that the card paid, in cents: credit, fee and tax, less the customer credit."""
-    paid_money: ClassVar[Derived[Money]] = money("paid")
-    """`paid` as exact money."""
-
-
-@attrs.define
-class CardProcessor:
-    """The parts that all accounts share: clock, prices, numbers of invoices, charges.
-
-    The clock is that of the machine unless it stands still, in which case only `advance` moves it.
-    """
-
-    topup_seconds: float
-    fee: float = 0.0
-    tax: float = 0.0
-    stands_still_at: float | None = None
-    charges: list[Charge] = attrs.field(factory=list[Charge], init=False)
-    _skipped: float = attrs.field(default=0.0, init=False)
-    _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
-
-    def now(self) -> float:
-        """The emulator's time in Unix seconds."""
-        start = time.time() if self.stands_still_at is None else self.stands_still_at
-        return start + self._skipped
-
-    def advance(self, seconds: float) -> None:
-        """Move the clock ahead."""
-        if not 0 <= seconds <= _LAST_MOMENT - self.now():
-            raise ValueError(
-                f"the clock only moves ahead, at most to the year 9999, not by {seconds} seconds"
-            )
-        self._skipped += seconds
-
-    def price(self, credit: int) -> int:
-        """Return the price of credit, in whole cents: with the fee on it, and the tax on both."""
-        with_fee = credit + _whole(credit * self.fee)
-        return with_fee + _whole(with_fee * self.tax)
-
-    def new_invoice_id(self) -> str:
-        """The next invoice id; the service calls it a payment intent id as well."""
-        return f"in_emulated{next(self._numbers):06d}"
 
 
 @attrs.define(kw_only=True)
@@ -141,7 +81,8 @@ class EmulatedAccount:
         topup_limits: The answer of `topup/limits`, in cents.
         eligibility: The answer of `topup/eligibility`; None derives it from the account's state.
         spending_limit: `{"amount": …, "duration": …, "strategy": …}`, or None for no limit.
-        usage: Cents by hour; a key is the start of the hour in Unix milliseconds.
+        usage: Cents by hour; a key is the start of the hour in Unix milliseconds; a dict to change
+            in place.
         invoice_preview: The answer of `invoice-preview`; None drafts this month's usage.
     """
 
@@ -160,10 +101,11 @@ class EmulatedAccount:
     )
     eligibility: JSON | None = None
     spending_limit: JSON | None = None
-    usage: dict[int, float] = attrs.field(factory=dict[int, float])
     invoice_preview: JSON | None = None
     _balance: float = attrs.field(default=0.0, alias="balance")
     _first_topup_success: bool = attrs.field(default=False, alias="first_topup_success")
+    _usage: dict[int, float] = attrs.field(factory=dict[int, float], alias="usage")
+    _spending: Spending | None = attrs.field(default=None, init=False, repr=False)
     _invoices: list[EmulatedInvoice] = attrs.field(factory=list[EmulatedInvoice], init=False)
     _topups: dict[str, Topup] = attrs.field(factory=dict[str, Topup], init=False, repr=False)
     # A test and the server look at an account from two threads; only one may settle a top-up.
@@ -172,30 +114,40 @@ class EmulatedAccount:
     @property
     def balance(self) -> float:
         """The credit that is left, in cents; what has completed by now is in it."""
-        self._settle()
+        self.settle()
         return self._balance
 
     @balance.setter
     def balance(self, cents: float) -> None:
-        self._settle()
+        self.settle()
         self._balance = cents
 
     @property
     def first_topup_success(self) -> bool:
         """Whether a manual top-up has completed."""
-        self._settle()
+        self.settle()
         return self._first_topup_success
 
     @first_topup_success.setter
     def first_topup_success(self, value: bool) -> None:
-        self._settle()
+        self.settle()
         self._first_topup_success = value
 
     @property
     def invoices(self) -> list[EmulatedInvoice]:
         """The past invoices, the newest first."""
-        self._settle()
+        self.settle()
         return self._invoices
+
+    @property
+    def usage(self) -> dict[int, float]:
+        """Cents by hour; a key is the start of the hour in Unix milliseconds."""
+        self.settle()
+        return self._usage
+
+    @usage.setter
+    def usage(self, cents: dict[int, float]) -> None:
+        self._usage = cents
 
     @property
     def awaits_confirmation(self) -> bool:
@@ -204,7 +156,7 @@ class EmulatedAccount:
 
     def topup(self, payment_intent_id: str) -> Topup | None:
         """The top-up of this id, as it stands now."""
-        self._settle()
+        self.settle()
         return self._topups.get(payment_intent_id)
 
     def confirm(self, payment_intent_id: str) -> None:
@@ -219,11 +171,26 @@ class EmulatedAccount:
         configuration sets off an automatic top-up.
         """
         with self._lock:
-            hour = _floor(self.processor.now() * 1000, HOUR_MS)
-            self.usage[hour] = _add(self.usage.get(hour, 0.0), cents)
-            self.balance = _add(self.balance, -cents)
-            if self._auto_topup_is_due():
-                self._auto_topup()
+            self.settle()
+            self._spend(cents, self.processor.now())
+
+    def spend_hourly(self, profile: Profile | None, *, days: float = 0) -> None:
+        """Spend by a profile from now on, as the clock moves; top-ups happen as with `spend`.
+
+        Args:
+            profile: The cents of an hour: a function of its start (an aware UTC `datetime`), or 24
+                amounts by the hour of the day (UTC). None: spend nothing more by itself.
+            days: The usage of so many days before now follows the profile too. The balance is that
+                of now, so it does not change.
+        """
+        with self._lock:
+            self.settle()
+            now = self.processor.now()
+            self._spending = None
+            if profile is not None:
+                self._spending = Spending(profile, now - days * DAY_MS / 1000)
+                for at, cents in self._spending.until(now):
+                    self._use(cents, at)
 
     def fill_usage(
         self, days: int, *, cents_per_day: float = 240.0, until: int | None = None
@@ -270,10 +237,18 @@ class EmulatedAccount:
         return added
 
     def start_topup(
-        self, amount: int, *, type: InvoiceType = "manual", payment_method_id: str | None = None
+        self,
+        amount: int,
+        *,
+        type: InvoiceType = "manual",
+        payment_method_id: str | None = None,
+        at: float | None = None,
     ) -> Topup:
-        """Charge the card for `amount` cents of credit, which comes when the top-up completes."""
-        now = self.processor.now()
+        """Charge the card for `amount` cents of credit, which comes when the top-up completes.
+
+        It is charged now, or was at the moment `at` in Unix seconds.
+        """
+        now = self.processor.now() if at is None else at
         pending = self.topup_seconds
         if pending is None:
             pending = self.processor.topup_seconds
@@ -302,13 +277,29 @@ class EmulatedAccount:
             self.processor.charges.append(charge)
         return topup
 
-    def _settle(self) -> None:
-        """Complete the top-ups that have fallen due."""
+    def settle(self) -> None:
+        """Catch up with the clock: spend by the profile, and complete the top-ups that are due."""
         with self._lock:
             now = self.processor.now()
-            for topup in self._topups.values():
-                if topup.due <= now and not topup.completed:
-                    self._complete(topup)
+            for at, cents in self._spending.until(now) if self._spending else ():
+                self._complete_due(at)
+                self._spend(cents, at)
+            self._complete_due(now)
+
+    def _complete_due(self, moment: float) -> None:
+        for topup in self._topups.values():
+            if topup.due <= moment and not topup.completed:
+                self._complete(topup)
+
+    def _spend(self, cents: float, at: float) -> None:
+        self._use(cents, at)
+        self._balance = _add(self._balance, -cents)
+        if self._auto_topup_is_due():
+            self._auto_topup(at)
+
+    def _use(self, cents: float, at: float) -> None:
+        hour = _floor(at * 1000, HOUR_MS)
+        self._usage[hour] = _add(self._usage.get(hour, 0.0), cents)
 
     def _complete(self, topup: Topup) -> None:
         topup.completed = True
@@ -329,29 +320,24 @@ class EmulatedAccount:
         return (
             bool(config.get("amount"))
             and not config.get("disabledReason")
-            and self.balance < config["threshold"]
+            and self._balance < config["threshold"]
             and not any(t.type == "auto" and not t.completed for t in self._topups.values())
         )
 
-    def _auto_topup(self) -> None:
+    def _auto_topup(self, at: float) -> None:
         if self.payment_method is not None and not self.declines:
-            self.start_topup(self.topup_config["amount"], type="auto")
+            self.start_topup(self.topup_config["amount"], type="auto", at=at)
             return
         self.topup_config |= {
             "disabledReason": "payment_failed",
             "error": "Your card was declined." if self.declines else "No payment method on file.",
-            "lastFailedAt": int(self.processor.now() * 1000),
+            "lastFailedAt": int(at * 1000),
         }
 
 
 def _floor(moment: float, width: int) -> int:
     """The start of the window of `width` that `moment` lies in; both in milliseconds."""
     return int(moment // width * width)
-
-
-def _whole(cents: float) -> int:
-    """To the nearest cent, half a cent up; without the noise of binary fractions."""
-    return math.floor(round(cents, 6) + 0.5)
 
 
 def _add(cents: float, more: float) -> float:

@@ -25,6 +25,7 @@ from .invoices import (
     Pagination,
 )
 from .money import Money
+from .runway import Runway, RunwayHistory, RunwayOutcome, RunwayTopup
 from .spending_limit import (
     Config,
     SpendingLimitCreateParams,
@@ -93,6 +94,10 @@ __all__ = [
     "RecommendedAction",
     "Response",
     "ResultInfo",
+    "Runway",
+    "RunwayHistory",
+    "RunwayOutcome",
+    "RunwayTopup",
     "SpendingLimitCreateParams",
     "SpendingLimitDeleteParams",
     "SpendingLimitGetParams",

@@ -1,4 +1,4 @@
-"""The base classes of request values and response values."""
+"""The base classes of values: of requests, of answers, and of what is made of answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, get_args
 
-from attrs import field, fields_dict, frozen, resolve_types
+from attrs import evolve, field, fields_dict, frozen, resolve_types
 
 from .._show.table import LONGEST, Column, Table, first, text
 from .._wire.strict_json import EMPTY
@@ -41,16 +41,8 @@ class AccountParams(Params[T]):
 
 
 @frozen(kw_only=True)
-class Response(Data):
-    """A value that the service answered."""
-
-    extra: Mapping[str, object] = field(
-        default=EMPTY, repr=False, hash=False, metadata=NOT_ON_THE_WIRE
-    )
-    """The fields that this version does not know, as decoded JSON by their names on the wire.
-
-    A `client_secret` in it, at any depth, is masked in reprs and not kept in pickles.
-    """
+class Shown(Data):
+    """A value that shows itself: as data, as a data frame, and in a notebook."""
 
     def to_dict(self) -> dict[str, object]:
         """Return the answer as nested data that is JSON: the wire's names and numbers, and more.
@@ -108,7 +100,7 @@ class Response(Data):
         shown = entries(cls).items()
         return [(name, text(entry.read(self))) for name, entry in shown if name != "account_id"]
 
-    def _rows(self) -> Sequence[Response]:
+    def _rows(self) -> Sequence[Shown]:
         return (self,) if self._list is None else getattr(self, self._list)
 
     @classmethod
@@ -126,11 +118,37 @@ class Response(Data):
     def _from_dict(cls, data: Mapping[str, Any]) -> Self:
         own: Any = cls
         fields = {part.name: data[part.key] for part in parts(own) if part.key in data}
-        return cls(**fields, extra=data.get("extra") or EMPTY)
+        return cls(**fields)
 
     @classmethod
     def _properties(cls) -> Iterable[Property]:
         return properties(cls)
+
+
+@frozen(kw_only=True)
+class Response(Shown):
+    """A value that the service answered."""
+
+    extra: Mapping[str, object] = field(
+        default=EMPTY, repr=False, hash=False, metadata=NOT_ON_THE_WIRE
+    )
+    """The fields that this version does not know, as decoded JSON by their names on the wire.
+
+    A `client_secret` in it, at any depth, is masked in reprs and not kept in pickles.
+    """
+
+    @classmethod
+    def _from_dict(cls, data: Mapping[str, Any]) -> Self:
+        return evolve(super()._from_dict(data), extra=data.get("extra") or EMPTY)
+
+    @classmethod
+    def _properties(cls) -> Iterable[Property]:
+        schema = {"description": "What the service sent and this version does not know."}
+        kind = dict[str, object]
+        extra = Property(
+            name="extra", written=kind, read=kind, required=False, always=False, schema=schema
+        )
+        return (*super()._properties(), extra)
 
 
 def of_account() -> Any:

@@ -145,11 +145,6 @@ def properties(cls: Any) -> Iterator[Property]:
         elif part.sibling:
             schema = {"description": f"`{part.key}` in ISO 8601, UTC.", "format": "date-time"}
             yield Property(name=part.sibling_key, written=str | None, schema=schema)
-    schema = {"description": "What the service sent and this version does not know."}
-    kind = dict[str, object]
-    yield Property(
-        name="extra", written=kind, read=kind, required=False, always=False, schema=schema
-    )
 
 
 def record(value: object, cls: Any = None) -> dict[str, object]:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from attrs import field, frozen
 
-from .._show.plots import plot_steps
+from .._show.plots import add_outlook, plot_steps
 from .._show.table import Column, Table, counted, first
 from ._base import AccountParams, AccountResponse, Response
 from ._derived import Derived, utc_milliseconds
 from ._records import moment
 from ._validators import milliseconds, one_of
 from .money import Money, money
+from .runway import Runway, outlook
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,15 +99,19 @@ class BillingUsageHistoryResponse(AccountResponse):
         """The sum of all rows, as exact US dollars."""
         return sum((row.aggregated_value_money for row in self.history), Money(cents=0))
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, runway: Runway | None = None) -> Axes:
         """Draw the usage over time, in US dollars a day or hour; needs the extra `notebook`.
 
         Args:
             ax: The matplotlib axes to draw in; `None`: a new figure.
+            runway: A forecast to draw as well: the expected spending, and when the credit runs out.
         """
         edges, values = self._steps()
-        ylabel = f"US dollars per {self._window()}"
-        return plot_steps(ax, edges, values, title="Usage", ylabel=ylabel)
+        window = self._window()
+        axes = plot_steps(ax, edges, values, title="Usage", ylabel=f"US dollars per {window}")
+        if runway is not None and (seen := outlook(runway, 1 if window == "day" else 24)):
+            add_outlook(axes, seen)
+        return axes
 
     def _steps(self) -> tuple[list[datetime], list[float]]:
         """The moments between which a value holds, and the values: the sum of rows that overlap."""

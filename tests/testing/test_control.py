@@ -86,6 +86,19 @@ def test_credit_is_spent_and_usage_and_invoices_are_made_up(
     assert (invoice["amount_paid"], account.invoices[0].type) == (2500, "auto")
 
 
+def test_credit_is_spent_by_a_profile(control: Control, account: EmulatedAccount) -> None:
+    control.ask("POST", "/accounts/a/spend_hourly", cents=[2.0] * 24, days=3)
+    assert sum(account.usage.values()) == pytest.approx(144, rel=0.01)
+    control.ask("POST", "/advance", seconds=36_000)
+    assert control.ask("GET", "/accounts/a")["balance"] == pytest.approx(620.19, abs=0.1)
+    control.ask("POST", "/accounts/a/spend_hourly", cents=None)
+    for wrong in ([1.0] * 23, [-1.0] * 24, ["1"] * 24, "1"):
+        body = json.dumps({"cents": wrong}).encode()
+        status, answer = control.send("POST", "/accounts/a/spend_hourly", body, **JSON)
+        assert status == 400, answer
+        assert "cents" in answer["error"]
+
+
 def test_time_passes_and_payments_are_confirmed(
     control: Control, account: EmulatedAccount, billing_emulator: Emulator
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, Unpack, assert_type
 
@@ -39,6 +39,7 @@ from cfaigw_billing import (
     TopupPendingError,
     TopupReconciliation,
     UsageHistories,
+    forecast_runway,
 )
 from cfaigw_billing.resources import (
     AccountPaginator,
@@ -87,6 +88,7 @@ from cfaigw_billing.types import (
     Params,
     PaymentMethod,
     ResultInfo,
+    Runway,
     SpendingLimitCreateParams,
     SpendingLimitDeleteParams,
     SpendingLimitGetParams,
@@ -531,6 +533,22 @@ def other_values(
     assert_type(rate.blocked, bool)
 
 
+def forecasts(
+    balance: BillingCreditBalanceResponse, usage: BillingUsageHistoryResponse, now: datetime
+) -> None:
+    runway = forecast_runway(balance, usage, now=now)
+    assert_type(runway, Runway)
+    assert_type(runway.outcome, Literal["forecast", "empty", "idle", "too_new"])
+    assert_type(runway.topup, Literal["off", "on", "failed"])
+    assert_type(runway.empties_at, datetime | None)
+    assert_type(runway.topup_at, datetime | None)
+    assert_type(runway.balance_money, Money)
+    assert_type(runway.spending_per_day_money, Money)
+    assert_type(runway.history.first, datetime | None)
+    assert_type(runway.history.reach, timedelta)
+    usage.plot(runway=runway)
+
+
 def parameters() -> None:
     assert_type(USAGE.start_time, float | None)
     assert_type(ELIGIBILITY.payment_methods, tuple[EligibilityPaymentMethod, ...] | None)
@@ -643,6 +661,8 @@ def emulation() -> Generator[Emulator]:
         assert_type(emulator, Emulator)
         assert_type(emulator.base_url, str)
         assert_type(emulator.add_account("a", balance=1.5), EmulatedAccount)
+        emulator.accounts["a"].spend_hourly(lambda hour: 2.0 * hour.hour, days=56)
+        emulator.accounts["a"].spend_hourly([1.0] * 24)
         assert_type(emulator.charges, list[Charge])
         assert_type(emulator.charges[0].amount_money, Money)
         assert_type(emulator.charged("a"), Money)

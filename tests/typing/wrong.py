@@ -11,19 +11,28 @@ well: mypy (`strict`) and basedpyright both refuse an `ignore` that nothing need
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import aiohttp
 
-from cfaigw_billing import AsyncCloudflare, Cloudflare, Money, RateLimit, RateLimitError
+from cfaigw_billing import (
+    AsyncCloudflare,
+    Cloudflare,
+    Money,
+    RateLimit,
+    RateLimitError,
+    forecast_runway,
+)
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
     BillingCreditBalanceParams,
     BillingCreditBalanceResponse,
     BillingUsageHistoryParams,
+    BillingUsageHistoryResponse,
     EligibilityPaymentMethod,
     Invoice,
+    Runway,
     SpendingLimitCreateParams,
     TopupCreateParams,
     TopupStatusParams,
@@ -212,6 +221,20 @@ def values(
     invoice.created_datetime.year  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
     error.retry_after + 1  # type: ignore[operator]  # pyright: ignore[reportOptionalOperand]
     error.statuscode  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def forecasts(
+    balance: BillingCreditBalanceResponse,
+    usage: BillingUsageHistoryResponse,
+    runway: Runway,
+    now: datetime,
+) -> None:
+    forecast_runway(balance, usage)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    forecast_runway(balance, usage, now)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    forecast_runway(balance, usage, now=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    runway.empties_at - now  # type: ignore[operator]  # pyright: ignore[reportOptionalOperand]
+    runway.extra  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    runway.balance = 5.0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def emulation() -> None:
