@@ -115,6 +115,8 @@ class Commands(click.Group):
         except click.ClickException as error:
             show_usage_error(error)
             code = ExitCode.USAGE
+        except click.Abort:  # Ctrl-C before there is a command
+            code = ExitCode.INTERRUPTED
         sys.exit(int(code or 0))
 
 

@@ -156,5 +156,5 @@ def found_record(found: TopupReconciliation) -> dict[str, object]:
         "payment_intent_id": found.payment_intent_id,
         "invoices": [invoice.to_records()[0] for invoice in found.invoices],
         "balance": None if balance is None else balance.balance,
-        "balance_usd": None if balance is None else balance.balance_money.major,
+        "balance_usd": None if balance is None else float(balance.balance_money.major),
     }

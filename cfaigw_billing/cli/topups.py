@@ -135,8 +135,8 @@ class Report:
         return {
             "account_id": self.account,
             "amount": int(self.amount.cents),
-            "amount_usd": self.amount.major,
-            "sent_at": self.sent_at,
+            "amount_usd": float(self.amount.major),
+            "sent_at": moment_text(self.sent_at),
             "outcome": self.outcome,
             "payment_intent_id": self.payment_intent_id,
             "status": self.status,
