@@ -13,19 +13,28 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import types
+    from . import resources, types
     from ._async.client import AsyncCloudflare
-    from ._async.responses import AsyncAPIResponse
+    from ._async.responses import AsyncAPIResponse, AsyncResponseContextManager
     from ._async.send_many import AsyncOutcomes
-    from ._core.options import RequestOptions
+    from ._core.options import (
+        AsyncClientOptions,
+        AsyncConstructorOptions,
+        ClientOptions,
+        ConstructorOptions,
+        ReadOptions,
+        RequestOptions,
+        Timeout,
+    )
     from ._core.outcome import Outcome
     from ._core.ratelimit import RateLimit
     from ._core.reconciliation import TopupReconciliation
     from ._core.sweeps.credit_balances import CreditBalances
     from ._core.sweeps.usage_histories import UsageHistories
     from ._sync.client import Cloudflare
-    from ._sync.responses import APIResponse
+    from ._sync.responses import APIResponse, ResponseContextManager
     from ._sync.send_many import Outcomes
+    from ._wire.messages import HTTPRequest, HTTPResponse
     from .errors import (
         APIConnectionError,
         APIError,
@@ -60,15 +69,22 @@ __all__ = [
     "APIStatusError",
     "APITimeoutError",
     "AsyncAPIResponse",
+    "AsyncClientOptions",
     "AsyncCloudflare",
+    "AsyncConstructorOptions",
     "AsyncOutcomes",
+    "AsyncResponseContextManager",
     "AuthenticationError",
     "BadRequestError",
+    "ClientOptions",
     "Cloudflare",
     "CloudflareError",
     "ConflictError",
+    "ConstructorOptions",
     "CreditBalances",
     "ErrorData",
+    "HTTPRequest",
+    "HTTPResponse",
     "InternalServerError",
     "Money",
     "NotFoundError",
@@ -78,7 +94,10 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimit",
     "RateLimitError",
+    "ReadOptions",
     "RequestOptions",
+    "ResponseContextManager",
+    "Timeout",
     "TopupConfirmationError",
     "TopupFailedError",
     "TopupOutcomeUnknownError",
@@ -87,6 +106,7 @@ __all__ = [
     "UnprocessableEntityError",
     "UsageHistories",
     "__version__",
+    "resources",
     "types",
 ]
 
@@ -95,23 +115,33 @@ __all__ = [
 _MODULES = {
     "APIResponse": "._sync.responses",
     "AsyncAPIResponse": "._async.responses",
+    "AsyncClientOptions": "._core.options",
     "AsyncCloudflare": "._async.client",
+    "AsyncConstructorOptions": "._core.options",
     "AsyncOutcomes": "._async.send_many",
+    "AsyncResponseContextManager": "._async.responses",
+    "ClientOptions": "._core.options",
     "Cloudflare": "._sync.client",
+    "ConstructorOptions": "._core.options",
     "CreditBalances": "._core.sweeps.credit_balances",
+    "HTTPRequest": "._wire.messages",
+    "HTTPResponse": "._wire.messages",
     "Money": ".types",
     "Outcome": "._core.outcome",
     "Outcomes": "._sync.send_many",
     "RateLimit": "._core.ratelimit",
+    "ReadOptions": "._core.options",
     "RequestOptions": "._core.options",
+    "ResponseContextManager": "._sync.responses",
+    "Timeout": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
     "UsageHistories": "._core.sweeps.usage_histories",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name == "types":
-        return import_module(".types", __name__)
+    if name in ("resources", "types"):
+        return import_module(f".{name}", __name__)
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(_MODULES.get(name, ".errors"), __name__), name)

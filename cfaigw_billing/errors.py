@@ -207,10 +207,11 @@ class TopupOutcomeUnknownError(APIConnectionError):
         amount: int,
         sent_at: datetime,
     ) -> None:
+        call = f"{request.method} {request.path}: "  # the reason may be the line of an error
         super().__init__(
-            f"{request.method} {request.path}: a top-up of {amount} cents "
+            f"{call}a top-up of {amount} cents "
             f"(${amount / 100:,.2f}) was sent at {sent_at:%Y-%m-%dT%H:%M:%SZ}, and whether it was "
-            f"charged is unknown: {reason} · do not send it again before "
+            f"charged is unknown: {reason.replace(call, '')} · do not send it again before "
             f"`billing.topup.reconcile(error)` has looked",
             request=request,
             retries_taken=max(request.attempts - 1, 0),

@@ -74,13 +74,15 @@ def test_a_call_sends_exactly_this_and_gives_exactly_this(
 
     assert value == case.expected
     assert types_within(value) == types_within(case.expected)
+    if hasattr(value, "account_id"):
+        assert value.account_id == case.arguments["account_id"]
 
 
 def types_within(value: Any) -> object:
     """The type of a value and of all that it holds: 1 == 1.0 == True, and they are not the same."""
     kind: type[Any] = value.__class__
     if attrs.has(kind):
-        parts = {f.name: getattr(value, f.name) for f in attrs.fields(kind)}
+        parts = {f.name: getattr(value, f.name) for f in attrs.fields(kind) if f.eq}
         return kind, {name: types_within(part) for name, part in parts.items()}
     if issubclass(kind, tuple):
         return tuple, [types_within(part) for part in value]

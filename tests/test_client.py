@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import time
+import traceback
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -226,6 +228,60 @@ async def test_an_argument_without_its_twin_is_not_told_to_set_what_is_set(
     assert "set CLOUDFLARE_API_KEY" not in str(caught.value)
 
 
+NO_CREDENTIALS: list[tuple[str, str]] = [
+    # what is given instead of SECRET, what the error says is to be removed
+    (f"Bearer {SECRET}", "the word `Bearer`"),
+    (f"bearer: {SECRET}", "the word `Bearer`"),
+    (f"Authorization: Bearer {SECRET}", "the word `Bearer`"),
+    (f'"{SECRET}"', "the quotes"),
+    (f"'{SECRET}", "the quotes"),
+    (f'"{SECRET}"\n', "the quotes, the line breaks"),
+    (f"{SECRET}\n", "the line breaks"),
+    (f"{SECRET}\r\n", "the line breaks"),
+    (f"{SECRET[:4]}\n{SECRET[4:]}", "the line breaks"),
+    (f" {SECRET}", "the blanks"),
+    (f"{SECRET} # of the job", "the blanks"),
+    (f"{SECRET}\N{NO-BREAK SPACE}", "the blanks"),
+    (f"\N{LEFT DOUBLE QUOTATION MARK}{SECRET}", "the characters that are not printable ASCII"),
+    (f"{SECRET}\x1b", "the characters that are not printable ASCII"),
+]
+GIVEN = {
+    "api_token": "CLOUDFLARE_API_TOKEN",
+    "api_email": "CLOUDFLARE_EMAIL",
+    "api_key": "CLOUDFLARE_API_KEY",
+    "user_service_key": "CLOUDFLARE_API_USER_SERVICE_KEY",
+}
+
+
+@pytest.mark.parametrize("cls", [AsyncCloudflare, Cloudflare])
+@pytest.mark.parametrize("argument", GIVEN)
+@pytest.mark.parametrize(("value", "remedy"), NO_CREDENTIALS)
+def test_what_is_no_credential_is_named_where_it_was_given_and_not_shown(
+    value: str, remedy: str, argument: str, cls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(remedy)) as caught:
+        cls(**{argument: value})
+    assert str(caught.value).startswith(f"`{argument}` holds more than the credential: remove ")
+    client = cls(api_token="t")
+    with pytest.raises(ValueError, match=re.escape(remedy)) as of_copy:
+        client.with_options(**{argument: value})
+    monkeypatch.setenv(GIVEN[argument], value)
+    with pytest.raises(ValueError, match=re.escape(remedy)) as of_variable:
+        cls()
+    assert str(of_variable.value).startswith(f"{GIVEN[argument]} holds more than the credential")
+    for error in (caught.value, of_copy.value, of_variable.value):
+        told = traceback.TracebackException.from_exception(error, capture_locals=True)
+        ours = [frame.locals for frame in told.stack if frame.filename != __file__]
+        assert SECRET[:4] not in str(error)
+        assert SECRET[:4] not in str(ours) or argument == "api_email"  # which is no secret
+        assert "\n" not in str(error)
+
+
+def test_an_apostrophe_within_an_e_mail_address_is_part_of_it() -> None:
+    with Cloudflare(api_email="o'neill@example.com", api_key="k"):
+        pass
+
+
 def set_environment(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -240,7 +296,6 @@ ACCOUNTS: list[tuple[str | None, str | None, str | None, str]] = [
     (None, None, "of-environment", "of-environment"),
     (None, "", "of-environment", "of-environment"),
     (None, "of-client", "", "of-client"),
-    ("of call?", None, None, "of%20call%3F"),
 ]
 
 

@@ -163,7 +163,7 @@ def fields(
     hints = typing.get_type_hints(cls)
     for field in attrs.fields(cls):
         name: str = field.name
-        if name != "extra":
+        if name not in ("extra", "account_id"):
             key, required = CAMEL.get(name, name), field.default is attrs.NOTHING
             place = Place(case, (*keys, key), (*names, name), hints[name], required)
             yield from below(place)

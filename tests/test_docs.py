@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import cfaigw_billing
-from cfaigw_billing import AsyncCloudflare, Cloudflare, testing, types
+from cfaigw_billing import AsyncCloudflare, Cloudflare, resources, testing, types
 from cfaigw_billing._async import resources as _resources
 from cfaigw_billing._sync import resources as _sync
 
@@ -27,7 +27,7 @@ COMPOSED = {"wait", "create_and_wait", "reconcile", "credit_balances", "usage_hi
 
 
 def public() -> Iterator[Any]:
-    for module in (cfaigw_billing, types, testing):
+    for module in (cfaigw_billing, resources, types, testing):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isclass(value) and value.__module__.startswith("cfaigw_billing"):

@@ -145,7 +145,7 @@ REFUSED = {
             ErrorData(code=7003, message="Could not route"),
         ),
         line="Invalid request headers (6003): Invalid format (6111): Root (1); "
-        "Could not route (7003)",
+        "Could not route (7003) · 'acc' is not 32 hex digits, as account ids are",
     ),
     "400 for want of a top-up": refused(
         400,
@@ -210,7 +210,24 @@ REFUSED = {
         call=f"{BILLING}.spending_limit.create",
         then="the service has retired this call; use AI Gateway spend limits instead",
     ),
-    "404": refused(404, NotFoundError, 7003, "Could not route"),
+    "400 of a list of accounts": refused(
+        400,
+        BadRequestError,
+        1001,
+        "List accounts endpoint does not support account owned tokens",
+        call="accounts.list",
+        then="this token belongs to one account and cannot list accounts; pass the account ids",
+    ),
+    "404": refused(
+        404,
+        NotFoundError,
+        7003,
+        "Could not route",
+        then="'acc' is not 32 hex digits, as account ids are",
+    ),
+    "404 of what is of no account": refused(
+        404, NotFoundError, 7003, "Could not route", call="accounts.list"
+    ),
     "409": refused(409, ConflictError, 7009, "Conflict"),
     "418": refused(418, APIStatusError, 418, "I'm a teapot"),
     "422": refused(422, UnprocessableEntityError, 7022, "Unprocessable"),
@@ -317,7 +334,7 @@ def test_whatever_the_service_says_the_error_is_one_short_line(
 
 def test_an_answer_without_a_ray_has_none(run: Run, mocked_service: MockedService) -> None:
     mocked_service.answer(refusal({"code": 1, "message": "No"}), status=404)
-    with pytest.raises(NotFoundError, match=r": No \(1\)$") as caught:
+    with pytest.raises(NotFoundError, match=r": No \(1\) · 'acc' \S.+ are$") as caught:
         run(BALANCE.on, base_url=mocked_service.base_url, api_token=SECRET)
     assert caught.value.cf_ray is None
 
@@ -332,6 +349,56 @@ def test_a_host_that_is_not_there_is_a_connection_error(run: Run) -> None:
     assert "\n" not in str(error)
     assert (error.retries_taken, error.errors, error.cf_ray) == (2, (), None)
     assert isinstance(error.__cause__, OSError)
+
+
+# One path.
+
+
+def test_no_line_names_its_path_twice(ask: Run, billing_emulator: Emulator) -> None:
+    """Neither where an error is the reason of another, nor where the service names the path."""
+    for case in (BALANCE, TOPUP):
+        with pytest.raises(NotFoundError, match="Could not route to this path, perhaps") as refused:
+            ask(case.on, max_retries=0)  # there is no account yet
+        assert str(refused.value).count("/ai-gateway/") == 1
+        assert case.path in refused.value.errors[0].message
+    seeded(billing_emulator, TOPUP)
+    for fault, cls in FAILURES.values():
+        for case in (BALANCE, TOPUP):
+            billing_emulator.reset()
+            billing_emulator.inject(fault, times=None)
+            with pytest.raises(APIError) as caught:
+                ask(case.on, max_retries=0, timeout=PATIENCE[cls])
+            assert str(caught.value).count("/ai-gateway/") == 1
+            assert f"{case.method} " in str(caught.value)
+
+
+def test_a_lost_charge_names_what_came_in_its_place(ask: Run, billing_emulator: Emulator) -> None:
+    seeded(billing_emulator, TOPUP)
+    billing_emulator.inject(FAILURES["a page"][0], times=None)
+    with pytest.raises(TopupOutcomeUnknownError) as caught:
+        ask(TOPUP.on)
+    assert re.fullmatch(
+        rf"POST /client/v4{TOPUP.path}: a top-up of .+ is unknown: 502 not JSON .+ · "
+        r"do not send it again before .+",
+        str(caught.value),
+    )
+
+
+HEX = "0123456789abcdef0123456789ABCDEF"
+ACCOUNT_IDS = {HEX: "", HEX[1:]: HEX[1:], f"{HEX}0": f"{HEX}0", "my acc": "my acc"}
+
+
+@pytest.mark.parametrize("account_id", ACCOUNT_IDS)
+@pytest.mark.parametrize("status", [400, 404, 409])
+def test_an_account_id_that_cannot_be_one_is_said_to_be_the_fault(
+    ask: Run, billing_emulator: Emulator, account_id: str, status: int
+) -> None:
+    code = 7003 if status == 400 else 1
+    billing_emulator.inject(Fault(status=status, body=refusal({"code": code, "message": "No"})))
+    with pytest.raises(APIStatusError) as caught:
+        ask(lambda c: c.ai_gateway.billing.credit_balance(account_id=account_id))
+    step = f" · '{account_id}' is not 32 hex digits, as account ids are · "
+    assert (step in str(caught.value)) == (bool(ACCOUNT_IDS[account_id]) and status != 409)
 
 
 # No secret anywhere.

@@ -76,8 +76,8 @@ def test_check_fails_and_shows_the_difference(copied: Path) -> None:
     assert checked.returncode == 1
     difference = [line for line in checked.stderr.splitlines() if line.startswith(("- ", "+ "))]
     assert difference == [
-        "-    def sent(self, params: Params[T], **options: Unpack[RequestOptions]) -> T:",
-        "+    def send(self, params: Params[T], **options: Unpack[RequestOptions]) -> T:",
+        "-    def sent(self, params: Params[T], **options: Unpack[ReadOptions]) -> T:",
+        "+    def send(self, params: Params[T], **options: Unpack[ReadOptions]) -> T:",
     ]
     assert facade.read_text(encoding="utf-8") == changed
 

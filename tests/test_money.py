@@ -45,6 +45,9 @@ TEXTS = [
     (Money(cents=1.5), "$0.02"),
     (Money(cents=640.19, currency="eur"), "EUR 6.40"),
     (Money(cents=-640.19, currency="EUR"), "-EUR 6.40"),
+    (Money(cents=500, currency="jpy"), "JPY 500"),  # yen have no cents
+    (Money(cents=-1_234_567, currency="KRW"), "-KRW 1,234,567"),
+    (Money(cents=1000, currency="KWD"), "KWD 1.000"),  # a dinar has 1,000 fils
 ]
 
 
@@ -57,6 +60,10 @@ def test_units_and_currency() -> None:
     assert Money(cents=640.19).major == Decimal("6.4019")
     assert Money.dollars("6.4019") == Money(cents=640.19)
     assert Money.from_major(6.4, "eur") == Money(cents=640, currency="EUR")
+    assert Money.from_major(500, "JPY") == Money(cents=500, currency="JPY")
+    assert Money.from_major("1.5", "kwd") == Money(cents=1500, currency="KWD")
+    assert Money(cents=500, currency="VND").major == 500
+    assert Money(cents=1, currency="BHD").major == Decimal("0.001")
     assert Money(cents=1).currency == "USD"
     assert Money(cents=1, currency="usd") == Money(cents=1)
 
@@ -82,6 +89,131 @@ def test_arithmetic_is_exact() -> None:
     assert sum([Money(cents=0.1, currency="EUR")] * 2) == Money(cents=0.2, currency="EUR")
 
 
+MULTIPLY: Callable[[Any, Any], Any] = operator.mul
+
+
+def divide(amount: Any, divisor: Any) -> Any:
+    return amount / divisor
+
+
+def test_money_is_multiplied_and_divided() -> None:
+    assert Money.dollars("6.4019") * 3 == 3 * Money.dollars("6.4019") == Money.dollars("19.2057")
+    assert Money.dollars(10) * 0.1 == Money.dollars(1)
+    assert Money.dollars(100) * Decimal("1.05") == Money.dollars(105)
+    assert Money.dollars(-10) / 4 == Money.dollars("-2.5")
+    assert str(Money.dollars(10) / 3) == "$3.33"
+    assert Money.from_major(10, "JPY") / 0.5 == Money.from_major(20, "JPY")
+    assert Money.dollars(15) / Money.dollars(10) == Decimal("1.5")
+    for zero in (0, 0.0, Money(cents=0)):
+        for amount in (Money.dollars(1), Money(cents=0)):
+            with pytest.raises(ZeroDivisionError):
+                divide(amount, zero)
+    for number in (float("nan"), float("inf"), Decimal("NaN")):
+        with pytest.raises(ValueError, match="finite"):
+            MULTIPLY(Money.dollars(1), number)
+
+
+@pytest.mark.parametrize("number", [True, "2", None, [1]])
+def test_money_is_multiplied_and_divided_by_numbers_only(number: Any) -> None:
+    for compute in (MULTIPLY, divide):
+        with pytest.raises(TypeError):
+            compute(Money.dollars(1), number)
+        with pytest.raises(TypeError):
+            compute(number, Money.dollars(1))
+    with pytest.raises(TypeError):
+        MULTIPLY(Money.dollars(1), Money.dollars(1))
+    with pytest.raises(TypeError):
+        divide(1, Money.dollars(1))
+    with pytest.raises(ValueError, match="USD and EUR do not mix"):
+        divide(Money.dollars(1), Money.from_major(1, "EUR"))
+
+
+def test_size_and_truth() -> None:
+    assert abs(Money.dollars(-5)) == abs(Money.dollars(5)) == Money.dollars(5)
+    assert Money(cents="0.001")
+    assert not Money(cents=0)
+    assert not Money(cents="-0.00")
+
+
+ROUNDED = [
+    # the amount, the digits, the result
+    ("6.4019", 2, "6.40"),
+    ("6.405", 2, "6.40"),  # half to even
+    ("6.415", 2, "6.42"),
+    ("6.4019", 0, "6"),
+    ("-6.5", 0, "-6"),
+    ("160", -2, "200"),
+    ("6.4019", 10, "6.4019"),
+]
+
+
+@pytest.mark.parametrize(("amount", "digits", "expected"), ROUNDED)
+def test_money_is_rounded_to_digits_of_the_dollar(amount: str, digits: int, expected: str) -> None:
+    assert round(Money.dollars(amount), digits) == Money.dollars(expected)
+    assert round(Money.dollars(amount)) == round(Money.dollars(amount), 0)
+    dinars = round(Money.from_major(amount, "KWD"), digits)
+    assert dinars == Money.from_major(expected, "KWD")
+
+
+FORMATS = [
+    # the format, $1,234.5678 in it
+    ("", "$1,234.57"),
+    (">12", "   $1,234.57"),
+    ("<12", "$1,234.57   "),
+    ("*^12", "*$1,234.57**"),
+    (".4f", "$1,234.5678"),
+    (">14,.3f", "    $1,234.568"),
+    ("+,.0f", "+$1,235"),
+    (" ", " $1,234.57"),
+    ("-", "$1,234.57"),
+    ("_.1f", "$1_234.6"),
+    ("f", "$1,234.57"),
+]
+
+
+@pytest.mark.parametrize(("spec", "text"), FORMATS)
+def test_the_formats_of_numbers(spec: str, text: str) -> None:
+    assert format(Money.dollars("1234.5678"), spec) == text
+
+
+def test_formats_have_the_digits_of_the_currency_and_the_sign() -> None:
+    assert f"{Money.from_major(1234, 'JPY'):>12}" == "   JPY 1,234"
+    assert f"{Money.from_major('1.5', 'KWD'):+}" == "+KWD 1.500"
+    assert f"{Money.dollars(-5):+}" == f"{Money.dollars(-5): }" == "-$5.00"
+    with localcontext(prec=3):
+        assert f"{Money.dollars('1234.5678'):.4f}" == "$1,234.5678"
+
+
+@pytest.mark.parametrize("spec", ["x", "d", "s", ".2s", "012", "=12", ".f", "%", ".2e", "12.4ff"])
+def test_a_format_that_is_none_says_what_one_is(spec: str) -> None:
+    with pytest.raises(ValueError, match="Money is formatted with"):
+        format(Money.dollars(1), spec)
+
+
+APART = [
+    # two amounts, and their texts
+    ("9.9999", "10", ("$9.9999", "$10.00")),
+    ("10", "9.9999", ("$10.00", "$9.9999")),
+    ("9.50", "10", ("$9.50", "$10.00")),
+    ("9.9985", "9.999", ("$9.998", "$9.999")),
+    ("10", "10.00", ("$10.00", "$10.00")),
+    ("9.9999", "9.9999", ("$10.00", "$10.00")),  # there is nothing to tell apart
+    ("-0.001", "0", ("-$0.001", "$0.00")),
+    ("0.30000000000000004", "0.3", ("$0.30000000000000004", "$0.30")),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "texts"), APART)
+def test_two_amounts_are_told_apart(one: str, other: str, texts: tuple[str, str]) -> None:
+    assert Money.dollars(one).told_apart(Money.dollars(other)) == texts
+
+
+def test_amounts_of_other_currencies_are_told_apart() -> None:
+    yen = Money.from_major(5, "JPY")
+    assert yen.told_apart(Money.from_major("5.1", "JPY")) == ("JPY 5", "JPY 5.1")
+    assert yen.told_apart(Money.dollars(5)) == ("JPY 5", "$5.00")
+
+
 def test_arithmetic_is_exact_whatever_the_programs_decimal_context() -> None:
     with localcontext(prec=3):
         assert Money(cents=123_456.78) + Money(cents=0.01) == Money(cents=123_456.79)
@@ -101,6 +233,9 @@ def test_equal_money_is_one_key() -> None:
     } == {Money(cents=640)}
     assert Money(cents=640) != Money(cents=640, currency="EUR")
     assert Money(cents=640) not in [640, 640.0, Decimal(640), None]
+    ten: Any = 10
+    assert (Money(cents=10) == ten) is False
+    assert (Money.dollars(10) != ten) is True
 
 
 def pickled(money: Money) -> Money:

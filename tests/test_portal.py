@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import aiohttp
 import anyio
 import anyio.to_thread
 import pytest
@@ -204,6 +205,40 @@ def test_dropped_clients_are_collected_and_their_threads_end(emulator: Emulator)
         assert_no_more_threads_than(threads)
     said = [w for w in caught if "unclosed Cloudflare client" in str(w.message)]
     assert [w.category for w in said] == [ResourceWarning] * 20
+
+
+@pytest.mark.parametrize("way", ["a call", "a copy of its own"])
+def test_an_unclosed_client_says_where_it_was_made(way: str, emulator: Emulator) -> None:
+    def make() -> Cloudflare:
+        return emulator.client(account_id="acc")
+
+    line = make.__code__.co_firstlineno + 1
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        client = make()
+        if way == "a copy of its own":
+            client = client.copy(trace_configs=[aiohttp.TraceConfig()])
+        balance(client)
+        del client
+        gc.collect()
+    assert f"unclosed Cloudflare client, made at {__file__}:{line}" in [
+        str(warning.message) for warning in caught
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed Cloudflare client")
+def test_an_unclosed_async_client_says_it_too(emulator: Emulator) -> None:
+    async def leave() -> None:
+        client = emulator.async_client(account_id="acc")
+        await client.ai_gateway.billing.credit_balance()
+
+    def leave_and_collect() -> None:
+        asyncio.run(leave())
+        gc.collect()
+
+    line = leave.__code__.co_firstlineno + 1
+    with pytest.warns(ResourceWarning, match=rf"client, made at {re.escape(__file__)}:{line}$"):
+        leave_and_collect()
 
 
 @pytest.mark.filterwarnings("ignore:unclosed Cloudflare client")

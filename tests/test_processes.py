@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from test_portal import HANG, SCRIPT, environment
 
-from cfaigw_billing.testing import Emulator
+from cfaigw_billing.testing import Emulator, Fault
 
 needs_uvloop = pytest.mark.skipif(find_spec("uvloop") is None, reason="uvloop is not installed")
 needs_gevent = pytest.mark.skipif(find_spec("gevent") is None, reason="gevent is not installed")
@@ -147,6 +147,75 @@ asyncio.run(main())
 """,
         emulator,
         "0 8\n",
+        before=loop,
+    )
+
+
+@posix
+def test_a_child_that_is_forked_in_a_streaming_block_leaves_it(
+    loop: str, emulator: Emulator
+) -> None:
+    """The connection is its parent's, who goes on reading from it."""
+    emulator.inject(Fault(drip=0.005))
+    ends_well(
+        """
+import os, signal, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads is what is tested
+stream = client.ai_gateway.billing.with_streaming_response.credit_balance
+with stream() as response:
+    chunks = response.iter_bytes()
+    size = len(next(chunks))
+    pid = os.fork()
+    if pid:
+        print(os.waitpid(pid, 0)[1], size + sum(map(len, chunks)) > 100)
+    else:
+        signal.alarm(5)  # kills what hangs
+if not pid:
+    del chunks, response, stream
+    assert balance().balance == 640.19
+    client.close()
+    os._exit(0)
+client.close()
+""",
+        emulator,
+        "0 True\n",
+        before=loop,
+    )
+
+
+@posix
+@pytest.mark.parametrize("read", ["response.read()", "anext(response.iter_bytes())"])
+def test_a_child_that_is_forked_in_an_async_streaming_block_leaves_it(
+    read: str, loop: str, emulator: Emulator
+) -> None:
+    emulator.accounts["acc"].fill_usage(2_000)  # more than the buffers between hold
+    ends_well(
+        f"""
+import asyncio, gc, os, signal, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from cfaigw_billing import AsyncCloudflare
+async def main():
+    client = AsyncCloudflare()
+    stream = client.ai_gateway.billing.with_streaming_response.usage_history
+    async with stream(value_grouping_window="hour") as response:
+        pid = os.fork()
+        if pid:
+            print(os.waitpid(pid, 0)[1], len(await response.read()) > 5_000_000)
+        else:
+            signal.alarm(5)
+            try:
+                await {read}
+            except RuntimeError as error:
+                print(error, flush=True)
+    if not pid:
+        del response
+        gc.collect()
+        os._exit(0)
+    await client.close()
+asyncio.run(main())
+""",
+        emulator,
+        "a response is read in the process that made the call\n0 True\n",
         before=loop,
     )
 
@@ -342,6 +411,27 @@ def report():
 """,
         emulator,
         "a sync client cannot make its first call while the interpreter shuts down\n",
+        before=loop,
+    )
+
+
+@posix
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_thread_that_outlives_the_main_one_makes_its_first_call(
+    host: str, loop: str, emulator: Emulator
+) -> None:
+    address = emulator.base_url.replace("127.0.0.1", host)
+    ends_well(
+        f"""
+import threading
+def report():
+    threading.main_thread().join()
+    with Cloudflare(base_url={address!r}) as client:
+        print(client.ai_gateway.billing.credit_balance().balance)
+threading.Thread(target=report).start()
+""",
+        emulator,
+        "640.19\n",
         before=loop,
     )
 

@@ -32,7 +32,7 @@ ORDER = ("_wire", "_show", "types", "errors", "_core", "_io", "_async", "_sync",
 """The folders (and `errors.py`): each imports only from those before it."""
 APART = {("_show", "_wire"), ("types", "errors"), ("errors", "types"), ("errors", "_show")}
 """Neighbours in that order which know nothing of each other."""
-FACES = {"", "__main__", "_version", "_pytest_plugin"}
+FACES = {"", "__main__", "_version", "_pytest_plugin", "resources"}
 """The modules at the top. They hand names on, or are handed to other programs."""
 
 
@@ -247,6 +247,7 @@ def test_every_call_is_a_method_with_keywords_only(call: str, cls: type) -> None
 
 def test_every_method_takes_the_options() -> None:
     assert set(cfaigw_billing.RequestOptions.__annotations__) == OPTIONS
+    assert set(cfaigw_billing.ReadOptions.__annotations__) == {*OPTIONS, "max_age"}
 
 
 @pytest.mark.parametrize(

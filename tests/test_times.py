@@ -89,9 +89,11 @@ ASKED: list[tuple[datetime | float | None, float | None]] = [
     (None, None),
     (SECONDS * 1000, SECONDS * 1000),
     (SECONDS * 1000.0, SECONDS * 1000),
-    (1.5, 1.5),
+    (SECONDS * 1000 + 0.5, SECONDS * 1000 + 0.5),
+    (1e11, 10**11),  # March 1973
     (0, 0),
     (-1, -1),
+    (datetime(1971, 1, 1, tzinfo=UTC), 365 * 86_400_000),  # there is no doubt about its unit
     (MOMENT, SECONDS * 1000),
     (LATER, SECONDS * 1000 + 500),
     (MOMENT.astimezone(timezone(timedelta(hours=-7))), SECONDS * 1000),
@@ -117,6 +119,9 @@ NO_TIMES: list[tuple[Any, type[Exception], str]] = [
     (MOMENT.date(), TypeError, "date"),
     (float("nan"), ValueError, "finite"),
     (float("inf"), ValueError, "finite"),
+    (SECONDS, ValueError, f"is {SECONDS}, which looks like seconds.*multiply by 1000"),
+    (1e11 - 1, ValueError, "looks like seconds"),
+    (0.5, ValueError, "looks like seconds"),
 ]
 
 

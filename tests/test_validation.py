@@ -14,12 +14,15 @@ import pytest
 from attrs import frozen
 from cases import BILLING, FIRST, A
 
+from cfaigw_billing import Cloudflare, TopupPendingError
 from cfaigw_billing._core.operations import ALL
 from cfaigw_billing.testing import Emulator
 from cfaigw_billing.types import (
+    BillingCreditBalanceParams,
     BillingUsageHistoryParams,
     ConfigCreateParams,
     EligibilityPaymentMethod,
+    Money,
     Params,
     SpendingLimitCreateParams,
     TopupCreateParams,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 MAXIMUM = 99_999_999
 NAIVE = datetime(2026, 1, 1)
 OUTSIDE = "must stay within one path segment"
+ACCOUNT = r"`account_id` must be at most 64 letters, digits, .* \(an account id has 32 hex digits\)"
 
 
 @frozen
@@ -65,6 +69,17 @@ def whole(minimum: int, maximum: int | None = None, *, optional: bool = False) -
     return wrong
 
 
+def cents(minimum: int) -> list[Wrong]:
+    """What no amount of cents within the limits is, nor `Money` that is."""
+    return [
+        *whole(minimum, MAXIMUM),
+        *value_errors("must be in US dollars, got EUR 50.00", Money.from_major(50, "EUR")),
+        *value_errors(r"must be in whole cents, got \$50.005", Money.dollars("50.005")),
+        *value_errors(f"must be at least {minimum}", Money(cents=minimum - 1), Money(cents=0)),
+        *value_errors(f"must be at most {MAXIMUM}", Money(cents=MAXIMUM + 1)),
+    ]
+
+
 def identifier(name: str, *, optional: bool = False) -> list[Wrong]:
     """What no identifier is."""
     wrong = [
@@ -77,6 +92,20 @@ def identifier(name: str, *, optional: bool = False) -> list[Wrong]:
         received = f"Expected a non-empty value for `{name}` but received None"
         wrong += value_errors(received, None)
     return wrong
+
+
+NO_ACCOUNT = [
+    *identifier("account_id", optional=True)[:1],
+    *value_errors(
+        ACCOUNT, "a b", " ", "a ", "50%", "%2F", "a?b=c", "a#b", "a+b", "a:b", "a;b", "a@b"
+    ),
+    *value_errors(
+        ACCOUNT, "Zürich", "日本🙂", "\ud800", "٣", "a" * 65, "a" * 10_000, "<account id>"
+    ),
+    *value_errors(ACCOUNT, ".", "..", "/", "a/b", "../b", "\\", "a\nb", "a\n", "\x00", "\x7f"),
+    *type_errors("must be a str", 1, 1.5, True, b"acc", ["acc"]),
+]
+"""What no account id is."""
 
 
 def one_of(*choices: str, optional: bool = False) -> list[Wrong]:
@@ -104,7 +133,7 @@ WRONG: dict[tuple[str, str], list[Wrong]] = {
     (f"{BILLING}.invoice_history", "type"): one_of("auto", "manual", "all", optional=True),
     (f"{BILLING}.invoice_history", "page"): whole(1, optional=True),
     (f"{BILLING}.invoice_history", "per_page"): whole(1, optional=True),
-    (f"{BILLING}.topup.create", "amount"): whole(1000, MAXIMUM),
+    (f"{BILLING}.topup.create", "amount"): cents(1000),
     (f"{BILLING}.topup.create", "payment_method_id"): identifier(
         "payment_method_id", optional=True
     ),
@@ -116,12 +145,19 @@ WRONG: dict[tuple[str, str], list[Wrong]] = {
         ),
         *type_errors(r"`payment_methods` must be an iterable", "card", {"type": "LINK"}),
     ],
-    (f"{BILLING}.topup.config.create", "amount"): whole(1000, MAXIMUM),
-    (f"{BILLING}.topup.config.create", "threshold"): whole(500, MAXIMUM),
-    (f"{BILLING}.spending_limit.create", "amount"): whole(100, MAXIMUM),
+    (f"{BILLING}.topup.config.create", "amount"): cents(1000),
+    (f"{BILLING}.topup.config.create", "threshold"): cents(500),
+    (f"{BILLING}.spending_limit.create", "amount"): cents(100),
     (f"{BILLING}.spending_limit.create", "duration"): one_of("daily", "weekly", "monthly"),
     (f"{BILLING}.spending_limit.create", "strategy"): one_of("fixed", "sliding"),
-    **{(name, "account_id"): identifier("account_id") for name in FIRST if name[:3] == "ai_"},
+    **{
+        (name, "account_id"): [
+            *NO_ACCOUNT,
+            *value_errors("Expected a non-empty value for `account_id` but received None", None),
+        ]
+        for name in FIRST
+        if name[:3] == "ai_"
+    },
 }
 
 
@@ -170,6 +206,8 @@ def test_every_argument_of_every_call_is_in_the_table() -> None:
     [
         lambda: TopupCreateParams(amount=1000),
         lambda: TopupCreateParams(amount=MAXIMUM),
+        lambda: TopupCreateParams(amount=Money.dollars(10)),
+        lambda: BillingCreditBalanceParams(account_id="a" * 64),
         lambda: ConfigCreateParams(amount=1000, threshold=500),
         lambda: ConfigCreateParams(amount=MAXIMUM, threshold=MAXIMUM),
         lambda: SpendingLimitCreateParams(amount=100, duration="daily", strategy="fixed"),
@@ -352,16 +390,7 @@ def test_only_parameters_of_a_call_can_be_sent(
     ("account_id", "segment"),
     [
         ("0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef"),
-        ("a b", "a%20b"),
-        (" ", "%20"),
-        ("50%", "50%25"),
-        ("%2F..%2f", "%252F..%252f"),
-        ("%2e%2e", "%252e%252e"),
-        ("a?b=c", "a%3Fb%3Dc"),
-        ("a#b", "a%23b"),
-        ("a+b&c;d:e@f", "a%2Bb%26c%3Bd%3Ae%40f"),
-        ("Zürich", "Z%C3%BCrich"),
-        ("日本🙂", "%E6%97%A5%E6%9C%AC%F0%9F%99%82"),
+        ("A" * 64, "A" * 64),
         ("...", "..."),
         (".a", ".a"),
         ("~a_b-c.d", "~a_b-c.d"),
@@ -391,7 +420,77 @@ def test_an_identifier_in_a_body_is_sent_as_it_is(ask: Run, billing_emulator: Em
     assert billing_emulator.requests[0].json == {"payment_intent_id": unusual}
 
 
-@pytest.mark.parametrize(("start", "end"), [(2, 1), (1, 0.5), (0, -1)])
+@pytest.mark.parametrize(
+    ("amount", "cents"), [(Money.dollars(50), 5000), (Money(cents="5000.00"), 5000), (5000, 5000)]
+)
+def test_an_amount_may_be_money(
+    ask: Run, billing_emulator: Emulator, amount: int | Money, cents: int
+) -> None:
+    billing_emulator.add_account("a")
+    ask(lambda c: c.ai_gateway.billing.topup.create(account_id="a", amount=amount))
+    threshold = Money.dollars(5)
+    ask(
+        lambda c: c.ai_gateway.billing.topup.config.create(
+            account_id="a", amount=amount, threshold=threshold
+        )
+    )
+    sent = [request.json for request in billing_emulator.requests]
+    assert sent == [{"amount": cents}, {"amount": cents, "threshold": 500}]
+    assert type(sent[0]["amount"]) is int
+
+
+def test_the_largest_charge_may_be_money(billing_emulator: Emulator) -> None:
+    billing_emulator.add_account("a")
+    with billing_emulator.client(account_id="a", max_charge=Money.dollars(20)) as client:
+        create = client.ai_gateway.billing.topup.create
+        with pytest.raises(ValueError, match="more than this client's `max_charge` of 2000 cents"):
+            create(amount=Money.dollars("20.01"))
+        create(amount=Money.dollars(20))
+        copy = client.with_options(max_charge=Money.dollars(10))
+        with pytest.raises(ValueError, match="`max_charge` of 1000 cents"):
+            copy.ai_gateway.billing.topup.create(amount=2000)
+    assert [charge.amount for charge in billing_emulator.charges] == [2000]
+    for wrong in (Money.from_major(20, "EUR"), Money.dollars("20.001")):
+        with pytest.raises(ValueError, match="`max_charge` must be in"):
+            billing_emulator.client(max_charge=wrong)
+
+
+def test_a_lost_charge_may_be_described_in_money(billing_emulator: Emulator) -> None:
+    billing_emulator.add_account("a")
+    sent_at = datetime.now(UTC)
+    with billing_emulator.client(account_id="a") as client:
+        topup = client.ai_gateway.billing.topup
+        topup.create(amount=Money.dollars(50))
+        billing_emulator.advance(seconds=30)
+        found = topup.reconcile(amount=Money.dollars(50), sent_at=sent_at)
+        assert found.outcome == "charged"
+        with pytest.raises(ValueError, match="`amount` must be in US dollars"):
+            topup.reconcile(amount=Money.from_major(50, "EUR"), sent_at=sent_at)
+
+
+def test_what_waits_for_a_charge_says_its_cents(billing_emulator: Emulator) -> None:
+    billing_emulator.add_account("a", topup_seconds=3600)
+    with (
+        billing_emulator.client(account_id="a") as client,
+        pytest.raises(TopupPendingError) as caught,
+    ):
+        client.ai_gateway.billing.topup.create_and_wait(amount=Money.dollars(50), timeout=0.1)
+    assert (caught.value.amount, type(caught.value.amount)) == (5000, int)
+
+
+@pytest.mark.parametrize("wrong", ["a b", "https://dash.cloudflare.com/", "id\n"])
+def test_a_wrong_account_of_the_client_is_refused_when_it_is_made(
+    monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    with pytest.raises(ValueError, match="`account_id` must be at most 64"):
+        Cloudflare(api_token="t", account_id=wrong)
+    monkeypatch.setenv("CLOUDFLARE_ACCOUNT_ID", wrong)
+    with pytest.raises(ValueError, match="`CLOUDFLARE_ACCOUNT_ID` must be at most 64"):
+        Cloudflare(api_token="t")
+    Cloudflare(api_token="t", account_id="a").close()
+
+
+@pytest.mark.parametrize(("start", "end"), [(2e12, 1e12), (1e12, 1e12 - 0.5), (0, -1)])
 def test_an_end_before_its_start_is_refused_by_name(start: float, end: float) -> None:
     window: dict[str, Any] = {"account_id": "acc", "value_grouping_window": "day"}
     BillingUsageHistoryParams(**window, start_time=end, end_time=start)

@@ -15,12 +15,12 @@ from .._core.config import (
     Config,
     Credentials,
 )
-from .._core.options import AsyncClientOptions, RequestOptions, Timeout, check_names
+from .._core.options import AsyncClientOptions, ReadOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
-from .._core.untyped import UntypedParams
+from .._core.untyped import BillingOnly, UntypedParams
 from .._io.executor import Executor
 from .._wire.secrets import conceal, conceal_headers, conceal_options
-from ..types import Params
+from ..types import Money, Params
 from .resources import (
     AsyncAccountsResource,
     AsyncAccountsResourceWithRawResponse,
@@ -35,7 +35,7 @@ from .send_many import AsyncOutcomes
 T = TypeVar("T")
 
 
-class AsyncCloudflare:
+class AsyncCloudflare(BillingOnly):
     """A client of the AI Gateway billing API.
 
     One client serves a whole program. Share it between tasks or threads, and close it at the end,
@@ -53,15 +53,16 @@ class AsyncCloudflare:
         max_retries: Repeats of a failed call, if they are safe; a charge only if it was not sent.
         max_retry_wait: The longest wait, in seconds, that the service may ask for before a
             repeat; a call that would have to wait longer fails at once.
-        max_charge: The largest top-up, in cents of credit (`amount`), automatic ones included: a
-            larger one is refused before anything is sent. Fee and tax, which the card is charged
-            on top, do not count. 0 makes a client that cannot charge at all.
+        max_charge: The largest top-up, in cents of credit (`amount`) or as `Money`, automatic ones
+            included: a larger one is refused before anything is sent. Fee and tax, which the card
+            is charged on top, do not count. 0 makes a client that cannot charge at all.
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
         trace_configs: Hooks of aiohttp (`aiohttp.TraceConfig`) that see every request.
         http_client: Your own `aiohttp.ClientSession`, which the client uses and never closes.
 
     An empty string counts as not given. Credentials given here beat those of the environment.
+    Without any, the `async with` block or the first call raises `CloudflareError`.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class AsyncCloudflare:
         total_timeout: float | None = None,
         max_retries: int = DEFAULT_MAX_RETRIES,
         max_retry_wait: float = DEFAULT_MAX_RETRY_WAIT,
-        max_charge: int | None = None,
+        max_charge: int | Money | None = None,
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
         trace_configs: Sequence[TraceConfig] = (),
@@ -161,13 +162,13 @@ class AsyncCloudflare:
         """
         return AsyncCloudflareWithStreamingResponse(self._executor)
 
-    async def send(self, params: Params[T], **options: Unpack[RequestOptions]) -> T:
+    async def send(self, params: Params[T], **options: Unpack[ReadOptions]) -> T:
         """Run the call that `params` are the parameters of; what the methods do.
 
         Args:
             params: Such as `BillingCreditBalanceParams(account_id="…")`; their class decides
                 which call it is and what it answers.
-            **options: `extra_headers`, `extra_query`, `extra_body`, and `timeout` in seconds.
+            **options: See `ReadOptions`; `max_age` is for calls that only read.
 
         Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
             `APIConnectionError`, `APIResponseValidationError`.
@@ -179,7 +180,7 @@ class AsyncCloudflare:
         path: str,
         *,
         cast_to: type[T],
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> T:
         """Call an endpoint that has no method here, with GET.
 
@@ -187,7 +188,7 @@ class AsyncCloudflare:
             path: Below `base_url`, such as "/accounts/…/ai-gateway/gateways".
             cast_to: What the whole answer, its envelope included, is made into: `dict`, `object`,
                 an attrs class or a dataclass; `str` or `bytes` for the body as it comes.
-            **options: `extra_headers`, `extra_query`, `extra_body`, and `timeout` in seconds.
+            **options: See `ReadOptions`; `max_age` is for GET alone.
 
         Permission: what the endpoint needs. A repeat changes nothing, and the SDK repeats it.
         Raises: `APIStatusError`, also where the answer says `success: false`;
@@ -317,7 +318,14 @@ class AsyncCloudflare:
     def __reduce__(self) -> str:
         raise TypeError("a client does not pickle: it holds connections and secrets; make another")
 
+    def __repr__(self) -> str:
+        if "_executor" not in vars(self):  # its constructor has failed
+            return object.__repr__(self)
+        state = ", closed" if self._executor.closed else ""
+        return f"<{type(self).__name__} {self._executor.config}{state}>"
+
     async def __aenter__(self) -> Self:
+        self._executor.check_credentials()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

@@ -17,6 +17,7 @@ from .._core.answer import Answer
 from .._core.options import RequestOptions
 from .._io.exchange import TransportError, connection_error
 from .._io.executor import Executor
+from .._io.recent import max_age_of
 from .._wire import strict_json
 from .._wire.messages import HTTPRequest, Unread
 from .._wire.secrets import conceal_options
@@ -188,6 +189,8 @@ class AsyncRawExecutor:
 
         An answer that only cannot be decoded is left to `parse`.
         """
+        if self._stream and max_age_of(options):
+            raise ValueError("`max_age` is not for streaming responses: nothing of them is kept")
         answer = await self._executor.execute(params, options, stream=self._stream)
         unread = self._executor.unread(answer)
         if unread is None and (error := answer.refusal()):

@@ -32,6 +32,7 @@ from ..types import (
     BillingCreditBalanceResponse,
     BillingInvoiceHistoryParams,
     Invoice,
+    Money,
     TopupCreateParams,
     TopupStatusParams,
     TopupStatusResponse,
@@ -56,7 +57,7 @@ async def reconcile(
     error: BaseException | None,
     *,
     account_id: str | None,
-    amount: int | None,
+    amount: int | Money | None,
     sent_at: datetime | None,
     exclude: Iterable[str],
 ) -> TopupReconciliation:
@@ -131,9 +132,10 @@ async def wait(
     pause = FIRST_PAUSE
     try:
         with anyio.fail_after(timeout):
-            while not _has_ended(answer := await executor.send(params, {})):
+            while not _has_ended(answer := await _status(executor, params)):
                 await executor.clock.sleep(pause)
                 pause = min(pause * 1.5, LONGEST_PAUSE)
+            executor.recent.changed(account_id)  # its credit has just come
     except TimeoutError:
         raise TopupPendingError(payment_intent_id, account_id=account_id, amount=amount) from None
     except BaseException as error:
@@ -148,6 +150,18 @@ async def wait(
     return answer
 
 
+async def _status(executor: Executor, params: TopupStatusParams) -> TopupStatusResponse:
+    """Ask once; another top-up may have completed while this one has not."""
+    answer = await executor.execute(params, {})
+    status = answer.parse()
+    if status.payment_intent_id != params.payment_intent_id:
+        raise answer.unfit(
+            f"result.payment_intent_id: expected {params.payment_intent_id!r}, "
+            f"got {status.payment_intent_id!r:.80}"
+        )
+    return status
+
+
 def _has_ended(answer: TopupStatusResponse) -> bool:
     return answer.status == "completed" or answer.status.lower() in FAILED
 
@@ -156,7 +170,7 @@ async def create_and_wait(
     executor: Executor,
     *,
     account_id: str | None,
-    amount: int,
+    amount: int | Money,
     payment_method_id: str | None,
     timeout: float | None,
 ) -> TopupStatusResponse:
@@ -165,12 +179,12 @@ async def create_and_wait(
     params = TopupCreateParams(
         account_id=account_id, amount=amount, payment_method_id=payment_method_id
     )
-    account_id = executor.account_id(params)
+    account_id, cents = executor.account_id(params), params.amount
     created = await executor.send(params, {})
     payment_intent_id = created.payment_intent_id
     if created.client_secret is not None:
         raise TopupConfirmationError(
-            payment_intent_id, created.client_secret, account_id=account_id, amount=amount
+            payment_intent_id, created.client_secret, account_id=account_id, amount=cents
         )
     try:
         return await wait(
@@ -178,15 +192,15 @@ async def create_and_wait(
             account_id=account_id,
             payment_intent_id=payment_intent_id,
             timeout=timeout,
-            amount=amount,
+            amount=cents,
         )
     except (TopupPendingError, TopupFailedError):
         raise
     except Exception as error:  # it is about a question, not about the charge
-        raise TopupPendingError(payment_intent_id, account_id=account_id, amount=amount) from error
+        raise TopupPendingError(payment_intent_id, account_id=account_id, amount=cents) from error
     except BaseException as interrupt:
         if interrupt.__cause__ is None:
             interrupt.__cause__ = TopupPendingError(
-                payment_intent_id, account_id=account_id, amount=amount
+                payment_intent_id, account_id=account_id, amount=cents
             )
         raise

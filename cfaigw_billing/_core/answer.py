@@ -7,8 +7,10 @@ failure can come with a 200.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast
+from urllib.parse import unquote
 
 from attrs import define, field
 
@@ -40,6 +42,8 @@ _DEEPEST_CHAIN = 20
 """How deep an `error_chain` is followed."""
 _ENTRY = 32
 """Characters: about what an entry of `errors` takes beside its message."""
+_LISTS_NO_ACCOUNTS = 1001
+_NO_ROUTE = 7003
 _ENCODINGS = {"identity", "gzip", "deflate", "br", "zstd"}
 """The content encodings that have been decoded, where the answer came as far as here."""
 
@@ -56,6 +60,8 @@ class Answer(Generic[T]):
     """The response that came."""
     retries_taken: int
     """The number of repeats before it."""
+    account_id: str | None = None
+    """The account of the call, which no answer of the service names."""
     _decoded: tuple[T] | None = field(default=None, init=False, repr=False)
     """The value, from a look at the answer until it is parsed: it is decoded once."""
 
@@ -75,6 +81,10 @@ class Answer(Generic[T]):
             return outcome
         finally:
             del outcome  # an error that is raised holds this frame, which must not hold the error
+
+    def unfit(self, reason: str) -> APIResponseValidationError:
+        """Return the error of an answer that decodes and still does not fit what was asked."""
+        return cast("APIResponseValidationError", self._error(APIResponseValidationError, reason))
 
     def error(self) -> APIResponseError | None:
         """Return the error that `parse` would raise, if any."""
@@ -169,9 +179,13 @@ class Answer(Generic[T]):
             return part(cast("dict[str, object]", _json.loads(self.http_response.body)))
 
         try:
-            return decode(part(envelope), operation.result, path, again)
+            value = decode(part(envelope), operation.result, path, again)
         except DecodeError as error:
             return self._error(APIResponseValidationError, str(error))
+        if operation.names_account:
+            # Safe although the value is frozen: it was just made, and nobody else has it yet.
+            object.__setattr__(value, "account_id", self.account_id)
+        return value
 
     def _untyped(self) -> T | APIResponseError:
         """The whole of an answer that need not be an envelope, nor JSON."""
@@ -221,11 +235,12 @@ class Answer(Generic[T]):
         self, cls: type[APIResponseError], reason: str, errors: tuple[ErrorData, ...] = ()
     ) -> APIResponseError:
         request, response = self.http_request, self.http_response
-        reason = Mask(request.headers)(reason)[:_LONGEST_REASON]  # in this order: cut, half is left
+        reason = Mask(request.headers)(reason)  # before it is cut: of a secret, half would be left
+        reason = _without_path(reason, request.path)[:_LONGEST_REASON]
         wait = retry_after(response.headers, datetime.now(UTC))
         parts = [
             f"{response.status_code} {request.method} {request.path}: {reason}",
-            _next_step(self.operation, response.status_code, errors, wait),
+            _next_step(self.operation, request, response.status_code, errors, wait),
             f"CF-Ray {response.cf_ray}" if response.cf_ray else "",
         ]
         error = cls(
@@ -248,8 +263,16 @@ def _listed(envelope: dict[str, object]) -> object:
     return {key: envelope[key] for key in envelope if key not in _VERDICT}
 
 
+def _without_path(reason: str, path: str) -> str:
+    """The words of the service, which may name the path that the line begins with."""
+    for spelled in {path, unquote(path)}:
+        reason = re.sub(rf"(?<![\w/]){re.escape(spelled)}(?![\w/%])", "this path", reason)
+    return reason
+
+
 def _next_step(
     operation: Operation[Any],
+    request: HTTPRequest,
     status_code: int,
     errors: tuple[ErrorData, ...],
     wait: float | None,
@@ -257,6 +280,11 @@ def _next_step(
     """Return what a person can do about the error; empty if that is not known."""
     if any(error.message == "NO_MANUAL_TOPUP" for error in errors):
         return "complete one manual top-up first (billing.topup.create)"
+    codes = {error.code for error in errors}
+    if _LISTS_NO_ACCOUNTS in codes and operation.path == "/accounts":
+        return "this token belongs to one account and cannot list accounts; pass the account ids"
+    if status_code == 404 or _NO_ROUTE in codes:
+        return _wrong_account_id(request.path)
     if status_code == 401:
         return "check the API token (CLOUDFLARE_API_TOKEN), or the e-mail and the key"
     if status_code == 402 and errors:
@@ -266,6 +294,14 @@ def _next_step(
     if status_code == 429 and wait is not None:
         return f"every call with these credentials is refused for the next {wait:g} s"
     return ""
+
+
+def _wrong_account_id(path: str) -> str:
+    """Return what is wrong with the account id of a path; empty if nothing is."""
+    account_ids = re.findall("/accounts/([^/]+)", path)
+    if not account_ids or re.fullmatch("[0-9a-fA-F]{32}", account_ids[-1]):
+        return ""
+    return f"{unquote(account_ids[-1])!r:.80} is not 32 hex digits, as account ids are"
 
 
 class _Errors:

@@ -31,7 +31,7 @@ from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, override
 
 from .._wire.secrets import Secret, conceal_client_secrets
-from ..types._annotations import member_of, wire_name
+from ..types._annotations import member_of, wire_fields, wire_name
 from ..types._base import Params, Response
 from .structure import Hook, structure_function
 
@@ -195,15 +195,18 @@ def _response(cls: Any, converter: BaseConverter) -> Hook:
         fast = structure_function(cls, converter.get_structure_hook)
         if fast is not None:
             return fast
-    fields = [field for field in attrs.fields(cls) if field.name != "extra"]
+    fields = wire_fields(cls)
     names = {wire_name(field) for field in fields}
     required = sum(field.default is attrs.NOTHING for field in fields)
-    renames: dict[str, Any] = {
+    overrides: dict[str, Any] = {
+        field.name: override(omit=True) for field in attrs.fields(cls) if field not in fields
+    }
+    overrides |= {
         field.name: override(rename=wire_name(field))
         for field in fields
         if wire_name(field) != field.name
     }
-    structure = make_dict_structure_fn(cls, converter, extra=override(omit=True), **renames)
+    structure = make_dict_structure_fn(cls, converter, **overrides)
 
     def hook(value: Any, _: object) -> Any:
         if type(value) is not dict:

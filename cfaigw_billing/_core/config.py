@@ -14,7 +14,8 @@ from yarl import URL
 
 from .._wire.secrets import Secret, conceal, kind
 from ..errors import CloudflareError
-from ..types._validators import identifier, whole
+from ..types import Money
+from ..types._validators import account, check_account, in_cents, whole
 from .options import ClientOptions, Timeout, check_headers, check_seconds, check_timeout
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
@@ -75,7 +76,17 @@ def is_loopback(host: str) -> bool:
 
 
 def _account_id(value: Any) -> Any:
-    return (os.environ.get("CLOUDFLARE_ACCOUNT_ID") or None) if value in (None, "") else value
+    if value not in (None, ""):
+        return value
+    found = os.environ.get("CLOUDFLARE_ACCOUNT_ID")
+    if found:
+        check_account("CLOUDFLARE_ACCOUNT_ID", found)
+    return found or None
+
+
+def _max_charge(value: int | Money | None) -> int | None:
+    cents: int | None = in_cents("max_charge", value)
+    return cents
 
 
 def _headers(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -87,30 +98,39 @@ def _mapping(_: object, attribute: Attribute[Any], value: Any) -> None:
         raise TypeError(f"`{attribute.name}` must be a mapping, not {type(value).__name__}")
 
 
-def _sendable(_: object, attribute: Attribute[Any], value: Any) -> None:
-    """A credential that fits in a header; what is wrong with it is said without showing it."""
-    if value is None:
+def _check_credential(name: str, value: Any) -> None:
+    """A credential and nothing else; what is wrong with it is said without showing it.
+
+    Args:
+        name: What the user has given it as: an argument or a variable of the environment.
+        value: The credential, if there is one.
+    """
+    if not value:
         return
     if not isinstance(value, str):
-        raise TypeError(f"`{attribute.name}` must be a str, not {kind(value)}")
-    if not _CREDENTIAL.fullmatch(value):
-        raise ValueError(
-            f"`{attribute.name}` must be printable ASCII, without spaces, newlines or other "
-            f"control characters"
-        )
+        raise TypeError(f"{name} must be a str, not {kind(value)}")
+    found = [fault for fault, pattern in _NO_PART_OF_IT.items() if pattern.search(value)]
+    if found:
+        raise ValueError(f"{name} holds more than the credential: remove {', '.join(found)}")
 
 
-_CREDENTIAL = re.compile(r"[\x21-\x7e]+")
+_NO_PART_OF_IT = {
+    "the word `Bearer` (the SDK sends it)": re.compile(r"\bbearer[\s:]", re.IGNORECASE),
+    "the quotes": re.compile(r"^\s*[\"'`]|[\"'`]\s*$"),
+    "the line breaks": re.compile(r"[\r\n]"),
+    "the blanks": re.compile(r"[^\S\r\n]"),
+    "the characters that are not printable ASCII": re.compile(r"[^\x21-\x7e\s]"),
+}
 
 
 @frozen(kw_only=True, repr=False)  # one that is half made must not fail to be shown
 class Credentials:
     """The credentials of a client, as `Secret`s: masked in every repr."""
 
-    api_token: str | None = field(validator=_sendable)
-    api_email: str | None = field(validator=_sendable)
-    api_key: str | None = field(validator=_sendable)
-    user_service_key: str | None = field(validator=_sendable)
+    api_token: str | None
+    api_email: str | None
+    api_key: str | None
+    user_service_key: str | None
 
     @classmethod
     def resolve(cls, *given: str | None) -> Credentials:
@@ -119,8 +139,11 @@ class Credentials:
         Whatever is given beats the environment as a whole, so that a key given in code is never
         replaced by a token that happens to be in the environment. An empty string counts as unset.
         """
+        names = [f"`{name}`" for name in _FIELDS]
         if not any(given):
-            given = conceal(*map(os.environ.get, _VARIABLES))
+            names, given = list(_VARIABLES), conceal(*map(os.environ.get, _VARIABLES))
+        for name, value in zip(names, given, strict=True):
+            _check_credential(name, value)
         return cls(**{name: value or None for name, value in zip(_FIELDS, given, strict=True)})
 
     def headers(self) -> dict[str, str]:
@@ -132,6 +155,13 @@ class Credentials:
         if self.user_service_key:
             return {"X-Auth-User-Service-Key": self.user_service_key}
         raise CloudflareError(self._missing())
+
+    def __str__(self) -> str:
+        if self.api_token:
+            return "API token ****"
+        if self.api_email and self.api_key:
+            return "e-mail and API key ****"
+        return "service key ****" if self.user_service_key else "no credentials"
 
     def _missing(self) -> str:
         if self.api_email or self.api_key:
@@ -160,15 +190,27 @@ class Config:
     """The settings of a client, checked when they are made."""
 
     credentials: Credentials
-    account_id: str | None = field(converter=_account_id, validator=identifier)
+    account_id: str | None = field(converter=_account_id, validator=account)
     base_url: str = field(converter=_base_url)
     timeout: Timeout = field(validator=_seconds)
     total_timeout: float | None = field(validator=_total_seconds)
     max_retries: int = field(validator=whole(0))
     max_retry_wait: float = field(validator=_number_of_seconds)
-    max_charge: int | None = field(validator=optional(whole(0, unit="cents")))
+    max_charge: int | None = field(
+        converter=_max_charge, validator=optional(whole(0, unit="cents"))
+    )
     default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)
+
+    def __str__(self) -> str:
+        account = "no account" if self.account_id is None else f"account {self.account_id}"
+        return f"{self.base_url}, {account}, {self.credentials}"
+
+    @property
+    def authentication(self) -> tuple[Credentials, Mapping[str, str | None]]:
+        """What the service knows the client by, and counts its requests by."""
+        headers = {name.lower(): value for name, value in self.default_headers.items()}
+        return self.credentials, {name: headers[name] for name in _AUTHENTICATING & headers.keys()}
 
     def with_options(self, options: ClientOptions) -> Config:
         """These settings with some of them changed; `None` keeps what cannot be without a value."""
@@ -199,5 +241,6 @@ def _joined(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dic
     return {k: v for k, v in kept.items() if spelled(str(k)) not in replaced} | dict(added)
 
 
+_AUTHENTICATING = {"authorization", "x-auth-email", "x-auth-key", "x-auth-user-service-key"}
 _CAN_BE_NONE = {"timeout", "total_timeout", "max_charge"}
 _CHANGEABLE = {setting.name for setting in fields(Config)} - {"credentials"}

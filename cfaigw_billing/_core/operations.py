@@ -43,6 +43,10 @@ def _payload(operation: Operation[Any]) -> tuple[str, ...]:
     return tuple(f.name for f in attrs.fields(operation.params) if f.name not in in_path)
 
 
+def _names_account(operation: Operation[Any]) -> bool:
+    return operation.typed and hasattr(operation.result, "account_id")
+
+
 @frozen(kw_only=True)
 class Operation(Generic[T]):
     """One call of the service."""
@@ -68,6 +72,8 @@ class Operation(Generic[T]):
     forbidden: str | None = None
     """Why a 403 comes, where there is more to say than that a permission is missing."""
 
+    names_account: bool = field(init=False, default=Factory(_names_account, takes_self=True))
+    """Whether the value of an answer has the `account_id` of the call."""
     payload: tuple[str, ...] = field(init=False, default=Factory(_payload, takes_self=True))
     """The names of the parameters that are not in `path`."""
 

@@ -9,11 +9,14 @@ from typing import Any, TypeAlias, TypedDict, cast
 from aiohttp import ClientSession, ClientTimeout, TraceConfig
 
 from .._wire.secrets import kind
+from ..types import Money
 
 _LONGEST = 1_000_000_000
 """Seconds. Beyond this, event loops cannot count."""
+_DAY = 86_400
+"""Seconds. The oldest answer that a call may accept."""
 
-Timeout: TypeAlias = "float | ClientTimeout | None"
+Timeout: TypeAlias = float | ClientTimeout | None
 """Seconds for one attempt, an `aiohttp.ClientTimeout`, or `None` for no limit."""
 
 
@@ -30,6 +33,21 @@ class RequestOptions(TypedDict, total=False):
     """Instead of the client's `timeout`."""
 
 
+class ReadOptions(RequestOptions, total=False):
+    """The options of the methods that only read: one more."""
+
+    max_age: float | None
+    """Seconds, at most 86,400 (a day): accept an answer that came to this client less than so long
+    ago, and share the request of an equal call in flight. `None` or 0: ask the service.
+
+    Calls are equal if they send the same. To share a request, they must have the same `timeout` and
+    event loop, too. Errors are not kept. A top-up or another change through this client, or through
+    a copy with the same credentials and `base_url`, forgets the account. A change that the service
+    or another client makes shows when the answer is too old. The client keeps the 1,000 answers (at
+    most 64 MiB) that were used last, until it is closed. Not for streaming responses.
+    """
+
+
 class ConstructorOptions(TypedDict, total=False):
     """The arguments of the sync client's constructor."""
 
@@ -43,7 +61,7 @@ class ConstructorOptions(TypedDict, total=False):
     total_timeout: float | None
     max_retries: int
     max_retry_wait: float
-    max_charge: int | None
+    max_charge: int | Money | None
     default_headers: Mapping[str, str | None] | None
     """Headers to add to those of the client; `None` as a value leaves one out."""
     default_query: Mapping[str, object] | None
@@ -102,6 +120,19 @@ def check_seconds(name: str, value: Any) -> None:
     if not 0 < value <= _LONGEST:
         raise ValueError(
             f"`{name}` must be more than 0 and at most {_LONGEST:,} seconds (`None`: no limit), "
+            f"got {value!r:.40}"
+        )
+
+
+def check_max_age(value: Any) -> None:
+    """A number of seconds up to a day; `None` or 0 for none."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"`max_age` must be a number of seconds, not {type(value).__name__}")
+    if not 0 <= value <= _DAY:
+        raise ValueError(
+            f"`max_age` must be at least 0 and at most {_DAY:,} seconds (0: ask the service), "
             f"got {value!r:.40}"
         )
 

@@ -123,8 +123,10 @@ def _following(params: Any, rows: int, info: ResultInfo) -> Any:
     return evolve(params, page=number + 1)
 
 
-def on_one_page(invoices: Sequence[Invoice]) -> BillingInvoiceHistoryResponse:
-    """Return the invoices as if they had come on one page."""
+def on_one_page(invoices: Sequence[Invoice], account_id: str) -> BillingInvoiceHistoryResponse:
+    """Return the invoices of an account as if they had come on one page."""
     count = len(invoices)
     place = Pagination(has_more=False, page=1, per_page=count, total_count=count)
-    return BillingInvoiceHistoryResponse(invoices=tuple(invoices), pagination=place)
+    return BillingInvoiceHistoryResponse(
+        account_id=account_id, invoices=tuple(invoices), pagination=place
+    )

@@ -33,8 +33,8 @@ from typing import Any, Literal, cast
 from attrs import frozen
 
 from ..errors import APIError, TopupOutcomeUnknownError
-from ..types import BillingCreditBalanceResponse, Invoice
-from ..types._validators import FEE, check_whole
+from ..types import BillingCreditBalanceResponse, Invoice, Money
+from ..types._validators import FEE, check_whole, in_cents
 
 CLOCK_SKEW = timedelta(minutes=10)
 """How far a clock may be off that nobody has compared."""
@@ -200,18 +200,19 @@ def _created(invoice: Invoice) -> datetime | None:
 
 
 def charge_of_facts(
-    account_id: str | None, amount: int | None, sent_at: datetime | None
+    account_id: str | None, amount: int | Money | None, sent_at: datetime | None
 ) -> LostCharge:
     """Return the charge that the caller describes; raise if a fact is missing or wrong."""
     for name, fact in (("amount", amount), ("sent_at", sent_at)):
         if fact is None:
             raise TypeError(f"`{name}` is missing: pass `error`, or else the facts of the charge")
-    check_whole("amount", amount, 1, unit="cents")
+    cents = in_cents("amount", amount)
+    check_whole("amount", cents, 1, unit="cents")
     if not isinstance(sent_at, datetime):
         raise TypeError(f"`sent_at` must be an aware datetime, not {type(sent_at).__name__}")
     if sent_at.utcoffset() is None:
         raise ValueError(f"`sent_at` must be an aware datetime (with a tzinfo), got {sent_at!r}")
-    return LostCharge(account_id=account_id, amount=cast("int", amount), moments=(sent_at,))
+    return LostCharge(account_id=account_id, amount=cents, moments=(sent_at,))
 
 
 def check_absent(**facts: object) -> None:

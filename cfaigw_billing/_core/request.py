@@ -19,7 +19,14 @@ from ..types import Params
 from .codec import can_decode, encode
 from .config import Config
 from .operations import Operation, Safety
-from .options import RequestOptions, check_headers, check_names, check_timeout
+from .options import (
+    ReadOptions,
+    RequestOptions,
+    check_headers,
+    check_max_age,
+    check_names,
+    check_timeout,
+)
 from .untyped import UntypedParams, check_charges_nothing
 
 T = TypeVar("T")
@@ -41,7 +48,7 @@ class RequestBuilder:
     ) -> HTTPRequest:
         """The request of a call; a `ValueError` or `TypeError` if an argument is wrong."""
         if options:
-            _check(options)
+            _check(operation, options)
         if isinstance(params, UntypedParams):
             return self._build_untyped(params, options)
         if not options and operation.method == "GET" and not operation.payload:
@@ -148,8 +155,13 @@ def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 
-def _check(options: RequestOptions) -> None:
-    check_names(options, RequestOptions)
+def _check(operation: Operation[Any], options: RequestOptions) -> None:
+    check_names(options, ReadOptions)
+    if "max_age" in options:
+        if operation.safety is not Safety.READS:
+            name = operation.name or f"{operation.method} {operation.path}"
+            raise TypeError(f"`max_age` is for calls that only read; `{name}` may change something")
+        check_max_age(cast("ReadOptions", options).get("max_age"))
     check_timeout("timeout", options.get("timeout"))
     extra_headers = options.get("extra_headers")
     if extra_headers is not None:

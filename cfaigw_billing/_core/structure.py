@@ -17,7 +17,7 @@ import attrs
 
 from .._wire.secrets import conceal_client_secrets
 from .._wire.strict_json import EMPTY
-from ..types._annotations import member_of, wire_name
+from ..types._annotations import member_of, wire_fields, wire_name
 
 Hook = Callable[[Any, Any], Any]
 
@@ -38,7 +38,7 @@ def structure_function(cls: type, hook_for: Callable[[Any], Hook]) -> Hook | Non
             For one that is not such a class, there is no function.
         hook_for: Gives the hook of a type.
     """
-    fields = [field for field in attrs.fields(attrs.resolve_types(cls)) if field.name != "extra"]
+    fields = wire_fields(cls)
     if hasattr(cls, "__attrs_post_init__") or not all(map(_is_plain, fields)):
         return None
     wire = [wire_name(field) for field in fields]
@@ -62,6 +62,7 @@ def structure_function(cls: type, hook_for: Callable[[Any], Hook]) -> Hook | Non
             f"self.{field.name} = x",
         ]
     required = sum(field.default is attrs.NOTHING for field in fields)
+    lines += ["self.account_id = None" if hasattr(cls, "account_id") else ""]
     lines += [
         f"if len(value) == {required} or value.keys() <= names: self.extra = EMPTY",
         "else: self.extra = conceal({name: value[name] for name in value if name not in names})",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from attrs import field, frozen
@@ -34,6 +35,12 @@ def _steps(path: str) -> list[str]:
         pass
     steps = path.replace("\\", "/").lower().split("/")
     return [re.sub(r"[;?#].*|[\x00-\x20\x7f]", "", step, flags=re.DOTALL) for step in steps]
+
+
+def account_of(path: str) -> str | None:
+    """The account that a path is below, however it is spelled; `None` if it names none."""
+    steps = pairwise(filter(None, _steps(path)))
+    return next((after for before, after in steps if before == "accounts"), None)
 
 
 def check_charges_nothing(method: Method, url: str) -> None:
@@ -70,6 +77,24 @@ def operation_of(params: Params[T]) -> Operation[T]:
             f"not {type(params).__name__}"
         )
     return operation
+
+
+class BillingOnly:
+    """What has the methods for billing, and says where the others are."""
+
+    if not TYPE_CHECKING:  # for a type checker, a name that is not there is an error
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_") or hasattr(type(self), name):  # a property that fails
+                return object.__getattribute__(self, name)
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute {name!r}: this package has only the "
+                f"billing of AI Gateway and the list of accounts. Reach other endpoints with "
+                f"`client.get(path, cast_to=…)` (or post, put, patch, delete), or use the official "
+                f"package `cloudflare`",
+                name=name,
+                obj=self,
+            )
 
 
 _REPEATABLE: Mapping[Method, Safety] = {

@@ -13,6 +13,7 @@ from yarl import URL
 from .._wire.messages import TOO_LARGE, HTTPRequest, HTTPResponse
 from .._wire.secrets import Mask
 from ..errors import APIConnectionError, APITimeoutError
+from .fork import forget_in_child
 from .sessions import UnrepeatedError
 
 MAX_BODY = 32 * 1024 * 1024
@@ -114,8 +115,20 @@ class _UnreadBody:
     def __init__(self, response: aiohttp.ClientResponse, request: HTTPRequest) -> None:
         self._response = response
         self._request = request
+        self._is_inherited = False
+        forget_in_child(self)
+
+    def forget(self) -> None:
+        """Leave the connection to the process that opened it."""
+        self._is_inherited = True
+        _inherited.append(self._response)
+
+    def _check_process(self) -> None:
+        if self._is_inherited:
+            raise RuntimeError("a response is read in the process that made the call")
 
     async def chunks(self, size: int | None) -> AsyncGenerator[bytes]:
+        self._check_process()
         content = self._response.content
         try:
             async for chunk in content.iter_any() if size is None else content.iter_chunked(size):
@@ -127,6 +140,7 @@ class _UnreadBody:
             raise TransportError(reason) from _shown(error, self._request, {})
 
     async def read(self) -> tuple[bytes, str | None]:
+        self._check_process()
         try:
             return await _read(self._response)
         except TimeoutError as error:
@@ -136,8 +150,12 @@ class _UnreadBody:
             raise TransportError(reason) from _shown(error, self._request, {})
 
     def close(self) -> None:
-        if self._response.connection is not None:
+        if self._response.connection is not None and not self._is_inherited:
             self._response.release()
+
+
+_inherited: list[object] = []
+"""The responses that a forked child has from its parent: collected, they would be closed."""
 
 
 def no_answer_in_time() -> TransportError:

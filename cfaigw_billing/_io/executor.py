@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from math import inf, isfinite
+from functools import partial
+from math import inf
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from aiohttp import ClientSession, TraceConfig
@@ -19,14 +20,15 @@ from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
 from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
 from .._core.untyped import operation_of
-from .._wire.messages import HTTPRequest, HTTPResponse, Unread
+from .._wire.messages import HTTPRequest, Unread
 from .._wire.secrets import conceal_options
-from ..errors import APIConnectionError, RateLimitError, TopupOutcomeUnknownError
+from ..errors import APIError, TopupOutcomeUnknownError
 from ..types import Params
 from .batch import NotSentError, Turn
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error, without_frames
 from .limiter import Limiter, RateLimitedError
+from .recent import Outcome, Recent, max_age_of
 from .transport import BorrowedTransport, Transport
 
 P = ParamSpec("P")
@@ -34,9 +36,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
 # No `NullHandler`: without one, a warning about a charge is seen where logging is not set up, too.
-
-Outcome = Answer[Any] | APIConnectionError
-"""The end of an attempt: an answer, or the error to raise if none came."""
 
 
 @define(kw_only=True, eq=False)
@@ -96,6 +95,8 @@ class Executor:
         """The clock of the service, as its answers show it."""
         self.limiter: Limiter = Limiter()
         """The queue in which calls wait for the rate limit."""
+        self.recent: Recent = Recent(config.base_url)
+        """The answers of the last seconds, for calls that accept them."""
         self.accepted: bool = False
         """Whether the service has accepted the credentials."""
 
@@ -113,21 +114,31 @@ class Executor:
     def with_options(self, options: AsyncClientOptions) -> Executor:
         """Make one with other settings on the same connections, unless those must differ.
 
-        It shares the rate limit of the same credentials.
+        It shares the rate limit and the recent answers of the same credentials.
         """
         config = self.config.with_options(options)
         connections = {name: value for name, value in options.items() if name in CONNECTION_OPTIONS}
         other = Executor(config, self._transport.lend(config.base_url, connections))
         other.clock = self.clock
-        mine = self.config
-        if config.base_url == mine.base_url:
+        if config.base_url == self.config.base_url:
             other.service_clock = self.service_clock
-        if (config.credentials, config.base_url) == (mine.credentials, mine.base_url):
-            other.limiter, other.accepted = self.limiter, self.accepted
+            if config.authentication == self.config.authentication:
+                other.limiter, other.accepted = self.limiter, self.accepted
+                other.recent = self.recent
         return other
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client has been closed."""
+        return self._transport.closed
+
+    def check_credentials(self) -> None:
+        """Raise `CloudflareError` if there are none."""
+        self.config.credentials.headers()
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing."""
+        self.recent = Recent(self.config.base_url)  # copies that are still open keep the other
         await self._transport.close()
 
     async def run(
@@ -187,9 +198,17 @@ class Executor:
             stream=stream,
         )
         self._transport.check_open()
-        outcome = await self._charge(call) if call.charges else (await self._send(call))[0]
+        if operation.safety is not Safety.READS:
+            with self.recent.changing(call.request):
+                outcome = await self._charge(call) if call.charges else (await self._send(call))[0]
+        elif options and (max_age := max_age_of(options)):
+            terms = call.timeout, self.config.max_retries, self.config.max_retry_wait
+            send = partial(self._send, call)
+            outcome = await self.recent.ask(call, max_age, terms, self.clock, send)
+        else:
+            outcome, _ = await self._send(call)
         try:
-            if isinstance(outcome, APIConnectionError):
+            if isinstance(outcome, APIError):
                 raise outcome
             self.accepted |= outcome.http_response.status_code < 300
             return outcome
@@ -316,7 +335,13 @@ class Executor:
                 blocked = self.limiter.state(now).resets_in if status == 429 else 0.0
                 call.turn.end(now, sent_at, status, blocked)
         self._note(call, sent_at, response.status_code, response.cf_ray)
-        return Answer(call.operation, call.request, response, call.request.attempts - 1)
+        return Answer(
+            call.operation,
+            call.request,
+            response,
+            call.request.attempts - 1,
+            self.account_id(call.params) if call.operation.names_account else None,
+        )
 
     def _note(self, call: Call, sent_at: float, *ended: object) -> None:
         if _log.isEnabledFor(logging.DEBUG):
@@ -342,7 +367,7 @@ class Executor:
                     deadline=inf if call.turn else min(began + longest, call.deadline),
                 )
         except RateLimitedError as error:
-            raise _rate_limit_error(call.request, error) from None
+            raise error.about(call.request) from None
         if call.turn is not None:
             call.deadline += sent_at - began
         return sent_at
@@ -374,14 +399,3 @@ def _failure(request: HTTPRequest, outcome: Outcome) -> Failure | None:
     if isinstance(outcome, Answer):
         return outcome.failure()
     return Failure.NO_ANSWER if request.may_have_arrived else Failure.NOT_SENT
-
-
-def _rate_limit_error(request: HTTPRequest, error: RateLimitedError) -> RateLimitError:
-    result = RateLimitError(
-        f"{request.method} {request.path}: not sent: {error}",
-        request=request,
-        response=HTTPResponse(status_code=429, headers={}, body=b""),
-        retries_taken=max(request.attempts - 1, 0),
-    )
-    result.retry_after = error.wait if isfinite(error.wait) else None
-    return result

@@ -6,11 +6,13 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Mapping
-from math import inf
+from math import inf, isfinite
 
 import anyio
 
 from .._core.ratelimit import Budget, RateLimit
+from .._wire.messages import HTTPRequest, HTTPResponse
+from ..errors import RateLimitError
 from .clock import Clock
 from .fork import forget_in_child
 
@@ -30,6 +32,17 @@ class RateLimitedError(Exception):
             f"(`max_retry_wait`, `total_timeout`)"
         )
         self.wait = wait
+
+    def about(self, request: HTTPRequest) -> RateLimitError:
+        """Return the error that the caller gets."""
+        result = RateLimitError(
+            f"{request.method} {request.path}: not sent: {self}",
+            request=request,
+            response=HTTPResponse(status_code=429, headers={}, body=b""),
+            retries_taken=max(request.attempts - 1, 0),
+        )
+        result.retry_after = self.wait if isfinite(self.wait) else None
+        return result
 
 
 class Limiter:

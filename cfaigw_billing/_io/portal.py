@@ -40,7 +40,6 @@ import asyncio
 import os
 import sys
 import threading
-import warnings
 import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -55,6 +54,7 @@ from attrs import field, frozen
 
 from ..errors import CloudflareError
 from .fork import forget_in_child
+from .sessions import LateThreads, place_of_caller, warn_unclosed
 
 T = TypeVar("T")
 
@@ -201,8 +201,11 @@ class _Loop:
     other has said: a caller adds to `waiting`, a closer sets `closed`.
     """
 
-    def __init__(self, on_close: Callable[[], Awaitable[None]], *, closed: bool) -> None:
+    def __init__(
+        self, on_close: Callable[[], Awaitable[None]], made_at: str, *, closed: bool
+    ) -> None:
         self._on_close = on_close
+        self._made_at = made_at
         self._serving = threading.Lock()  # held by the thread that serves it; nothing waits for it
         self._thread: threading.Thread | None = None
         self._running: _Running | None = None
@@ -223,7 +226,8 @@ class _Loop:
             if running.thread_id == threading.get_ident():
                 raise RuntimeError("a sync client cannot be called from its own event loop thread")
             running.do(self._begin, task)
-        elif getattr(threading, "_SHUTTING_DOWN", False):  # at `atexit`: no more threads
+        elif _is_ending() and threading.current_thread() is threading.main_thread():
+            # At `atexit`. Before it, the end waits for other threads, which may still call.
             raise RuntimeError(f"a sync client cannot make its first call {_SHUTTING_DOWN}")
         elif not self._serving.locked():
             _thread.start_new_thread(self._start, ())
@@ -247,7 +251,7 @@ class _Loop:
         if self._serving.locked():
             if self._running is not None:
                 self._running.do(self._running.stopped.set)
-            warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)
+            warn_unclosed(self._made_at)
 
     def _start(self) -> None:
         if not self._serving.acquire(blocking=False):
@@ -275,6 +279,8 @@ class _Loop:
         stopped = asyncio.Event()
         async with anyio.create_task_group() as tasks:
             self._running = _Running(asyncio.get_running_loop(), tasks, stopped)
+            if _is_ending():
+                self._running.loop.set_default_executor(LateThreads())
             self._begin_all()
             if not self.closed:
                 await stopped.wait()
@@ -307,6 +313,11 @@ _THREAD = "cfaigw_billing portal"
 _SHUTTING_DOWN = "while the interpreter shuts down"
 
 
+def _is_ending() -> bool:
+    """Whether the main thread has ended."""
+    return bool(getattr(threading, "_SHUTTING_DOWN", False))
+
+
 def _uses_uvloop() -> bool:
     """Not where gevent's greenlets are the threads: uvloop blocks the one that they all run in."""
     monkey = sys.modules.get("gevent.monkey")
@@ -335,6 +346,7 @@ class Portal:
 
     def __init__(self, on_close: Callable[[], Awaitable[None]] = _nothing) -> None:
         self._on_close = on_close
+        self._made_at = place_of_caller()
         self._begin(closed=False)
         forget_in_child(self)
 
@@ -380,6 +392,6 @@ class Portal:
         self._begin(closed=self._loop.closed)
 
     def _begin(self, *, closed: bool) -> None:
-        self._loop = _Loop(self._on_close, closed=closed)
+        self._loop = _Loop(self._on_close, self._made_at, closed=closed)
         self._abandoned = weakref.finalize(self, self._loop.abandon)
         self._abandoned.atexit = False

@@ -12,7 +12,11 @@ Each private part was tried with aiohttp 3.14.5 on CPython 3.11 and 3.13. If it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import sys
+import threading
+import warnings
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
 from types import SimpleNamespace
@@ -125,6 +129,40 @@ def _end_connections(connector: aiohttp.BaseConnector) -> None:
         end = getattr(protocol.transport, "_call_connection_lost", None)
         if end is not None:
             end(None)
+
+
+class LateThreads(ThreadPoolExecutor):
+    """Looks names up after the main thread has ended, when the standard pool takes no more jobs."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run a job in a thread of its own."""
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return future
+
+
+def place_of_caller() -> str:
+    """Return the file and the line from which this package was called, without a traceback."""
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+_PACKAGE = f"{__name__.partition('.')[0]}."
+
+
+def warn_unclosed(made_at: str) -> None:
+    """Say that a client was collected without having been closed."""
+    message = f"unclosed Cloudflare client, made at {made_at}"
+    warnings.warn(message, ResourceWarning, stacklevel=3)
 
 
 def set_limit(session: aiohttp.ClientSession, connections: int) -> None:

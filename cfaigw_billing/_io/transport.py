@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import warnings
 import weakref
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +21,14 @@ from .deadlines import SHORTEST, Deadlines
 from .exchange import TransportError, exchange, no_answer_in_time
 from .fork import forget_in_child
 from .proxies import environment_proxy
-from .sessions import drop_session, fresh_session, open_session, set_limit
+from .sessions import (
+    drop_session,
+    fresh_session,
+    open_session,
+    place_of_caller,
+    set_limit,
+    warn_unclosed,
+)
 
 CONNECTIONS = 100
 """How many connections single calls have, in all. The others wait for one, so that a program with
@@ -48,6 +54,7 @@ class Transport:
         http_client: aiohttp.ClientSession | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
+        self._made_at = place_of_caller()
         self._begin()
         forget_in_child(self)
         if http_client is not None and not isinstance(http_client, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -129,6 +136,11 @@ class Transport:
         except TimeoutError as error:
             raise no_answer_in_time() from error
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._closed
+
     @contextmanager
     def widened(self, by: int) -> Generator[None]:
         """Have room for so many connections more.
@@ -172,7 +184,7 @@ class Transport:
         self._sessions: Sessions = {}
         self._deadlines = Deadlines()
         # Not `__del__`: a client may be part of a cycle, in which aiohttp's own might come first.
-        weakref.finalize(self, _drop_all, self._sessions, os.getpid())
+        weakref.finalize(self, _drop_all, self._sessions, os.getpid(), self._made_at)
 
     def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -200,6 +212,7 @@ class BorrowedTransport:
     def __init__(self, lender: Transport) -> None:
         self._lender = lender
         self._closed = False
+        self._lent: weakref.WeakSet[Transport | BorrowedTransport] = weakref.WeakSet()
 
     async def send(
         self,
@@ -220,15 +233,24 @@ class BorrowedTransport:
         """See `Transport.lend`."""
         if self._closed:
             raise RuntimeError(CLOSED)
-        return self._lender.lend(base_url, others)
+        lent = self._lender.lend(base_url, others)
+        self._lent.add(lent)
+        return lent
+
+    @property
+    def closed(self) -> bool:
+        """Whether it, or what it borrows from, has been closed."""
+        return self._closed or self._lender.closed
 
     def widened(self, by: int) -> AbstractContextManager[None]:
         """See `Transport.widened`."""
         return self._lender.widened(by)
 
     async def close(self) -> None:
-        """Send nothing more."""
+        """Send nothing more, and end the copies that were made of this one."""
         self._closed = True
+        for lent in list(self._lent):
+            await lent.close()
 
     def check_open(self) -> None:
         """Raise if the client, or the one that it was copied from, has been closed."""
@@ -243,10 +265,10 @@ _inherited: list[object] = []
 """The sessions that a forked child has from its parent: collected, they would be closed."""
 
 
-def _drop_all(sessions: Sessions, pid: int) -> None:
+def _drop_all(sessions: Sessions, pid: int, made_at: str) -> None:
     """Close the sessions of a client that is collected without having been closed."""
     if sessions and pid == os.getpid():
-        warnings.warn("unclosed Cloudflare client", ResourceWarning, stacklevel=2)
+        warn_unclosed(made_at)
         exits = not threading.main_thread().is_alive()
         for loop, session in sessions.items():
             if exits and loop.is_running():

@@ -49,6 +49,20 @@ class BlockingExecutor:
             self.inner.with_options(cast("AsyncClientOptions", options)), self.portal
         )
 
+    @property
+    def config(self) -> Config:
+        """The settings of the client."""
+        return self.inner.config
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client, or the one whose loop it runs on, has been closed."""
+        return self.portal.closed or self.inner.closed
+
+    def check_credentials(self) -> None:
+        """Raise `CloudflareError` if there are none."""
+        self.inner.check_credentials()
+
     def send(self, params: Params[T], options: RequestOptions) -> T:
         """Run one call and return the value that it answers; see `Executor.send`."""
         conceal_options(options)  # the loop may refuse the call
@@ -74,6 +88,10 @@ class BlockingExecutor:
     ) -> T:
         """Run a function that makes several calls, on the loop."""
         return self.portal.call(lambda: function(self.inner, *args, **kwargs))
+
+    def account_id(self, params: Any) -> str:
+        """Return the account of a call: its own, or else the client's."""
+        return self.inner.account_id(params)
 
     @property
     def rate_limit(self) -> RateLimit:

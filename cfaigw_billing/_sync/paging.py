@@ -82,4 +82,5 @@ class InvoicePaginator(Paginator[BillingInvoiceHistoryResponse, Invoice]):
 
     def collect(self) -> BillingInvoiceHistoryResponse:
         """All of them as if they had come on one page, to be shown or exported."""
-        return on_one_page([invoice for invoice in self])
+        account_id = self._executor.account_id(self._params)
+        return on_one_page([invoice for invoice in self], account_id)

@@ -11,10 +11,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
-from .._core.options import RequestOptions
+from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
 from .._core.sweeps.usage_histories import UsageHistories, usage_histories
+from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
 from .._show.progress import Progress
 from ..types import (
@@ -33,6 +34,7 @@ from ..types import (
     ConfigGetParams,
     ConfigGetResponse,
     EligibilityPaymentMethod,
+    Money,
     SpendingLimitCreateParams,
     SpendingLimitDeleteParams,
     SpendingLimitGetParams,
@@ -64,7 +66,7 @@ _RETIRED = (
 )
 
 
-class Resource:
+class Resource(BillingOnly):
     """A group of methods."""
 
     def __init__(self, executor: BlockingExecutor) -> None:
@@ -90,7 +92,7 @@ class AccountsResource(Resource):
         name: str | None = None,
         page: int | None = None,
         per_page: int = 50,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> AccountPaginator:
         """Every account that the credentials can see, fetched a page at a time.
 
@@ -143,13 +145,13 @@ class ConfigResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> ConfigGetResponse:
         """The automatic top-up as it is set up; zeros or `None` if it never was.
 
         Amounts are in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
@@ -160,16 +162,17 @@ class ConfigResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        amount: int,
-        threshold: int,
+        amount: int | Money,
+        threshold: int | Money,
         **options: Unpack[RequestOptions],
     ) -> ConfigCreateResponse:
         """Set the automatic top-up: from now on the service charges the card by itself.
 
         Args:
-            amount: The credit to buy each time, in whole cents; at least 1000 ($10.00). The card is
-                charged more: a fee of 5 %, and tax where it is due.
-            threshold: Charge when the balance falls below this, in cents; at least 500 ($5.00).
+            amount: The credit to buy each time, in whole cents or as `Money`; at least $10.00. The
+                card is charged more: a fee of 5 %, and tax where it is due.
+            threshold: Charge when the balance falls below this, in whole cents or as `Money`; at
+                least $5.00.
 
         `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
         Permission: AI Gateway Write; the service may answer 403 to every API token.
@@ -254,16 +257,16 @@ class TopupResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        amount: int,
+        amount: int | Money,
         payment_method_id: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> TopupCreateResponse:
         """Charge a card for credit. The credit arrives when `status` says `completed`.
 
         Args:
-            amount: The credit to buy, in whole cents; at least 1000 ($10.00). The card is charged
-                more: a fee of 5 % ($50.00 of credit is a charge of $52.50), and tax where it is
-                due.
+            amount: The credit to buy, in whole cents or as `Money`: 5000 or `Money.dollars(50)`; at
+                least $10.00. The card is charged more: a fee of 5 % ($50.00 of credit is a charge
+                of $52.50), and tax where it is due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
 
         `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
@@ -287,14 +290,14 @@ class TopupResource(Resource):
         *,
         account_id: str | None = None,
         payment_intent_id: str,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> TopupStatusResponse:
         """Whether the credit of a top-up has arrived: `pending` or `completed`.
 
         Args:
             payment_intent_id: What `create` answered, `in_…`.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -337,15 +340,15 @@ class TopupResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        amount: int,
+        amount: int | Money,
         payment_method_id: str | None = None,
         timeout: float | None = 300.0,
     ) -> TopupStatusResponse:
         """Charge a card for credit, as `create`, and wait until the credit has arrived.
 
         Args:
-            amount: The credit to buy, in whole cents; at least 1000 ($10.00). The card is charged
-                more: a fee of 5 %, and tax where it is due.
+            amount: The credit to buy, in whole cents or as `Money`; at least $10.00. The card is
+                charged more: a fee of 5 %, and tax where it is due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
             timeout: Seconds to wait at most, once it is charged; `None`: no limit.
 
@@ -370,7 +373,7 @@ class TopupResource(Resource):
         error: BaseException | None = None,
         *,
         account_id: str | None = None,
-        amount: int | None = None,
+        amount: int | Money | None = None,
         sent_at: datetime | None = None,
         exclude: Iterable[str] = (),
     ) -> TopupReconciliation:
@@ -387,7 +390,7 @@ class TopupResource(Resource):
             error: The `TopupOutcomeUnknownError` that `create` raised, or an error that it caused
                 or is in: a cancellation, a `TimeoutError`, a group.
             account_id: Without `error`: the account; `None`: the client's.
-            amount: Without `error`: the credit that was asked for, in cents.
+            amount: Without `error`: the credit that was asked for, in whole cents or as `Money`.
             sent_at: Without `error`: when it was sent, an aware `datetime`; that of the error, or
                 one by the clock of this machine.
             exclude: Ids of invoices that belong to other charges: what `create` answered as
@@ -412,11 +415,11 @@ class TopupResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> TopupLimitsResponse:
         """The smallest and the largest top-up that the service takes, in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
@@ -428,7 +431,7 @@ class TopupResource(Resource):
         *,
         account_id: str | None = None,
         payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> TopupEligibilityResponse:
         """Whether the account can top up, and what to do where it cannot.
 
@@ -436,7 +439,7 @@ class TopupResource(Resource):
             payment_methods: The account's payment methods, at most 100: values, or mappings with
                 the keys `default`, `last_four` and `type`.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -515,11 +518,11 @@ class SpendingLimitResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> SpendingLimitGetResponse:
         """The spending limit; its amount is in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
@@ -531,7 +534,7 @@ class SpendingLimitResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        amount: int,
+        amount: int | Money,
         duration: Literal["daily", "weekly", "monthly"],
         strategy: Literal["fixed", "sliding"],
         **options: Unpack[RequestOptions],
@@ -539,7 +542,8 @@ class SpendingLimitResource(Resource):
         """Set the spending limit: retired, the service now answers 403.
 
         Args:
-            amount: The most that may be spent within `duration`, in whole cents; at least 100.
+            amount: The most that may be spent within `duration`, in whole cents or as `Money`; at
+                least $1.00.
             duration: The length of a period.
             strategy: Whether periods start at fixed times or slide.
 
@@ -634,13 +638,13 @@ class BillingResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingCreditBalanceResponse:
         """The prepaid credit that is left, the card on file and the automatic top-up.
 
         `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
@@ -654,7 +658,7 @@ class BillingResource(Resource):
         value_grouping_window: Literal["day", "hour"],
         start_time: datetime | float | None = None,
         end_time: datetime | float | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingUsageHistoryResponse:
         """The usage, a row a day or hour, in cents; no rows if nothing was billable.
 
@@ -663,7 +667,7 @@ class BillingResource(Resource):
             start_time: The first moment: an aware `datetime` or Unix milliseconds.
             end_time: The moment after the last, alike. Without bounds: the whole history.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -686,7 +690,7 @@ class BillingResource(Resource):
         type: Literal["auto", "manual", "all"] | None = None,
         page: int | None = None,
         per_page: int | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingInvoiceHistoryResponse:
         """One page of past invoices; amounts in cents, times in Unix seconds.
 
@@ -695,7 +699,7 @@ class BillingResource(Resource):
             page: The page, from 1.
             per_page: Invoices a page.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -715,7 +719,7 @@ class BillingResource(Resource):
         account_id: str | None = None,
         type: Literal["auto", "manual", "all"] | None = None,
         per_page: int = 50,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> InvoicePaginator:
         """Every past invoice, fetched a page at a time; amounts in cents, times in Unix seconds.
 
@@ -723,7 +727,7 @@ class BillingResource(Resource):
             type: Of automatic top-ups, of manual ones, or all (what `None` means too).
             per_page: Invoices a page.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -821,11 +825,11 @@ class BillingResource(Resource):
         self,
         *,
         account_id: str | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[ReadOptions],
     ) -> BillingInvoicePreviewResponse:
         """The invoice that is building up; amounts in cents, times in Unix seconds.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview

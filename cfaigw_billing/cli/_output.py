@@ -10,8 +10,6 @@ import json
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from decimal import Decimal
 from enum import Enum
 from io import StringIO
 
@@ -20,7 +18,6 @@ from attrs import evolve
 
 from .._show.table import Table
 from ..types import Response
-from ..types._records import entries
 from ._errors import is_terminal, plain
 
 
@@ -38,7 +35,7 @@ def show(answer: Response, form: Form, account: str) -> None:
     if form is Form.TABLE:
         show_table(_of_account(answer, account))
     elif form is Form.CSV:
-        show_csv(records, list(entries(answer._row_type())))  # pyright: ignore[reportPrivateUsage]
+        show_csv(records, list(answer._columns()))  # pyright: ignore[reportPrivateUsage]
     else:
         is_list = answer._list is not None  # pyright: ignore[reportPrivateUsage]
         show_json(records if is_list else records[0])
@@ -57,8 +54,9 @@ def _of_account(answer: Response, account: str) -> Table:
 
 
 def show_json(value: object) -> None:
-    """Print a value as JSON: moments in ISO 8601, dollars as numbers."""
-    click.echo(json.dumps(value, indent=2, default=_as_json))
+    """Print records as JSON, with dollars as numbers, so that other programs can compare them."""
+    numbers = json.loads(json.dumps(value), object_hook=_dollars_as_numbers)
+    click.echo(json.dumps(numbers, indent=2))
 
 
 def show_csv(records: Sequence[Mapping[str, object]], names: Sequence[str]) -> None:
@@ -70,20 +68,19 @@ def show_csv(records: Sequence[Mapping[str, object]], names: Sequence[str]) -> N
     click.echo(text.getvalue(), nl=False)
 
 
-def _as_json(value: object) -> object:
-    if isinstance(value, Decimal):
-        return float(value)
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _dollars_as_numbers(record: dict[str, object]) -> dict[str, object]:
+    return {
+        name: float(value) if name.endswith("_usd") and isinstance(value, str) else value
+        for name, value in record.items()
+    }
 
 
 def _as_csv(value: object) -> object:
     if isinstance(value, bool):
         return str(value).lower()  # as in JSON
-    if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
     if isinstance(value, str):
         return plain(value)  # a row is a line, and may be shown in a terminal
-    return value.isoformat() if isinstance(value, datetime) else value
+    return value
 
 
 # Tables and lines.

@@ -72,7 +72,8 @@ def show_balance(account: str, form: Form, fail_below: Money | None) -> ExitCode
         answer = client.ai_gateway.billing.credit_balance(account_id=account)
     show(answer, form, account)
     if fail_below is not None and answer.balance_money < fail_below:
-        show_error(f"the balance {answer.balance_money} is below {fail_below}")
+        balance, limit = answer.balance_money.told_apart(fail_below)
+        show_error(f"the balance {balance} is below {limit}")
         return ExitCode.BELOW
     return ExitCode.OK
 

@@ -87,6 +87,7 @@ class SettingsChange:
     ignores_page: bool = attrs.field(default=False, validator=of_type(bool))
     spending_limit_retired: bool = attrs.field(default=False, validator=of_type(bool))
     topup_config_dashboard_only: bool = attrs.field(default=False, validator=of_type(bool))
+    account_owned_token: bool = attrs.field(default=False, validator=of_type(bool))
 
 
 @attrs.frozen(kw_only=True)

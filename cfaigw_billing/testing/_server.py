@@ -25,6 +25,7 @@ from ._validation import (
     FORBIDDEN,
     INVALID_AUTHORIZATION,
     INVALID_HEADERS,
+    NO_ACCOUNT_LIST,
     NO_ROUTE,
     RATE_LIMITED,
     UNAUTHENTICATED,
@@ -77,6 +78,8 @@ class Emulator(Service):
         ignores_page: Answer the first page of every list, whichever was asked for.
         spending_limit_retired: Refuse to set a spending limit with 403, as the newest service does.
         topup_config_dashboard_only: Refuse API tokens that set or delete the top-up configuration.
+        account_owned_token: Treat the API token as one that belongs to an account: it cannot list
+            accounts.
         limit: The rate limit; `None`: no limit, and no headers that speak of one.
         requests: Every request that arrived, in order.
     """
@@ -264,6 +267,9 @@ class Emulator(Service):
             raise RefusedError(401, UNAUTHENTICATED, "Authentication error")
 
     async def _list_accounts(self, request: web.Request) -> web.Response:
+        if self.account_owned_token and "Authorization" in request.headers:
+            message = "List accounts endpoint does not support account owned tokens"
+            raise RefusedError(400, NO_ACCOUNT_LIST, message)
         call = await self._parameters(request, AccountList)
         result, result_info = call.perform(list(self._accounts.values()))
         return envelope(result, result_info=result_info)

@@ -56,6 +56,7 @@ class Service:
     ignores_page: bool = False
     spending_limit_retired: bool = False
     topup_config_dashboard_only: bool = False
+    account_owned_token: bool = False
     limit: RequestLimit | None = None
     requests: list[RecordedRequest] = attrs.field(factory=list[RecordedRequest], init=False)
     _accounts: dict[str, EmulatedAccount] = attrs.field(

@@ -13,6 +13,7 @@ Parameters = TypeVar("Parameters", bound=attrs.AttrsInstance)
 
 # Error codes.
 NO_MANUAL_TOPUP = 1000
+NO_ACCOUNT_LIST = 1001
 INVALID_HEADERS = 6003
 INVALID_AUTHORIZATION = 6111
 INVALID = 7001

@@ -5,6 +5,11 @@ from __future__ import annotations
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+import attrs
+
+NOT_ON_THE_WIRE = {"wire": None}
+"""The metadata of a field that the service does not send."""
+
 
 def member_of(cls: Any) -> tuple[Any, bool]:
     """Return the type of a value that is not `None`, and whether it may be `None`.
@@ -15,6 +20,12 @@ def member_of(cls: Any) -> tuple[Any, bool]:
         return cls, False
     members = [member for member in get_args(cls) if member is not type(None)]
     return str if str in members else members[0], len(members) < len(get_args(cls))
+
+
+def wire_fields(cls: Any) -> list[Any]:
+    """Return the fields of an attrs class that come over the wire, with their types resolved."""
+    fields = attrs.fields(attrs.resolve_types(cls))
+    return [field for field in fields if field.metadata.get("wire", field.name) is not None]
 
 
 def wire_name(field: Any) -> str:

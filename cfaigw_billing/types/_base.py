@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, get_args
 
 from attrs import field, fields_dict, frozen, resolve_types
 
 from .._show.table import LONGEST, Column, Table, first, text
 from .._wire.strict_json import EMPTY
-from ._records import entries, record, to_frame
-from ._validators import identifier
+from ._annotations import NOT_ON_THE_WIRE
+from ._data import Data, Property
+from ._records import Entry, as_dict, entries, parts, properties, record, to_frame
+from ._validators import account
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,36 +36,49 @@ class Params(Generic[T]):
 class AccountParams(Params[T]):
     """The parameters of a call on one account."""
 
-    account_id: str | None = field(default=None, validator=identifier)
+    account_id: str | None = field(default=None, validator=account)
     """The account's identifier; `None` stands for the client's `account_id`."""
 
 
 @frozen(kw_only=True)
-class Response:
+class Response(Data):
     """A value that the service answered."""
 
-    extra: Mapping[str, object] = field(default=EMPTY, repr=False, hash=False)
+    extra: Mapping[str, object] = field(
+        default=EMPTY, repr=False, hash=False, metadata=NOT_ON_THE_WIRE
+    )
     """The fields that this version does not know, as decoded JSON by their names on the wire.
 
     A `client_secret` in it, at any depth, is masked in reprs and not kept in pickles.
     """
 
-    def to_records(self) -> list[dict[str, object]]:
-        """Flat mappings: one for each row of a list, or one for the value itself.
+    def to_dict(self) -> dict[str, object]:
+        """Return the answer as nested data that is JSON: the wire's names and numbers, and more.
 
-        An amount stands under the wire's name in cents, and beside it in dollars, exact
-        (`balance`: 640.19, `balance_usd`: `Decimal("6.4019")`; `None` in another currency). A
-        moment is an aware UTC `datetime`; `None` if the service's number is none.
+        Beside an amount in cents are its US dollars, exact (`balance`: 640.19, `balance_usd`:
+        "6.4019"; `None` in another currency), beside a moment its text in ISO 8601
+        (`start_time_datetime`). `extra` is there only if something is in it. Secrets are left out.
+        """
+        return as_dict(self)
+
+    def to_records(self) -> list[dict[str, object]]:
+        """Return flat mappings: one for each row of a list, or one for the value itself.
+
+        They are JSON: an amount is under the wire's name in cents, and beside it in US dollars,
+        exact (`balance`: 640.19, `balance_usd`: "6.4019"; `None` in another currency). A moment is
+        text in ISO 8601; `None` if the service's number is none.
         """
         return [record(row) for row in self._rows()]
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The records as a data frame; moments in UTC, and where rows have one, as its index.
+    def to_pandas(self, *, exact: bool = False) -> pd.DataFrame:
+        """Return the records as a data frame; needs the extra `notebook`.
 
-        Dollars stay exact: `Decimal`s in columns `…_usd`, to be made floats with `astype(float)`.
-        Needs the extra `notebook`.
+        Moments are timestamps in UTC, and the index where rows have one.
+
+        Args:
+            exact: Have dollars (columns `…_usd`) as exact `Decimal`s, and not as floats.
         """
-        return to_frame(self.to_records(), entries(self._row_type()), self._index)
+        return to_frame(self.to_records(), self._columns(), self._index, exact=exact)
 
     def _repr_html_(self) -> str:
         """Return the HTML for a notebook: dollars, UTC times, and the first rows of a list."""
@@ -83,16 +98,23 @@ class Response:
         if self._list is None:
             pair = Column(), Column(wraps=True)
             return Table(title=title, columns=pair, rows=self._details())
-        shown, notes = first(self.to_records(), limit, "in the same order")
-        columns = [Column(name, _entry(name)) for name in entries(self._row_type())]
+        shown, notes = first(self._rows(), limit, "in the same order")
+        columns = [Column(name, _cell(entry)) for name, entry in entries(self._row_type()).items()]
         return Table.of(shown, columns, title=title, notes=notes)
 
     def _details(self) -> Sequence[tuple[str, str]]:
         """Return the names and texts to show of a value that is not a list."""
-        return [(name, text(entry)) for name, entry in record(self).items()]
+        cls: Any = type(self)
+        shown = entries(cls).items()
+        return [(name, text(entry.read(self))) for name, entry in shown if name != "account_id"]
 
     def _rows(self) -> Sequence[Response]:
         return (self,) if self._list is None else getattr(self, self._list)
+
+    @classmethod
+    def _columns(cls) -> dict[str, Entry]:
+        """Return the entries of the records."""
+        return entries(cls._row_type())
 
     @classmethod
     def _row_type(cls) -> Any:
@@ -100,6 +122,46 @@ class Response:
             return cls
         return get_args(fields_dict(resolve_types(cls))[cls._list].type)[0]
 
+    @classmethod
+    def _from_dict(cls, data: Mapping[str, Any]) -> Self:
+        own: Any = cls
+        fields = {part.name: data[part.key] for part in parts(own) if part.key in data}
+        return cls(**fields, extra=data.get("extra") or EMPTY)
 
-def _entry(name: str) -> Callable[[Mapping[str, object]], str]:
-    return lambda row: text(row[name])
+    @classmethod
+    def _properties(cls) -> Iterable[Property]:
+        return properties(cls)
+
+
+def of_account() -> Any:
+    """Make the field `account_id` of an answer of a call on one account."""
+    return field(default=None, eq=False, metadata=NOT_ON_THE_WIRE)
+
+
+@frozen(kw_only=True)
+class AccountResponse(Response):
+    """An answer about one account.
+
+    Attributes:
+        account_id: The account that was asked about; `None` in a value that does not come from a
+            call.
+    """
+
+    account_id: str | None = of_account()
+    """The account that was asked about; `None` in a value that does not come from a call.
+
+    The service does not send it. It does not count when values are compared.
+    """
+
+    def to_records(self) -> list[dict[str, object]]:
+        """Return flat mappings, as of every answer; each has the `account_id`."""
+        return [{"account_id": self.account_id, **row} for row in super().to_records()]
+
+    @classmethod
+    def _columns(cls) -> dict[str, Entry]:
+        own: Any = AccountResponse
+        return entries(own) | super()._columns()
+
+
+def _cell(entry: Entry) -> Callable[[object], str]:
+    return lambda row: text(entry.read(row))

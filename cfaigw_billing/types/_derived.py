@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar, overload
 T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_MILLISECONDS = 1e11
-"""Undocumented epoch numbers above this are milliseconds: as seconds they are past 5138."""
+FIRST_MILLISECONDS = 1e11
+"""An epoch number above this is in milliseconds, as its unit is not known: as seconds it is past
+5138. What is below is in seconds: as milliseconds it is before March 1973."""
 
 
 class Derived(Generic[T]):
@@ -41,7 +42,7 @@ def _from_milliseconds(milliseconds: float, _: object = None) -> datetime:
 def _from_either(number: float | None, _: object) -> datetime | None:
     if number is None:
         return None
-    return (_from_milliseconds if abs(number) > _FIRST_MILLISECONDS else _from_seconds)(number)
+    return (_from_milliseconds if abs(number) > FIRST_MILLISECONDS else _from_seconds)(number)
 
 
 def utc_seconds(field_name: str) -> Derived[datetime]:

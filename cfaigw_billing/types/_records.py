@@ -1,32 +1,53 @@
-"""Values as flat mappings, for tables of data: JSON, CSV and pandas.
+"""Values as data: dictionaries, records, data frames. One rule for all of them, and every type.
 
-The rule, for every type: an amount stands under the wire's name in cents, and beside it, exact, in
-dollars (`balance`: 640.19, `balance_usd`: 6.4019); what is in another currency has no dollars. A
-moment is an aware UTC `datetime` under the wire's name. A value within the value adds its own
-entries (`payment_method_brand`). Lists within it, what this version does not know (`extra`), and
-secrets are left out.
+- **All of it is JSON**: texts, numbers, booleans, `None`, and in dictionaries mappings and lists.
+- **An amount** is under the wire's name in cents, as a number. Beside it are its US dollars, exact,
+  and so as text (`balance`: 640.19, `balance_usd`: "6.4019"); `None` in another currency.
+- **A moment** is text in ISO 8601, in UTC where the service sent a number; `None` if that is none.
+- **A secret** is never in it.
+- **A dictionary** (`to_dict`) has the form of the answer: the wire's names, values within values,
+  lists. A moment is beside the number that the service sent (`start_time`: 1767225600000,
+  `start_time_datetime`: "2026-01-01T00:00:00+00:00"). Unknown fields are in `extra`, if any came.
+- **A record** (`to_records`) is a row of a table, so it is flat, and the same for all values of a
+  type. A value within the value adds its own entries (`payment_method_brand`). A moment is in the
+  place of the number. Lists and `extra` are left out.
+- **A data frame** (`to_pandas`) has the records as rows. There exact texts are floats, or
+  `Decimal`s with `exact=True`; moments are timestamps in UTC.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
+from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 import attrs
 
 from .._show.extras import needed
-from .._wire.secrets import Secret
-from ._annotations import member_of
+from .._wire.secrets import REDACTED, Secret
+from ._annotations import member_of, wire_fields, wire_name
+from ._data import Data, Property, descriptions
 from ._derived import Derived
+from .money import plain_digits
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-_MOMENT = "datetime64[us, UTC]"
-"""In microseconds: nanoseconds end in the year 2262."""
+class Kind(Enum):
+    """The kinds of entries."""
+
+    CENTS = "cents"
+    """An amount in cents, a number."""
+    EXACT = "exact"
+    """An exact number, as text."""
+    MOMENT = "moment"
+    """A moment, as text."""
+    OTHER = "other"
+    """Whatever has the same form everywhere."""
 
 
 @attrs.frozen
@@ -35,54 +56,163 @@ class Entry:
 
     read: Callable[[Any], object]
     """Gives it for a value; `None` for `None`."""
-    dtype: str | None = None
-    """Its type in a data frame, where that must not depend on what the values happen to be."""
+    kind: Kind = Kind.OTHER
+    """Its kind."""
 
 
-def record(value: object) -> dict[str, object]:
-    """The entries of a value by name."""
-    cls: Any = type(value)
-    return {name: entry.read(value) for name, entry in entries(cls).items()}
+@attrs.frozen
+class Part:
+    """One field of a type, with its other form."""
+
+    name: str
+    """The attribute."""
+    key: str
+    """The name on the wire, and in a dictionary."""
+    kind: Kind
+    """Its kind."""
+    type: Any
+    """The type of its value, where there is one."""
+    optional: bool = True
+    """Whether it may be `None`."""
+    sibling: str | None = None
+    """The attribute of the other form: dollars or a moment."""
+    sibling_key: str = ""
+    """The name of the other form in a dictionary."""
+
+    def other(self, value: object) -> object:
+        """Return the other form, as a record or a dictionary has it."""
+        return None if self.sibling is None else _derived(value, self.sibling)
+
+
+@cache
+def parts(cls: Any) -> tuple[Part, ...]:
+    """Return the fields of a type that may be shown: all but `extra` and secrets."""
+    siblings = _siblings(cls)
+    fields = [field for field in wire_fields(cls) if member_of(field.type)[0] is not Secret]
+    own = [Part("account_id", "account_id", Kind.OTHER, str)] if hasattr(cls, "account_id") else []
+    return (*own, *(_part(field, siblings.get(field.name)) for field in fields))
+
+
+def _part(field: Any, sibling: str | None) -> Part:
+    kind, optional = member_of(field.type)
+    name, key = field.name, wire_name(field)
+    if sibling is None:
+        moment_or_not = Kind.MOMENT if kind is datetime else Kind.OTHER
+        return Part(name, key, moment_or_not, kind, optional)
+    if sibling.endswith("_money"):
+        dollars = sibling.removesuffix("_money") + "_usd"
+        return Part(name, key, Kind.CENTS, kind, optional, sibling, dollars)
+    if sibling.endswith("_datetime"):
+        return Part(name, key, Kind.MOMENT, kind, optional, sibling, sibling)
+    # The attribute with the number in Python adds nothing to the text.
+    return Part(name, key, Kind.EXACT, kind, optional)
+
+
+def as_dict(value: object) -> dict[str, object]:
+    """Return a value as a dictionary."""
+    found: dict[str, object] = {}
+    for part in parts(cast("Any", type(value))):
+        found[part.key] = _json(getattr(value, part.name))
+        if part.sibling is not None:
+            found[part.sibling_key] = _json(part.other(value))
+    if extra := getattr(value, "extra", None):
+        found["extra"] = _json(extra)
+    return found
+
+
+def properties(cls: Any) -> Iterator[Property]:
+    """Return what `as_dict` makes of the values of a type."""
+    told = descriptions(cls)
+    for part in parts(cls):
+        schema = {"description": told[part.name]} if part.name in told else {}
+        written = part.type
+        if written is datetime:
+            written, schema["format"] = str, "date-time"
+        elif get_origin(written) is tuple:
+            written = list.__class_getitem__(get_args(written)[:1])
+        yield Property(
+            name=part.key,
+            written=written | None if part.optional else written,
+            read=part.type | None if part.optional else part.type,
+            required=not part.optional,
+            schema=schema,
+        )
+        if part.kind is Kind.CENTS:
+            schema = {
+                "description": f"`{part.key}` in US dollars, exact; null in other currencies."
+            }
+            yield Property(name=part.sibling_key, written=str | None, schema=schema)
+        elif part.sibling:
+            schema = {"description": f"`{part.key}` in ISO 8601, UTC.", "format": "date-time"}
+            yield Property(name=part.sibling_key, written=str | None, schema=schema)
+    schema = {"description": "What the service sent and this version does not know."}
+    kind = dict[str, object]
+    yield Property(
+        name="extra", written=kind, read=kind, required=False, always=False, schema=schema
+    )
+
+
+def record(value: object, cls: Any = None) -> dict[str, object]:
+    """Return a value as a record; one that is `None`, as that of a `cls` in which all is `None`."""
+    own: Any = type(value)
+    return {name: _json(entry.read(value)) for name, entry in entries(cls or own).items()}
 
 
 @cache
 def entries(cls: Any) -> dict[str, Entry]:
-    """Return the entries of the record of a `cls`."""
-    siblings = _siblings(cls)
+    """Return the entries of the record of a `cls`; those that are moments give a `datetime`."""
     found: dict[str, Entry] = {}
-    for field in attrs.fields(attrs.resolve_types(cls)):
-        kind, _ = member_of(field.type)
-        sibling = siblings.get(field.name) or field.name
-        if kind is Secret or field.name == "extra" or get_origin(kind) is tuple:
-            continue
-        if attrs.has(kind):
-            inner = entries(kind).items()
-            found |= {f"{field.name}_{name}": _within(field.name, entry) for name, entry in inner}
-        elif sibling.endswith("_money"):
-            found[field.name] = Entry(_reader(field.name), "float64")
-            found[sibling.removesuffix("_money") + "_usd"] = Entry(_dollars(sibling))
-        else:
-            is_moment = sibling.endswith("_datetime") or kind is datetime
-            found[field.name] = Entry(_reader(sibling), _MOMENT if is_moment else None)
+    for part in parts(cls):
+        if attrs.has(part.type):
+            inner = entries(part.type).items()
+            found |= {f"{part.name}_{name}": _within(part.name, entry) for name, entry in inner}
+        elif part.kind is Kind.MOMENT:
+            found[part.name] = Entry(_reader(part.sibling or part.name), Kind.MOMENT)
+        elif get_origin(part.type) is not tuple:
+            found[part.name] = Entry(_reader(part.name), part.kind)
+            if part.kind is Kind.CENTS:
+                found[part.sibling_key] = Entry(part.other, Kind.EXACT)
     return found
 
 
 def to_frame(
-    records: Sequence[Mapping[str, object]], entries: Mapping[str, Entry], index: str | None
+    records: Sequence[Mapping[str, object]],
+    entries: Mapping[str, Entry],
+    index: str | None,
+    *,
+    exact: bool = False,
 ) -> pd.DataFrame:
-    """The records as a data frame, with the same columns if there are none.
-
-    Cents and moments have the same types then, too, and where all of them are missing.
-    """
+    """Return records as a data frame, with the same columns and types if there are none."""
     with needed("`to_pandas()`", "notebook"):
         import pandas as pd
 
     frame = pd.DataFrame(records, columns=list(entries))
     for name, entry in entries.items():
-        if entry.dtype is not None:
-            values: Any = [row[name] for row in records]
-            frame[name] = pd.Series(values, dtype=entry.dtype)
+        make, dtype = _columns(exact=exact)[entry.kind]
+        if dtype is not None:
+            values: Any = [None if row[name] is None else make(row[name]) for row in records]
+            frame[name] = pd.Series(values, dtype=dtype)
     return frame if index is None else frame.set_index(index)
+
+
+def _columns(*, exact: bool) -> dict[Kind, tuple[Callable[[Any], object], str | None]]:
+    """By kind, what a value in a record becomes in a data frame, and the type of the column."""
+    return {
+        Kind.CENTS: (float, "float64"),
+        Kind.EXACT: (_number, "object")
+        if exact
+        else (lambda text: _number(text, float), "float64"),
+        # In microseconds: nanoseconds end in the year 2262.
+        Kind.MOMENT: (datetime.fromisoformat, "datetime64[us, UTC]"),
+        Kind.OTHER: (str, None),
+    }
+
+
+def _number(text: str, kind: Callable[[str], object] = Decimal) -> object:
+    try:
+        return kind(text)
+    except (ArithmeticError, ValueError):  # whatever the service wrote there
+        return None
 
 
 def moment(value: object, field: str, form: str = "%Y-%m-%d %H:%M") -> str:
@@ -95,6 +225,24 @@ def moment(value: object, field: str, form: str = "%Y-%m-%d %H:%M") -> str:
     return "" if number is None else str(number)
 
 
+_PLAIN = (str, float, bool, int)
+
+
+def _json(value: Any) -> object:
+    """Return a value of a field as JSON."""
+    if value is None or type(value) in _PLAIN:
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Secret):
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {name: _json(item) for name, item in cast("Mapping[str, object]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in cast("Sequence[object]", value)]
+    return value.to_dict() if isinstance(value, Data) else value
+
+
 def _siblings(cls: Any) -> dict[str, str]:
     """By the name of a field, the attribute that shows it in another form."""
     attributes = {name: getattr(cls, name) for name in dir(cls)}
@@ -102,22 +250,18 @@ def _siblings(cls: Any) -> dict[str, str]:
 
 
 def _reader(attribute: str) -> Callable[[Any], object]:
-    def read(value: Any) -> object:
-        try:
-            return getattr(value, attribute, None)
-        except ArithmeticError:  # a number that is no moment, a text that is no number
-            return None
-
-    return read
+    return lambda value: _derived(value, attribute)
 
 
-def _dollars(attribute: str) -> Callable[[Any], object]:
-    def read(value: Any) -> object:
-        money = getattr(value, attribute, None)
-        return None if money is None or money.currency != "USD" else money.major
-
-    return read
+def _derived(value: object, attribute: str) -> object:
+    try:
+        found = getattr(value, attribute, None)
+    except ArithmeticError:  # a number beyond all moments
+        return None
+    if not attribute.endswith("_money") or found is None:
+        return found
+    return plain_digits(found.major) if found.currency == "USD" else None
 
 
 def _within(field: str, entry: Entry) -> Entry:
-    return Entry(lambda value: entry.read(getattr(value, field, None)), entry.dtype)
+    return Entry(lambda value: entry.read(getattr(value, field, None)), entry.kind)

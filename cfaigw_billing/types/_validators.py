@@ -9,6 +9,9 @@ from typing import Any
 
 from attrs import Attribute
 
+from ._derived import FIRST_MILLISECONDS
+from .money import Money
+
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 MAX_CENTS = 99_999_999
@@ -21,24 +24,43 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 253_402_300_799_999
 """The last one of the year 9999, which is the last that a `datetime` knows."""
 _OUTSIDE_A_SEGMENT = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff]")
+_ACCOUNT_ID = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._~-]{1,64}")
+
+
+def account(_: object, attribute: Attribute[Any], value: Any) -> None:
+    """An identifier of an account; `None` passes."""
+    if value is not None:
+        check_account(attribute.name, value)
+
+
+def check_account(name: str, value: Any) -> None:
+    """Raise if a value cannot be the identifier of an account."""
+    _check_text(name, value)
+    if not _ACCOUNT_ID.fullmatch(value):
+        raise ValueError(
+            f"`{name}` must be at most 64 letters, digits, '-', '_', '.' or '~' (an account id has "
+            f"32 hex digits); got {value!r:.100}"
+        )
 
 
 def identifier(_: object, attribute: Attribute[Any], value: Any) -> None:
     """A non-empty string that stays in the path segment it is put in; `None` passes."""
     if value is None:
         return
-    if not isinstance(value, str):
-        raise TypeError(f"`{attribute.name}` must be a str, not {type(value).__name__}")
-    if not value:
-        # The words of the official SDK, so that tests which look for them go on passing.
-        raise ValueError(
-            f"Expected a non-empty value for `{attribute.name}` but received {value!r}"
-        )
+    _check_text(attribute.name, value)
     if value in (".", "..") or _OUTSIDE_A_SEGMENT.search(value):
         raise ValueError(
             f"`{attribute.name}` must stay within one path segment: no '/', '\\', control "
             f"characters, '.' or '..'; got {value!r}"
         )
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must be a str, not {type(value).__name__}")
+    if not value:
+        # The words of the official SDK, so that tests which look for them go on passing.
+        raise ValueError(f"Expected a non-empty value for `{name}` but received {value!r}")
 
 
 def required_identifier(instance: object, attribute: Attribute[Any], value: Any) -> None:
@@ -112,6 +134,31 @@ def cents(minimum: int) -> Validator:
     return whole(minimum, MAX_CENTS, "cents")
 
 
+def in_cents(name: str, value: Any) -> Any:
+    """`Money` as the int of US cents that it is; any other value as it is, for the validator."""
+    if not isinstance(value, Money):
+        return value
+    if value.currency != "USD":
+        raise ValueError(f"`{name}` must be in US dollars, got {value}")
+    cents = int(value.cents)
+    if cents != value.cents:
+        shown, _ = value.told_apart(round(value, 2))
+        raise ValueError(f"`{name}` must be in whole cents, got {shown}")
+    return cents
+
+
+def amount_in_cents(value: int | Money) -> int:
+    """Convert the argument `amount` as `in_cents` does."""
+    cents: int = in_cents("amount", value)
+    return cents
+
+
+def threshold_in_cents(value: int | Money) -> int:
+    """Convert the argument `threshold` as `in_cents` does."""
+    cents: int = in_cents("threshold", value)
+    return cents
+
+
 def one_of(*choices: str) -> Validator:
     """One of the values that the service knows; `None` passes where the field allows it."""
 
@@ -126,7 +173,11 @@ def one_of(*choices: str) -> Validator:
 
 
 def milliseconds(name: str, value: Any) -> float | None:
-    """The argument `name`, an aware `datetime` or a number of milliseconds, in milliseconds."""
+    """The argument `name`, an aware `datetime` or a number of milliseconds, in milliseconds.
+
+    A positive number below 10^11 is refused: it looks like seconds, and would be before March 1973
+    in milliseconds. 0 and negative numbers are accepted: in both units they are before all usage.
+    """
     if value is None:
         return None
     if isinstance(value, datetime):
@@ -141,5 +192,10 @@ def milliseconds(name: str, value: Any) -> float | None:
     if not abs(value) <= _LAST_MILLISECOND:  # what is not a number is not either
         raise ValueError(
             f"`{name}` must be finite and at most the year 9999, in milliseconds, got {value!r}"
+        )
+    if 0 < value < FIRST_MILLISECONDS:
+        raise ValueError(
+            f"`{name}` is {value!r}, which looks like seconds: give milliseconds (multiply by "
+            f"1000) or an aware datetime"
         )
     return int(value) if value == int(value) else value

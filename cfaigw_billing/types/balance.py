@@ -8,9 +8,9 @@ from typing import ClassVar
 from attrs import field, frozen
 
 from .._show.table import LOW_DOLLARS, Alert, label, text
-from ._base import AccountParams, Response
+from ._base import AccountParams, AccountResponse, Response
 from ._derived import Derived, optional_utc
-from ._records import record
+from ._records import entries
 from .money import Money, money, optional_money
 
 
@@ -64,7 +64,7 @@ class BillingCreditBalanceParams(AccountParams["BillingCreditBalanceResponse"]):
 
 
 @frozen(kw_only=True)
-class BillingCreditBalanceResponse(Response):
+class BillingCreditBalanceResponse(AccountResponse):
     """The credit balance of an account, its card and its automatic top-up.
 
     Attributes:
@@ -94,8 +94,8 @@ class BillingCreditBalanceResponse(Response):
 
 
 def balance_text(answer: BillingCreditBalanceResponse, low: Money) -> str:
-    """The balance, marked where it is below `low`."""
-    shown = str(answer.balance_money)
+    """The balance, with digits that tell it from `low`, and marked where it is below."""
+    shown, _ = answer.balance_money.told_apart(low)
     return Alert(shown) if answer.balance_money < low else shown
 
 
@@ -120,7 +120,7 @@ def topup_text(config: TopupConfig | None) -> str:
 def topup_details(config: TopupConfig) -> list[tuple[str, str]]:
     """The automatic top-up, and what is wrong with it."""
     troubles = ("disabled_reason", "error", "last_failed_at")
-    told = {name: text(entry) for name, entry in record(config).items() if name in troubles}
+    told = {name: text(entries(TopupConfig)[name].read(config)) for name in troubles}
     return [("Automatic top-up", topup_text(config))] + [
         (label(name), entry) for name, entry in told.items() if entry
     ]

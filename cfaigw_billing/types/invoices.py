@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from attrs import field, frozen
 
 from .._show.table import Alert, Column, Table, first
-from ._base import AccountParams, Response
+from ._base import AccountParams, AccountResponse, Response
 from ._derived import Derived, optional_utc_seconds, utc_seconds
 from ._records import moment
 from ._validators import one_of, whole
@@ -94,7 +94,7 @@ class Pagination(Response):
 
 
 @frozen(kw_only=True)
-class BillingInvoiceHistoryResponse(Response):
+class BillingInvoiceHistoryResponse(AccountResponse):
     """One page of the past invoices of an account."""
 
     invoices: tuple[Invoice, ...]
@@ -201,6 +201,7 @@ class InvoiceLine(Response):
 
     Attributes:
         amount: The line's amount, in cents.
+        quantity: The number of units; no unit of its own.
     """
 
     amount: float
@@ -222,7 +223,7 @@ class InvoiceLine(Response):
 
 
 @frozen(kw_only=True)
-class BillingInvoicePreviewResponse(Response):
+class BillingInvoicePreviewResponse(AccountResponse):
     """The invoice that is building up.
 
     Attributes:

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import total_ordering
-from typing import Any
+from typing import Any, overload
 
 from attrs import field, frozen
 
+from ._data import Data, Property, descriptions
 from ._derived import Derived
 
-_FORMAT = re.compile(r"(.*?)(?:\.(\d+)f?)?\Z", re.DOTALL)
-"""A format of strings, and how many digits, if it ends in that: never a part of the text."""
+_FORMAT = re.compile(
+    r"(?P<align>(?:.?[<>^])?)(?P<sign>[-+ ]?)(?P<width>(?:[1-9]\d*)?)(?P<group>[,_]?)"
+    r"(?:\.(?P<digits>\d+))?f?",
+    re.DOTALL,
+)
+"""The parts of a format; the same letters as for a number."""
 _EXACT = Context(prec=1000)
 """So that no setting of the program's own decimal context rounds an amount."""
+_QUOTIENT = Context(prec=34, rounding=ROUND_HALF_EVEN)
+"""For division, whose exact result may have no end."""
 _LARGEST = 400
 """The exponent of the largest amounts: any float, and still well within that context."""
 _SYMBOLS = {"USD": "$"}
+_WITHOUT_CENTS = (
+    *("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"),
+    *("PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"),
+)
+_DIGITS = {
+    **dict.fromkeys(_WITHOUT_CENTS, 0),
+    **dict.fromkeys(("BHD", "JOD", "KWD", "OMR", "TND"), 3),
+}
+"""The digits of a unit that the payment processor counts in, where they are not two."""
 
 
 def _exact(value: Decimal | float | str) -> Decimal:
@@ -42,26 +59,32 @@ def _code(value: str) -> str:
 
 @total_ordering
 @frozen(kw_only=True)
-class Money:
+class Money(Data):
     """An exact amount of money in one currency.
 
     It compares, adds and subtracts with money of the same currency only: a bare number or another
     currency is a `TypeError` or a `ValueError`, because a number does not say whether it is cents
-    or dollars.
+    or dollars. It multiplies with numbers. Zero is false.
 
         >>> balance = Money(cents=640.19)
         >>> str(balance)
         '$6.40'
         >>> balance < Money.dollars(10)
         True
+        >>> f"{balance * 2:>12,.4f}"
+        '    $12.8038'
 
     Attributes:
-        cents: The exact amount in cents (hundredths of the currency's unit); it may have a
-            fraction.
+        cents: The exact amount in cents; it may have a fraction. In general: in the smallest unit
+            of the currency (yen, and thousandths of a dinar).
+        currency: The ISO 4217 code of the currency, in capitals.
     """
 
     cents: Decimal = field(converter=_exact)
-    """The exact amount in cents (hundredths of the currency's unit); it may have a fraction."""
+    """The exact amount in cents; it may have a fraction.
+
+    In general: in the smallest unit of the currency (yen, and thousandths of a dinar).
+    """
     currency: str = field(default="USD", converter=_code)
     """The ISO 4217 code of the currency, in capitals."""
 
@@ -73,39 +96,82 @@ class Money:
     @classmethod
     def from_major(cls, amount: Decimal | float | str, currency: str = "USD") -> Money:
         """Money from an amount in whole units: `Money.from_major("6.40", "EUR")` is EUR 6.40."""
-        return cls(cents=_EXACT.scaleb(_exact(amount), 2), currency=currency)
+        digits = _digits_of(_code(currency))
+        return cls(cents=_EXACT.scaleb(_exact(amount), digits), currency=currency)
 
     @property
     def major(self) -> Decimal:
         """The exact amount in whole units (dollars)."""
-        return _EXACT.scaleb(self.cents, Decimal(-2))
+        return _EXACT.scaleb(self.cents, Decimal(-_digits_of(self.currency)))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return `{"cents": 640.19, "currency": "USD", "major": "6.4019"}`, which is JSON.
+
+        `major`, in whole units (dollars), is exact; `cents` is as exact as a number in JSON.
+        """
+        cents = int(self.cents) if self.cents == int(self.cents) else float(self.cents)
+        return {"cents": cents, "currency": self.currency, "major": plain_digits(self.major)}
+
+    def told_apart(self, other: Money) -> tuple[str, str]:
+        """Return the texts of this amount and of another, different if the amounts are.
+
+        They have as many digits as that takes: a message that says "$9.9999 is below $10.00" must
+        not say "$10.00 is below $10.00".
+        """
+        digits = max(_digits_of(self.currency), _digits_of(other.currency))
+        while self != other and self._text(digits) == other._text(digits):
+            digits += 1
+        return self._shown(digits), other._shown(digits)
+
+    def _shown(self, digits: int) -> str:
+        """Return the text with so many digits, or with the usual ones if they are exact."""
+        is_usual = round(self, usual := _digits_of(self.currency)) == self
+        return self._text(usual if is_usual else digits)
 
     def __str__(self) -> str:
-        return self._rounded(2)
+        return self._text(_digits_of(self.currency))
 
     def __format__(self, spec: str) -> str:
-        """Format as a string (`>12`), or as a number with so many digits (`>12.4f`)."""
-        layout, digits = _FORMAT.findall(spec)[0]
-        return format(self._rounded(int(digits or 2)), layout)
+        """Format as a number: `[[fill]align][sign][width][,][.digits][f]`, such as `>12,.4f`.
 
-    def _rounded(self, digits: int) -> str:
-        unit = Decimal(1).scaleb(-digits)
-        amount = self.major.quantize(unit, ROUND_HALF_EVEN, _EXACT)
-        sign = "-" if amount < 0 else ""
+        Without digits: those of the currency. Thousands always have a separator, `,` or `_`.
+        """
+        found = _FORMAT.fullmatch(spec)
+        if found is None:
+            raise ValueError(
+                f"Money is formatted with [[fill]align][sign][width][,][.digits][f], not {spec!r}"
+            )
+        digits = int(found["digits"] or _digits_of(self.currency))
+        text = self._text(digits, found["sign"]).replace(",", found["group"] or ",")
+        return format(text, found["align"] + found["width"])
+
+    def _text(self, digits: int, plus: str = "") -> str:
+        amount = round(self, digits).major
+        sign = "-" if amount < 0 else plus.replace("-", "")
         symbol = _SYMBOLS.get(self.currency, self.currency + " ")
-        return f"{sign}{symbol}{amount.copy_abs():,}"
+        return f"{sign}{symbol}{amount.copy_abs():,.{digits}f}"
+
+    def __round__(self, digits: int = 0) -> Money:
+        """Round to so many digits of the whole unit (dollars), half to even.
+
+        `round(m)` has no cents any more; `round(m, 2)` has whole cents.
+        """
+        unit = Decimal(1).scaleb(-digits)
+        rounded = self.major.quantize(unit, ROUND_HALF_EVEN, _EXACT)
+        return Money.from_major(rounded, self.currency)
 
     def __lt__(self, other: Money) -> bool:
         if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
             return NotImplemented
         return self.cents < self._same_currency(other)
 
+    def __bool__(self) -> bool:
+        return self.cents != 0
+
     def __add__(self, other: Money) -> Money:
         if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
             return NotImplemented
-        return Money(
-            cents=_EXACT.add(self.cents, self._same_currency(other)), currency=self.currency
-        )
+        return self._of(_EXACT.add(self.cents, self._same_currency(other)))
 
     def __radd__(self, other: int) -> Money:
         # `sum` starts with the number 0; it is the only bare number that money adds to.
@@ -114,17 +180,92 @@ class Money:
     def __sub__(self, other: Money) -> Money:
         if not isinstance(other, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
             return NotImplemented
-        return Money(
-            cents=_EXACT.subtract(self.cents, self._same_currency(other)), currency=self.currency
-        )
+        return self._of(_EXACT.subtract(self.cents, self._same_currency(other)))
+
+    def __mul__(self, factor: Decimal | float) -> Money:
+        """Multiply with a number, exactly."""
+        if not _is_number(factor):
+            return NotImplemented
+        return self._of(_EXACT.multiply(self.cents, _exact(factor)))
+
+    __rmul__ = __mul__
+
+    @overload
+    def __truediv__(self, divisor: Decimal | float) -> Money: ...
+    @overload
+    def __truediv__(self, divisor: Money) -> Decimal: ...
+    def __truediv__(self, divisor: Money | Decimal | float) -> Money | Decimal:
+        """Divide by a number, or by money of the same currency, which gives the ratio.
+
+        The result has at most 34 digits.
+        """
+        if isinstance(divisor, Money):
+            return _quotient(self.cents, self._same_currency(divisor))
+        if not _is_number(divisor):
+            return NotImplemented
+        return self._of(_quotient(self.cents, _exact(divisor)))
 
     def __neg__(self) -> Money:
-        return Money(cents=_EXACT.minus(self.cents), currency=self.currency)
+        return self._of(_EXACT.minus(self.cents))
+
+    def __abs__(self) -> Money:
+        return self._of(_EXACT.abs(self.cents))
+
+    def _of(self, cents: Decimal) -> Money:
+        return Money(cents=cents, currency=self.currency)
 
     def _same_currency(self, other: Money) -> Decimal:
         if other.currency != self.currency:
             raise ValueError(f"{self.currency} and {other.currency} do not mix")
         return other.cents
+
+    @classmethod
+    def _from_dict(cls, data: Mapping[str, Any]) -> Money:
+        currency = data.get("currency", "USD")
+        if "major" not in data and "cents" not in data:
+            raise ValueError("`cents` is missing, or else `major`")
+        if "major" not in data:
+            return cls(cents=data["cents"], currency=currency)
+        found = cls.from_major(data["major"], currency)
+        if float(data.get("cents", found.cents)) != float(found.cents):
+            raise ValueError("`cents` and `major` are not the same amount")
+        return found
+
+    @classmethod
+    def _properties(cls) -> Iterable[Property]:
+        own: Any = cls
+        told = descriptions(own) | {"major": "The exact amount in whole units (dollars), as text."}
+        types = {"cents": (int | float, float | str), "currency": (str, str), "major": (str, str)}
+        return [
+            Property(
+                name=name,
+                written=written,
+                read=read,
+                required=False,
+                schema={"description": told.get(name, "")},
+            )
+            for name, (written, read) in types.items()
+        ]
+
+
+def plain_digits(number: Decimal) -> str:
+    """Return a number as text, exact, without an exponent and without zeros at its end."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _digits_of(currency: str) -> int:
+    return _DIGITS.get(currency, 2)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (Decimal, int, float)) and not isinstance(value, bool)
+
+
+def _quotient(amount: Decimal, divisor: Decimal) -> Decimal:
+    if not divisor:
+        raise ZeroDivisionError("money is divided by zero")
+    return _QUOTIENT.divide(amount, divisor)
 
 
 def _money(cents: float, owner: Any) -> Money:

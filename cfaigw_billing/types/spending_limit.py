@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
-from ._base import AccountParams, Response
+from ._base import AccountParams, AccountResponse, Response
 from ._derived import Derived
-from ._validators import cents, one_of
+from ._validators import amount_in_cents, cents, one_of
 from .money import Money, optional_money
 
 
@@ -36,7 +36,7 @@ class Config(Response):
 
 
 @frozen(kw_only=True)
-class SpendingLimitGetResponse(Response):
+class SpendingLimitGetResponse(AccountResponse):
     """The spending limit of an account."""
 
     enabled: bool
@@ -60,7 +60,7 @@ class SpendingLimitCreateParams(AccountParams[object]):
         amount: The most that may be spent within `duration`, in whole cents; at least 100 ($1.00).
     """
 
-    amount: int = field(validator=cents(100))
+    amount: int = field(converter=amount_in_cents, validator=cents(100))
     """The most that may be spent within `duration`, in whole cents; at least 100 ($1.00)."""
     duration: Literal["daily", "weekly", "monthly"] = field(
         validator=one_of("daily", "weekly", "monthly")

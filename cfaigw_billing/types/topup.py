@@ -8,9 +8,18 @@ from typing import Any, ClassVar, Literal, cast, get_args
 from attrs import field, frozen
 
 from .._wire.secrets import Secret
-from ._base import AccountParams, Response
+from ._base import AccountParams, AccountResponse, Response, of_account
 from ._derived import Derived
-from ._validators import cents, each_of_type, identifier, of_type, one_of, required_identifier
+from ._validators import (
+    amount_in_cents,
+    cents,
+    each_of_type,
+    identifier,
+    of_type,
+    one_of,
+    required_identifier,
+    threshold_in_cents,
+)
 from .balance import TopupConfig
 from .money import Money, money
 
@@ -23,7 +32,7 @@ class TopupCreateParams(AccountParams["TopupCreateResponse"]):
         amount: The credit to buy, in whole cents; at least 1000 ($10.00).
     """
 
-    amount: int = field(validator=cents(1000))
+    amount: int = field(converter=amount_in_cents, validator=cents(1000))
     """The credit to buy, in whole cents; at least 1000 ($10.00).
 
     The card is charged more: a fee of 5 %, and tax where it is due.
@@ -33,7 +42,7 @@ class TopupCreateParams(AccountParams["TopupCreateResponse"]):
 
 
 @frozen(kw_only=True)
-class TopupCreateResponse(Response):
+class TopupCreateResponse(AccountResponse):
     """A top-up that has been started. Its money arrives when its status is `completed`."""
 
     client_secret: Secret | None = None
@@ -60,7 +69,7 @@ class TopupStatusParams(AccountParams["TopupStatusResponse"]):
 
 
 @frozen(kw_only=True)
-class TopupStatusResponse(Response):
+class TopupStatusResponse(AccountResponse):
     """The status of a top-up."""
 
     payment_intent_id: str
@@ -75,7 +84,7 @@ class TopupLimitsParams(AccountParams["TopupLimitsResponse"]):
 
 
 @frozen(kw_only=True)
-class TopupLimitsResponse(Response):
+class TopupLimitsResponse(AccountResponse):
     """The smallest and the largest top-up that the service takes.
 
     Attributes:
@@ -194,7 +203,7 @@ AccountPaymentMethodState = Literal["NONE", "UNSUPPORTED_ONLY", "SUPPORTED_PRESE
 
 
 @frozen(kw_only=True)
-class TopupEligibilityResponse(Response):
+class TopupEligibilityResponse(AccountResponse):
     """Whether the account can top up, and what to do where it cannot.
 
     A value that is new to this version comes through as its string.
@@ -227,6 +236,12 @@ class ConfigGetParams(AccountParams["ConfigGetResponse"]):
 class ConfigGetResponse(TopupConfig):
     """The automatic top-up of an account: the fields of `TopupConfig`."""
 
+    account_id: str | None = of_account()
+    """The account that was asked about; `None` in a value that does not come from a call.
+
+    The service does not send it. It does not count when values are compared.
+    """
+
 
 @frozen(kw_only=True)
 class ConfigCreateParams(AccountParams["ConfigCreateResponse"]):
@@ -237,17 +252,17 @@ class ConfigCreateParams(AccountParams["ConfigCreateResponse"]):
         threshold: Charge when the balance falls below this, in whole cents; at least 500 ($5.00).
     """
 
-    amount: int = field(validator=cents(1000))
+    amount: int = field(converter=amount_in_cents, validator=cents(1000))
     """The credit to buy each time, in whole cents; at least 1000 ($10.00).
 
     The card is charged more: a fee of 5 %, and tax where it is due.
     """
-    threshold: int = field(validator=cents(500))
+    threshold: int = field(converter=threshold_in_cents, validator=cents(500))
     """Charge when the balance falls below this, in whole cents; at least 500 ($5.00)."""
 
 
 @frozen(kw_only=True)
-class ConfigCreateResponse(Response):
+class ConfigCreateResponse(AccountResponse):
     """The automatic top-up as stored.
 
     Attributes:

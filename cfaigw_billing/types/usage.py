@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from .._show.plots import plot_steps
 from .._show.table import Column, Table, counted, first
-from ._base import AccountParams, Response
+from ._base import AccountParams, AccountResponse, Response
 from ._derived import Derived, utc_milliseconds
 from ._records import moment
 from ._validators import milliseconds, one_of
@@ -84,7 +84,7 @@ class History(Response):
 
 
 @frozen(kw_only=True)
-class BillingUsageHistoryResponse(Response):
+class BillingUsageHistoryResponse(AccountResponse):
     """The usage of an account, a row a day or hour."""
 
     history: tuple[History, ...]

@@ -74,6 +74,14 @@ def test_a_balance_below_the_floor_is_exit_code_5(service: Emulator, floor: str,
     assert result.stderr.startswith("error: the balance $6.40 is below") == (code == 5)
 
 
+def test_a_balance_just_below_the_floor_does_not_look_like_the_floor(service: Emulator) -> None:
+    service.accounts[LOW].balance = 999.99
+    result = run("balance", LOW, "--fail-below", 10)
+    assert result.stderr == "error: the balance $9.9999 is below $10.00\n"
+    assert row(result, "Balance").split() == ["Balance", "$9.9999"]
+    assert "$9.9999  LOW" in run_listed(LOW).stdout
+
+
 def test_a_refusal_ends_in_one_line(service: Emulator) -> None:
     result = run("balance", UNKNOWN, "--json", "--fail-below", 10)
     assert result.exit_code == 1

@@ -112,7 +112,7 @@ def test_usage_is_a_list_of_json_and_rows_of_csv(used: Emulator) -> None:
     assert sum(hour["aggregated_value_usd"] for hour in hours) == pytest.approx(24)
     names, *rows = as_csv(run("usage", RICH, "--by", "hour", "--all-time", "--csv"))
     assert names == list(hours[0])
-    assert [row[0] for row in rows] == [hour["id"] for hour in hours]
+    assert [row[:2] for row in rows] == [[RICH, hour["id"]] for hour in hours]
 
 
 def test_the_usage_of_many_accounts_is_one_table_the_largest_first(used: Emulator) -> None:
@@ -151,7 +151,7 @@ def test_an_account_whose_usage_fails_does_not_hide_the_others(used: Emulator) -
 
 def test_nothing_is_an_empty_list_and_a_header_alone(service: Emulator) -> None:
     assert as_json(run("usage", LOW, "--json")) == []
-    assert as_csv(run("usage", LOW, "--csv"))[0][:2] == ["id", "aggregated_value"]
+    assert as_csv(run("usage", LOW, "--csv"))[0][:3] == ["account_id", "id", "aggregated_value"]
     assert as_json(run("invoices", LOW, "--json")) == []
     assert len(as_csv(run("invoices", LOW, "--csv"))) == 1
     assert row(run("usage", LOW), "No usage") == "No usage"
@@ -219,7 +219,7 @@ def test_the_preview_has_its_lines_and_in_json_its_head(service: Emulator) -> No
     assert line["amount"] == 1234.5
     names, values = as_csv(run("preview", RICH, "--csv"))
     assert names == list(line)
-    assert values[1] == "12.345"
+    assert (values[0], values[2]) == (RICH, "12.345")
 
 
 def test_the_limits_are_those_of_topups(service: Emulator) -> None:

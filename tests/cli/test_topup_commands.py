@@ -17,7 +17,9 @@ from cfaigw_billing.types import TopupCreateParams
 from .running import LOW, RICH, UNKNOWN, paths, row, run, said
 
 WITHOUT_ID = b'{"success": true, "result": {"onboarding": false, "payment_intent_id": ""}}'
-FAILED = b'{"success": true, "result": {"payment_intent_id": "in_1", "status": "failed"}}'
+FAILED = (
+    b'{"success": true, "result": {"payment_intent_id": "in_emulated000001", "status": "failed"}}'
+)
 
 
 def charges(service: Emulator) -> list[int]:

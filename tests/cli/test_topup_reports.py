@@ -52,7 +52,8 @@ def test_the_object_has_the_status_that_was_waited_for(service: Emulator) -> Non
 def test_a_credit_that_does_not_come_is_told_with_its_status(
     service: Emulator, status: bytes, told: str
 ) -> None:
-    service.inject(Fault(body=STATUS % status), times=None, path="/topup/status")
+    body = (STATUS % status).replace(b"in_1", b"in_emulated000001")
+    service.inject(Fault(body=body), times=None, path="/topup/status")
     result = run(*TOPUP, "--wait", "--timeout", 1)
     assert result.exit_code == 4
     assert as_json(result)["outcome"] == "charged"

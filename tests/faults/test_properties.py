@@ -184,7 +184,7 @@ def fields_of(cls: type[Response], exact: bool) -> st.SearchStrategy[dict[str, A
     optional: dict[str, st.SearchStrategy[Any]] = {}
     for field in attrs.fields(cls):
         name: str = field.name
-        if name != "extra":
+        if name not in ("extra", "account_id"):
             needed = exact and field.default is attrs.NOTHING
             chosen = required if needed else optional
             chosen[wire_name(field)] = near(hints[name], exact)

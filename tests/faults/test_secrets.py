@@ -616,7 +616,7 @@ def test_a_wrong_variable_shows_no_credentials(
     cls: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, f"{TOKEN}\n")
-    with pytest.raises(ValueError, match="must be printable ASCII") as caught:
+    with pytest.raises(ValueError, match=f"^{name} holds more .* the line breaks$") as caught:
         cls()
     assert leaks(caught.value) == []
 

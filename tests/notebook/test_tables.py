@@ -218,7 +218,7 @@ def test_what_has_no_table_of_its_own_is_shown_by_name() -> None:
     page = shown(invoice(id="in_1", attempted=True))
     assert ["id", "in_1"] in page.rows
     assert ["attempted", "yes"] in page.rows
-    assert ["amount_due_usd", "10.000"] in page.rows
+    assert ["amount_due_usd", "10"] in page.rows
     assert ["created", "2027-01-15 08:00:00 UTC"] in page.rows
 
 
@@ -243,11 +243,11 @@ def test_a_sweep_is_shown_with_its_failures_and_its_lowest_first(sweep: CreditBa
     assert [row[:4] for row in rows] == [
         ["x", "X <1>", "", "FAILED"],
         ["over", "", "-$0.05", "LOW"],
-        ["low", HOSTILE, "$10.00", "LOW"],
+        ["low", HOSTILE, "$9.9999", "LOW"],  # and not $10.00, which is not below $10.00
         ["ten", "", "$10.00", ""],
         ["rich", "", "$100,000.00", ""],
     ]
-    assert page.marked == ["FAILED", "-$0.05", "LOW", "$10.00", "LOW"]
+    assert page.marked == ["FAILED", "-$0.05", "LOW", "$9.9999", "LOW"]
 
 
 def test_what_counts_as_low_can_be_set(sweep: CreditBalances) -> None:
@@ -324,11 +324,12 @@ def test_no_secret_is_shown_or_exported() -> None:
 def test_a_record_has_cents_dollars_and_moments() -> None:
     (record,) = usage(64019.5, start=1_800_000_000_000).to_records()
     assert record == {
+        "account_id": None,
         "id": "0",
         "aggregated_value": 64019.5,
-        "aggregated_value_usd": Decimal("640.195"),
-        "start_time": datetime(2027, 1, 15, 8, tzinfo=UTC),
-        "end_time": datetime(2027, 1, 16, 8, tzinfo=UTC),
+        "aggregated_value_usd": "640.195",
+        "start_time": "2027-01-15T08:00:00+00:00",
+        "end_time": "2027-01-16T08:00:00+00:00",
     }
 
 
@@ -339,7 +340,7 @@ def test_a_record_has_the_same_entries_whatever_is_absent() -> None:
     ).to_records()
     assert bare.keys() == full.keys()
     assert full["payment_method_brand"] == "visa"
-    assert (full["topup_config_amount"], full["topup_config_amount_usd"]) == (1, Decimal("0.01"))
+    assert (full["topup_config_amount"], full["topup_config_amount_usd"]) == (1, "0.01")
     assert bare["topup_config_amount_usd"] is None
 
 
@@ -369,7 +370,9 @@ def test_every_answer_makes_records(client: Cloudflare, billing_emulator: Emulat
     ]
     for answer in answers:
         records = answer.to_records()
+        assert json.loads(json.dumps(records)) == records
         assert len(records) == 1
+        assert records[0].get("account_id", "a") == "a"
         assert {*answer.to_pandas().reset_index()} - {"index"} == {*records[0]}
         assert len(shown(answer).rows) >= 1
 
@@ -382,9 +385,56 @@ def test_a_data_frame_of_usage_is_indexed_by_time_in_utc() -> None:
     assert isinstance(frame.index, pd.DatetimeIndex)
     assert (str(frame.index.tz), frame.index.name) == ("UTC", "start_time")
     assert frame.aggregated_value.tolist() == [100, 250]
-    assert frame.aggregated_value_usd.tolist() == [Decimal(1), Decimal("2.5")]
-    assert frame.aggregated_value_usd.astype(float).sum() == 3.5
+    assert frame.aggregated_value_usd.tolist() == [1, 2.5]
     assert frame.resample("YE").aggregated_value.sum().tolist() == [350]
+
+
+def test_dollars_in_a_data_frame_are_floats_that_can_be_described_and_drawn() -> None:
+    frame = usage(100, 250).to_pandas()
+    assert frame.dtypes["aggregated_value_usd"] == "float64"
+    assert frame.describe().loc["mean", "aggregated_value_usd"] == 1.75
+    axes: Any = frame.aggregated_value_usd.plot()
+    assert axes.get_lines()[0].get_ydata().tolist() == [1, 2.5]
+
+
+def test_dollars_in_a_data_frame_are_exact_on_request(sweep: CreditBalances) -> None:
+    frame = usage(0.1, 0.2).to_pandas(exact=True)
+    assert frame.aggregated_value_usd.tolist() == [Decimal("0.001"), Decimal("0.002")]
+    assert frame.aggregated_value_usd.sum() == Decimal("0.003")
+    assert frame.dtypes["aggregated_value"] == "float64"
+    balances = sweep.to_pandas(exact=True)
+    assert balances.loc["low", "balance_usd"] == Decimal("9.9999")
+    assert balances.loc["x", "balance_usd"] is None
+
+
+@pytest.mark.parametrize("text", ["0.25", "a price", "NaN", None])
+def test_a_unit_price_is_a_number_in_a_data_frame_if_it_is_one(text: str | None) -> None:
+    pricing = types.InvoiceLinePricing(unit_amount_decimal=text)
+    assert pricing.to_records() == [{"unit_amount_decimal": text}]
+    ((exact,),) = pricing.to_pandas(exact=True).to_numpy().tolist()
+    ((about,),) = pricing.to_pandas().to_numpy().tolist()
+    assert (exact, about) == (Decimal("0.25"), 0.25) if text == "0.25" else about != about
+
+
+def test_the_data_of_one_account_names_it(client: Cloudflare, billing_emulator: Emulator) -> None:
+    account = billing_emulator.add_account("a")
+    account.fill_usage(2)
+    account.add_invoice(1000)
+    billing = client.ai_gateway.billing
+    answers: list[Response] = [
+        billing.credit_balance(),
+        billing.usage_history(value_grouping_window="day"),
+        billing.iter_invoices().collect(),
+        billing.invoice_preview(),
+        billing.topup.config.get(),
+    ]
+    for answer in answers:
+        assert {record["account_id"] for record in answer.to_records()} <= {"a"}
+        assert answer.to_dict()["account_id"] == "a"
+        assert list(answer.to_pandas().reset_index().account_id.unique()) in (["a"], [])
+    frames = [answers[1].to_pandas(), usage(1).to_pandas()]
+    assert [*frames[0]] == [*frames[1]]
+    assert len(pd.concat(frames)) == 3
 
 
 def test_an_empty_data_frame_has_the_same_columns_and_times() -> None:
@@ -396,7 +446,7 @@ def test_an_empty_data_frame_has_the_same_columns_and_times() -> None:
 def test_a_data_frame_of_a_sweep_has_a_row_for_every_account(sweep: CreditBalances) -> None:
     frame = sweep.to_pandas()
     assert frame.index.tolist() == ["rich", "low", "over", "ten", "x"]
-    assert frame.loc["low", "balance_usd"] == Decimal("9.9999")
+    assert frame.loc["low", "balance_usd"] == 9.9999
     assert frame.loc["x", "error"] == HOSTILE
     assert frame.balance.isna().tolist() == [False, False, False, False, True]
     assert frame.loc["low", "account_name"] == HOSTILE
@@ -497,7 +547,8 @@ async def test_all_invoices_are_collected_with_await(billing_emulator: Emulator)
         base_url=billing_emulator.base_url, api_token=billing_emulator.api_token, account_id="a"
     ) as client:
         answer = await client.ai_gateway.billing.iter_invoices().collect()
-    assert answer.to_records()[0]["amount_due_usd"] == 10
+    assert answer.to_records()[0]["amount_due_usd"] == "10"
+    assert answer.account_id == "a"
 
 
 def test_a_sweep_of_all_accounts_knows_their_names(
@@ -533,7 +584,7 @@ def test_tables_need_no_extra(monkeypatch: pytest.MonkeyPatch, sweep: CreditBala
     for module in ("pandas", "matplotlib", "IPython"):
         monkeypatch.setitem(sys.modules, module, None)
     assert "LOW" in sweep._repr_html_()
-    assert json.dumps(sweep.to_records(), default=str)
+    assert json.loads(json.dumps(sweep.to_records())) == sweep.to_records()
     assert attrs.asdict(usage(1))
 
 

@@ -54,7 +54,8 @@ def dollars(text: str) -> Money:
 def report(balances: CreditBalances, threshold: Money, *, verbose: bool) -> ExitCode:
     low = balances.below(threshold)
     for account_id, answer in low.items():
-        print(f"{account_id}: {answer.balance_money} is below {threshold}")
+        balance, limit = answer.balance_money.told_apart(threshold)
+        print(f"{account_id}: {balance} is below {limit}")
     for account_id, error in balances.failed.items():
         print(f"{account_id}: {error}", file=sys.stderr)
     code = exit_code(balances, low)

@@ -106,7 +106,7 @@ def test_where_nothing_can_be_checked_that_is_no_good_news(
     [
         (["--below", "ten"], "argument --below: invalid dollars value: 'ten'"),
         (["--below", "nan"], "argument --below: invalid dollars value: 'nan'"),
-        (["a/b"], "`account_id` must stay within one path segment"),
+        (["a/b"], "`account_id` must be at most 64 letters"),
     ],
 )
 def test_wrong_usage(service: Emulator, capsys: Printed, arguments: list[str], words: str) -> None:

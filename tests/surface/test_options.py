@@ -216,11 +216,19 @@ def test_the_rate_limit_is_that_of_the_credentials(make: Callable[..., Any]) -> 
         {},
         {"timeout": 1},
         {"api_token": TOKEN},
+        {"default_headers": {"X-Team": "billing"}},
         {"trace_configs": [aiohttp.TraceConfig()]},
     ):
         assert inner(client.copy(**options).copy()).limiter is limiter
-    for options in ({"api_token": OTHER}, {"base_url": "https://elsewhere.test"}):
-        assert inner(client.copy(**options)).limiter is not limiter
+    for options in (
+        {"api_token": OTHER},
+        {"base_url": "https://elsewhere.test"},
+        {"default_headers": {"authorization": f"Bearer {OTHER}"}},
+        {"set_default_headers": {"X-Auth-Key": OTHER, "X-Auth-Email": "me@example.com"}},
+    ):
+        copy = client.copy(**options)
+        assert inner(copy).limiter is not limiter
+        assert inner(copy.copy(timeout=1)).limiter is inner(copy).limiter
 
 
 @pytest.mark.parametrize("way", ["with_options", "copy"])
@@ -262,21 +270,23 @@ def test_copies_share_the_connections_and_end_with_the_original(
     def body(client: Any) -> Steps:
         one = client.with_options(timeout=9, trace_configs=())
         two = one.with_options(max_retries=0)
-        for it in (client, one, two):
+        three = client.with_options(max_retries=0)
+        for it in (client, one, two, three):
             assert (yield balance(it)).balance == 1
         [session] = inner(client)._transport._sessions.values()
         assert sum(map(len, session.connector._conns.values())) == 1
         yield one.close
         yield one.close
-        with pytest.raises(RuntimeError, match="closed"):
-            yield balance(one)
-        with pytest.raises(RuntimeError, match="closed"):
-            one.copy()
-        assert (yield balance(client)).balance == (yield balance(two)).balance == 1
+        for it in (one, two):
+            with pytest.raises(RuntimeError, match="closed"):
+                yield balance(it)
+            with pytest.raises(RuntimeError, match="closed"):
+                it.copy()
+        assert (yield balance(client)).balance == (yield balance(three)).balance == 1
         yield client.close
         with pytest.raises(RuntimeError, match="closed"):
-            yield balance(two)
-        yield two.close
+            yield balance(three)
+        yield three.close
 
     within(make, body)
 

@@ -14,6 +14,7 @@ import pytest
 
 from cfaigw_billing import (
     APIError,
+    APIResponseValidationError,
     AsyncCloudflare,
     Cloudflare,
     NotFoundError,
@@ -270,6 +271,32 @@ def test_a_time_out_says_which_top_up_is_pending(create: bool, run: Run) -> None
         assert len(emulator.charges) == 1
 
 
+@pytest.mark.parametrize("create", [True, False])
+def test_the_status_of_another_top_up_is_not_taken_for_this_ones(create: bool, run: Run) -> None:
+    with Emulator(topup_seconds=1000) as emulator:
+        account = emulator.add_account("a")
+        if not create:
+            account.start_topup(1000)
+        other = {"payment_intent_id": "in_of_another", "status": "completed"}
+        emulator.inject(Fault.wrong_result(other), times=None, path="/topup/status")
+
+        def call(client: Any) -> Any:
+            topup = client.ai_gateway.billing.topup
+            if create:
+                return topup.create_and_wait(account_id="a", amount=1000)
+            return topup.wait(account_id="a", payment_intent_id="in_emulated000001")
+
+        expected = TopupPendingError if create else APIResponseValidationError
+        with pytest.raises(expected) as caught:
+            run(call, **at(emulator))
+        cause = caught.value.__cause__ if create else caught.value
+        assert isinstance(cause, APIResponseValidationError)
+        assert (
+            "result.payment_intent_id: expected 'in_emulated000001', got 'in_of_another' · CF-Ray"
+            in str(cause)
+        )
+
+
 async def test_a_time_out_of_the_caller_is_the_callers() -> None:
     async with Emulator(topup_seconds=1000) as emulator, AsyncCloudflare(**at(emulator)) as client:
         payment_intent_id, _ = await started(client, emulator)
@@ -408,8 +435,8 @@ def test_a_charge_whose_status_cannot_be_asked_does_not_look_like_none(
     assert isinstance(caught.value.__cause__, APIError)
 
 
-def status_is(status: str) -> Fault:
-    result = {"payment_intent_id": "in_emulated000001", "status": status}
+def status_is(status: str, number: int = 1) -> Fault:
+    result = {"payment_intent_id": f"in_emulated{number:06d}", "status": status}
     return Fault(body=json.dumps({"success": True, "result": result}).encode())
 
 
@@ -422,7 +449,7 @@ def test_a_top_up_that_has_failed_is_no_success(status: str, create: bool, run: 
     with Emulator() as emulator:
         emulator.add_account("a").start_topup(2500)
         emulator.reset()
-        emulator.inject(status_is(status), path="/topup/status")
+        emulator.inject(status_is(status, 1 + create), path="/topup/status")
 
         def call(client: Any) -> Any:
             topup = client.ai_gateway.billing.topup

@@ -440,7 +440,8 @@ async def test_a_request_that_cannot_be_sent_fails_by_itself(billing_emulator: E
 
 async def test_missing_credentials_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLOUDFLARE_API_TOKEN", raising=False)
-    async with AsyncCloudflare() as client, client.send_many(asks()) as outcomes:
+    client = AsyncCloudflare()  # to enter it would say so, too
+    async with client.send_many(asks()) as outcomes:
         with pytest.raises(CloudflareError, match="CLOUDFLARE_API_TOKEN"):
             await anext(outcomes)
 

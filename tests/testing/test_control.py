@@ -111,6 +111,7 @@ def test_settings_are_those_of_the_emulator(control: Control, billing_emulator: 
         "ignores_page": False,
         "spending_limit_retired": False,
         "topup_config_dashboard_only": False,
+        "account_owned_token": False,
     }
     after = control.ask("PUT", "/settings", spending_limit_retired=True)
     assert after == before | {"spending_limit_retired": True}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal, assert_type
+from typing import Literal, Unpack, assert_type
 
 import aiohttp
 from attrs import frozen
@@ -15,22 +15,48 @@ from cfaigw_billing import (
     APIError,
     APIResponseError,
     APIStatusError,
+    AsyncClientOptions,
     AsyncCloudflare,
+    AsyncConstructorOptions,
+    ClientOptions,
     Cloudflare,
     CloudflareError,
+    ConstructorOptions,
     CreditBalances,
     ErrorData,
+    HTTPRequest,
+    HTTPResponse,
     Money,
     Outcome,
     RateLimit,
     RateLimitError,
+    ReadOptions,
     RequestOptions,
+    Timeout,
     TopupConfirmationError,
     TopupFailedError,
     TopupOutcomeUnknownError,
     TopupPendingError,
     TopupReconciliation,
     UsageHistories,
+)
+from cfaigw_billing.resources import (
+    AccountPaginator,
+    AccountsResource,
+    AIGatewayResource,
+    AsyncAccountsResource,
+    AsyncAIGatewayResource,
+    AsyncBillingResource,
+    AsyncBillingResourceWithRawResponse,
+    AsyncConfigResource,
+    AsyncSpendingLimitResource,
+    AsyncTopupResource,
+    BillingResource,
+    ConfigResource,
+    InvoicePaginator,
+    SpendingLimitResource,
+    TopupResource,
+    TopupResourceWithStreamingResponse,
 )
 from cfaigw_billing.testing import Charge, EmulatedAccount, Emulator, Fault, RecordedRequest
 from cfaigw_billing.types import (
@@ -135,6 +161,10 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
 
     assert_type(await topup.wait(payment_intent_id="in_1", timeout=5), TopupStatusResponse)
     assert_type(await topup.create_and_wait(amount=1000, timeout=None), TopupStatusResponse)
+    assert_type(await topup.create_and_wait(amount=Money.dollars(10)), TopupStatusResponse)
+    assert_type(await topup.create(amount=Money.dollars(10)), TopupCreateResponse)
+    await config.create(amount=Money.dollars(10), threshold=Money.dollars(5))
+    await topup.reconcile(amount=Money.dollars(10), sent_at=NOW)
 
     assert_type(await topup.reconcile(BaseException()), TopupReconciliation)
 
@@ -236,6 +266,7 @@ USAGE = BillingUsageHistoryParams(value_grouping_window="hour", start_time=NOW)
 INVOICES = BillingInvoiceHistoryParams(type="auto")
 PREVIEW = BillingInvoicePreviewParams()
 TOPUP = TopupCreateParams(amount=1000)
+assert_type(TopupCreateParams(amount=Money.dollars(10)).amount, int)
 STATUS = TopupStatusParams(payment_intent_id="in_1")
 LIMITS = TopupLimitsParams()
 ELIGIBILITY = TopupEligibilityParams(payment_methods=[{"type": "LINK"}])
@@ -377,11 +408,21 @@ async def clients(session: aiohttp.ClientSession) -> None:
         )
         assert_type(await client.close(), None)
     with Cloudflare(timeout=None, max_charge=0) as blocking:
+        blocking.with_options(max_charge=Money.dollars(10))
         assert_type(blocking, Cloudflare)
         options: RequestOptions = {"timeout": 1.5, "extra_query": {"v": 1}}
         assert_type(
             blocking.ai_gateway.billing.credit_balance(**options), BillingCreditBalanceResponse
         )
+        recent: ReadOptions = {"max_age": 30, **options}
+        assert_type(
+            blocking.ai_gateway.billing.credit_balance(**recent), BillingCreditBalanceResponse
+        )
+        assert_type(blocking.send(BALANCE, max_age=0.5), BillingCreditBalanceResponse)
+        assert_type(blocking.get("/x", cast_to=str, max_age=None), str)
+        blocking.accounts.list(max_age=60)
+        blocking.ai_gateway.billing.with_raw_response.invoice_preview(max_age=60)
+        blocking.ai_gateway.billing.topup.status(payment_intent_id="in_1", max_age=1)
         assert_type(blocking.copy(account_id="a"), Cloudflare)
         assert_type(blocking.with_options(base_url=None, set_default_headers={}), Cloudflare)
         assert_type(blocking.close(), None)
@@ -400,6 +441,10 @@ def subclasses(client: OurClient) -> None:
 def balances(balance: BillingCreditBalanceResponse, config: TopupConfig) -> None:
     assert_type(balance.balance, float)
     assert_type(balance.balance_money, Money)
+    assert_type(balance.account_id, str | None)
+    assert_type(balance.to_dict(), dict[str, object])
+    assert_type(balance.to_json(), str)
+    assert_type(balance.to_records(), list[dict[str, object]])
     assert_type(balance.has_default_payment_method, bool)
     assert_type(balance.payment_method, PaymentMethod | None)
     assert_type(balance.topup_config, TopupConfig | None)
@@ -496,6 +541,16 @@ def amounts(one: Money, other: Money) -> None:
     assert_type(one + other, Money)
     assert_type(one - other, Money)
     assert_type(-one, Money)
+    assert_type(abs(one), Money)
+    assert_type(one * 2, Money)
+    assert_type(1.5 * one, Money)
+    assert_type(one / Decimal(2), Money)
+    assert_type(one / other, Decimal)
+    assert_type(round(one), Money)
+    assert_type(round(one, 2), Money)
+    assert_type(one.told_apart(other), tuple[str, str])
+    assert_type(one.to_dict(), dict[str, object])
+    assert_type(one.to_json(indent=2), str)
     assert_type(one < other, bool)
     assert_type(one >= other, bool)
     assert_type(sum([one, other]), Money | Literal[0])
@@ -504,6 +559,47 @@ def amounts(one: Money, other: Money) -> None:
     assert_type(one.major, Decimal)
     assert_type(one.currency, str)
     assert_type(Money.from_major("6.40", "eur"), Money)
+
+
+def resources(client: AsyncCloudflare, blocking: Cloudflare) -> None:
+    assert_type(client.accounts, AsyncAccountsResource)
+    assert_type(client.ai_gateway, AsyncAIGatewayResource)
+    billing: AsyncBillingResource = client.ai_gateway.billing
+    assert_type(billing.topup, AsyncTopupResource)
+    assert_type(billing.topup.config, AsyncConfigResource)
+    assert_type(billing.spending_limit, AsyncSpendingLimitResource)
+    assert_type(billing.with_raw_response, AsyncBillingResourceWithRawResponse)
+    assert_type(blocking.accounts, AccountsResource)
+    assert_type(blocking.accounts.list(), AccountPaginator)
+    assert_type(blocking.ai_gateway, AIGatewayResource)
+    sync_billing: BillingResource = blocking.ai_gateway.billing
+    assert_type(sync_billing.iter_invoices(), InvoicePaginator)
+    topup: TopupResource = sync_billing.topup
+    assert_type(topup.config, ConfigResource)
+    assert_type(topup.with_streaming_response, TopupResourceWithStreamingResponse)
+    assert_type(sync_billing.spending_limit, SpendingLimitResource)
+
+
+def made(**options: Unpack[ConstructorOptions]) -> Cloudflare:
+    return Cloudflare(**options)
+
+
+def made_async(**options: Unpack[AsyncConstructorOptions]) -> AsyncCloudflare:
+    return AsyncCloudflare(**options)
+
+
+def copied(
+    client: AsyncCloudflare, patience: Timeout, **options: Unpack[AsyncClientOptions]
+) -> AsyncCloudflare:
+    return client.with_options(**options).copy(timeout=patience)
+
+
+def copied_sync(client: Cloudflare, **options: Unpack[ClientOptions]) -> Cloudflare:
+    return client.copy(**options)
+
+
+def exchanged(error: APIResponseError) -> tuple[HTTPRequest, HTTPResponse]:
+    return error.request, error.response
 
 
 def failures(error: CloudflareError) -> None:

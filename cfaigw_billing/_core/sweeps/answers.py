@@ -95,12 +95,13 @@ class AccountAnswers(Mapping[str, T]):
     def to_records(self) -> list[dict[str, object]]:
         """Return flat mappings, each with the `account_id` and the `account_name`."""
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The records as a data frame, by account or by time; needs the extra `notebook`.
+    def to_pandas(self, *, exact: bool = False) -> pd.DataFrame:
+        """Return the records as a data frame, by account or by time; needs the extra `notebook`.
 
-        Dollars stay exact: `Decimal`s in columns `…_usd`, to be made floats with `astype(float)`.
+        Args:
+            exact: Have dollars (columns `…_usd`) as exact `Decimal`s, and not as floats.
         """
-        return to_frame(self.to_records(), self._entries(), index=self._index)
+        return to_frame(self.to_records(), self._entries(), index=self._index, exact=exact)
 
     def _repr_html_(self) -> str:
         """Return the HTML for a notebook: the accounts that failed, then the first others."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..._show.plots import Bar
 from ..._show.table import LOW_DOLLARS, Alert, Column
 from ...types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
-from ...types._records import entries
+from ...types._records import record
 from ...types.balance import balance_text, card_text, topup_text
 from .answers import AccountAnswers
 from .sweep import Sweep
@@ -47,22 +47,20 @@ class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
         return {key: value for key, value in self.items() if value.balance_money < threshold}
 
     def to_records(self) -> list[dict[str, object]]:
-        """A flat mapping for each account, those that failed at the end, with their `error`.
+        """Return a flat mapping for each account, those that failed at the end, with their `error`.
 
-        `balance` is in cents, `balance_usd` in dollars, exact; so with the other amounts.
+        They are JSON. `balance` is in cents, and `balance_usd` in dollars, exact and so as text;
+        the same with the other amounts.
         """
         answers: dict[str, BillingCreditBalanceResponse | None] = dict(self.items())
         answers |= dict.fromkeys(self.failed)
-        answered = entries(BillingCreditBalanceResponse).items()
-        return [
-            {
-                "account_id": account_id,
-                "account_name": self.names.get(account_id),
-                "error": str(self.failed[account_id]) if account_id in self.failed else None,
-                **{name: entry.read(answer) for name, entry in answered},
-            }
-            for account_id, answer in answers.items()
-        ]
+        records: list[dict[str, object]] = []
+        for account_id, answer in answers.items():
+            error = str(self.failed[account_id]) if account_id in self.failed else None
+            own = {"account_id": account_id, "account_name": self.names.get(account_id)}
+            answered = record(answer, BillingCreditBalanceResponse)
+            records.append({**own, "error": error, **answered, **own})
+        return records
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the lowest balances, in US dollars; needs the extra `notebook`.

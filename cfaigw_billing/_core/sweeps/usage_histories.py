@@ -37,9 +37,10 @@ class UsageHistories(AccountAnswers[BillingUsageHistoryResponse]):
         return {account_id: self._totals[account_id] for account_id in self._ranked()}
 
     def to_records(self) -> list[dict[str, object]]:
-        """A flat mapping for each row of each account, with `account_id` and `account_name`.
+        """Return a flat mapping for each row of each account, with `account_id` and `account_name`.
 
-        `aggregated_value` is in cents, `aggregated_value_usd` in dollars, exact. An account without
+        They are JSON. `aggregated_value` is in cents, `aggregated_value_usd` in dollars, exact and
+        so as text. An account without
         usage has no rows, and one that failed has none either: see `failed` before you add up.
         """
         return [
