@@ -17,6 +17,10 @@ from benchmarks.server import limited
 TOKEN = "benchmark-token"
 
 
+PACE = 1_000_000
+"""Requests a second: so many that no call waits, and that the pace is kept all the same."""
+
+
 class Calls(NamedTuple):
     """The two calls that are measured, of an account."""
 
@@ -32,7 +36,9 @@ async def ours(base_url: str) -> AsyncIterator[Calls]:
     """This package."""
     from cfaigw_billing import AsyncCloudflare
 
-    async with AsyncCloudflare(api_token=TOKEN, base_url=base_url) as client:
+    async with AsyncCloudflare(
+        api_token=TOKEN, base_url=base_url, max_requests_per_second=PACE
+    ) as client:
         billing = client.ai_gateway.billing
         yield Calls(
             lambda account: billing.credit_balance(account_id=account),
@@ -96,7 +102,7 @@ def ours_sync(base_url: str) -> Iterator[Callable[[str], object]]:
     """This package."""
     from cfaigw_billing import Cloudflare
 
-    with Cloudflare(api_token=TOKEN, base_url=base_url) as client:
+    with Cloudflare(api_token=TOKEN, base_url=base_url, max_requests_per_second=PACE) as client:
         billing = client.ai_gateway.billing
         yield lambda account: billing.credit_balance(account_id=account)
 
@@ -136,7 +142,7 @@ async def ours_sweep(base_url: str, accounts: Iterable[str]) -> None:
 
     requests = (BillingCreditBalanceParams(account_id=account) for account in accounts)
     async with (
-        AsyncCloudflare(api_token=TOKEN, base_url=base_url) as client,
+        AsyncCloudflare(api_token=TOKEN, base_url=base_url, max_requests_per_second=PACE) as client,
         client.send_many(requests, concurrency=50) as outcomes,
     ):
         async for outcome in outcomes:

@@ -23,7 +23,7 @@ if __name__ == "__main__":
     sys.modules.update(dict.fromkeys(OPTIONAL))  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]  # their import fails
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare  # noqa: E402
-from cfaigw_billing.testing import Emulator  # noqa: E402
+from cfaigw_billing.testing import Emulator, RequestLimit  # noqa: E402
 
 
 class Count:
@@ -75,7 +75,8 @@ def count_sync(options: dict[str, Any]) -> dict[str, float]:
 
 def main(base_url: str, api_token: str) -> None:
     """Print the counts."""
-    options = {"base_url": base_url, "api_token": api_token, "account_id": "a"}
+    options: dict[str, Any] = {"base_url": base_url, "api_token": api_token, "account_id": "a"}
+    options["max_requests_per_second"] = 10**6  # a pace is kept, and no call waits for its turn
     print(json.dumps(asyncio.run(count_async(options)) | count_sync(options)))  # noqa: T201
 
 
@@ -108,7 +109,8 @@ class Counted:
 
 def count() -> Counted:
     """Count everything, in fresh processes, against an emulator in this one."""
-    with Emulator() as emulator:
+    limit = RequestLimit(quota=10**6)  # every answer tells of it, as those of the service do
+    with Emulator(limit=limit) as emulator:
         emulator.add_account("a", balance=640.19)
         service = {"base_url": emulator.base_url, "api_token": emulator.api_token}
         imported, *loaded = run("-c", FIRST_CALL.format(optional=OPTIONAL, **service)).split()

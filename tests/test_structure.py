@@ -89,7 +89,7 @@ def test_no_module_is_in_a_circle() -> None:
 
 def test_folders_and_modules_can_be_taken_in_at_a_glance() -> None:
     folders = Counter(path.parent.name for path in MODULES.values())
-    assert max(folders.values()) <= 15  # with `__init__`
+    assert max(folders.values()) <= 16  # with `__init__`
     long = {
         module: lines
         for module, path in MODULES.items()
@@ -222,6 +222,7 @@ ARGUMENTS = {
     "total_timeout",
     "max_retries",
     "max_retry_wait",
+    "max_requests_per_second",
     "max_charge",
     "default_headers",
     "default_query",

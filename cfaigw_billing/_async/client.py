@@ -9,6 +9,7 @@ from typing import Self, TypeVar, Unpack
 from aiohttp import ClientSession, TraceConfig
 
 from .._core.config import (
+    DEFAULT_MAX_REQUESTS_PER_SECOND,
     DEFAULT_MAX_RETRIES,
     DEFAULT_MAX_RETRY_WAIT,
     DEFAULT_TIMEOUT,
@@ -53,6 +54,9 @@ class AsyncCloudflare(BillingOnly):
         max_retries: Repeats of a failed call, if they are safe; a charge only if it was not sent.
         max_retry_wait: The longest wait, in seconds, that the service may ask for before a
             repeat; a call that would have to wait longer fails at once.
+        max_requests_per_second: The pace, after a burst of a sixth of it, of all clients of this
+            process that have the same base URL; `None`: none. Calls wait for their turn within
+            their `total_timeout`. The service takes 200 a second from one address.
         max_charge: The largest top-up, in cents of credit (`amount`) or as `Money`, automatic ones
             included: a larger one is refused before anything is sent. Fee and tax, which the card
             is charged on top, do not count. 0 makes a client that cannot charge at all.
@@ -78,6 +82,7 @@ class AsyncCloudflare(BillingOnly):
         total_timeout: float | None = None,
         max_retries: int = DEFAULT_MAX_RETRIES,
         max_retry_wait: float = DEFAULT_MAX_RETRY_WAIT,
+        max_requests_per_second: float | None = DEFAULT_MAX_REQUESTS_PER_SECOND,
         max_charge: int | Money | None = None,
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
@@ -94,6 +99,7 @@ class AsyncCloudflare(BillingOnly):
             total_timeout=total_timeout,
             max_retries=max_retries,
             max_retry_wait=max_retry_wait,
+            max_requests_per_second=max_requests_per_second,
             max_charge=max_charge,
             default_headers={} if default_headers is None else default_headers,
             default_query={} if default_query is None else default_query,

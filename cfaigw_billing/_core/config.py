@@ -25,6 +25,10 @@ DEFAULT_MAX_RETRIES = 2
 DEFAULT_MAX_RETRY_WAIT = 60.0
 """Seconds. The service can ask for five minutes; few callers want to sleep that long unasked."""
 
+DEFAULT_MAX_REQUESTS_PER_SECOND = 150.0
+"""The service takes 200 from one address; what goes beyond 150 is room for bursts."""
+_RATES = 0.01, 1_000_000
+
 
 def _seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
     check_timeout(attribute.name, value)
@@ -41,6 +45,21 @@ def _number_of_seconds(_: object, attribute: Attribute[Any], value: Any) -> None
         )
     if not value >= 0:
         raise ValueError(f"`{attribute.name}` must be at least 0 seconds, got {value!r}")
+
+
+def _rate(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(
+            f"`{attribute.name}` must be a number of requests a second, not {kind(value)}"
+        )
+    least, most = _RATES
+    if not least <= value <= most:
+        raise ValueError(
+            f"`{attribute.name}` must be from {least} to {most:,} requests a second "
+            f"(`None`: no pace), got {value!r:.40}"
+        )
 
 
 def _base_url(value: Any) -> str:
@@ -196,6 +215,7 @@ class Config:
     total_timeout: float | None = field(validator=_total_seconds)
     max_retries: int = field(validator=whole(0))
     max_retry_wait: float = field(validator=_number_of_seconds)
+    max_requests_per_second: float | None = field(validator=_rate)
     max_charge: int | None = field(
         converter=_max_charge, validator=optional(whole(0, unit="cents"))
     )
@@ -242,5 +262,5 @@ def _joined(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dic
 
 
 _AUTHENTICATING = {"authorization", "x-auth-email", "x-auth-key", "x-auth-user-service-key"}
-_CAN_BE_NONE = {"timeout", "total_timeout", "max_charge"}
+_CAN_BE_NONE = {"timeout", "total_timeout", "max_requests_per_second", "max_charge"}
 _CHANGEABLE = {setting.name for setting in fields(Config)} - {"credentials"}

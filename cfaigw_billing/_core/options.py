@@ -61,6 +61,7 @@ class ConstructorOptions(TypedDict, total=False):
     total_timeout: float | None
     max_retries: int
     max_retry_wait: float
+    max_requests_per_second: float | None
     max_charge: int | Money | None
     default_headers: Mapping[str, str | None] | None
     """Headers to add to those of the client; `None` as a value leaves one out."""

@@ -1,44 +1,41 @@
-"""Pacing: how a client stays inside the service's rate limit, beside others who use the same token.
+"""The service's rate limit: how a client stays inside it, beside others that use the same token.
 
-What is known. The service counts requests per token in fixed windows (1,200 in 5 minutes), over
-all machines that use it, and exceeding the count blocks *every* call for up to 5 minutes. Each
-answer says where the count stands: `Ratelimit: "default";r=50;t=30` (50 left, 30 s until the window
-resets) and `Ratelimit-Policy: "default";q=1200;w=300`. A 429 says `Retry-After`.
+What is known. The service counts the requests of a token in fixed windows (1,200 in 5 minutes), on
+all machines together. Too many, and it blocks *every* call for up to 5 minutes. Each answer tells
+the count: `Ratelimit: "default";r=50;t=30` (50 are left, the window resets in 30 s) and
+`Ratelimit-Policy: "default";q=1200;w=300`. A 429 tells `Retry-After`.
 
-The rule. The server's count is the truth; nothing is shared between processes but that count.
+The rule. The server's count is the truth, and the only thing that processes share.
 
-- A single call of a client that is alone is let through while there is room for it and for those
-  in flight.
-- A client is not alone when the count falls by more than its own calls, and for a hundred windows
-  after. It then leaves the last seven calls of a window unused, and has only a part of what is left
-  in flight; near the end, one call. So each of up to eight clients has at most one call under way
-  that was sent on an old count, and the seven calls make room for those of the other seven.
-- A count grows old: others may have made 200 calls in each second since (the most that the service
-  takes from one address). When it is too old, one call goes first and asks.
-- Where this cannot prevent a 429: the quota is too small (n clients need 8 * (n - 1), because at
-  most an eighth is left unused); more than eight clients use up the window; a new client begins
-  with many calls when little is left; an answer takes longer than the others need to use up the
-  rest.
-- A call of a sweep is let through while fewer are in flight than a part of this client's share of
-  what is left, less a reserve for the others. With much left that is no limit at all; as the count
-  runs out it becomes one call at a time, and at the reserve the sweep waits for the reset.
-- The share is how much of what was used in this window was used by this client: the count falls
-  faster than one's own requests explain by what the others take. Clients that start together so
-  divide a window between them, and one that is alone has all of it.
-- Calls wake spread over a part of the window after its reset, and 429s park everybody at once: the
-  others do not find out for themselves.
-- Until the first answer has told the limit, a sweep lets only a few calls through. After a block
-  one call finds out, be it of a sweep or a single one.
-- Of several named limits each is counted for itself, and the tightest decides.
-- Answers overtake each other. One whose call was sent before the present window was first seen, and
-  that tells of a clearly earlier reset, is of the window before; every other one is right, even
-  where it contradicts what was reckoned.
+- A single call of a client that is alone goes while there is room for it and for those in flight.
+- A client is not alone if the count falls by more than its own calls; it stays so for a hundred
+  windows. It then leaves the last seven calls of a window to others, and has only a part of what is
+  left in flight; near the end, one call. So each of up to eight clients has at most one call in
+  flight that was sent on an old count, and the seven calls make room for those of the other seven.
+- A count grows old: others may have sent 200 calls in each second since (the service takes no more
+  from one address). When it is too old, one call goes first and asks.
+- A call of a sweep goes while fewer calls are in flight than a part of this client's share of what
+  is left, less a reserve for others. With much left this is no limit at all. As the count runs
+  down, it becomes one call at a time. At the reserve, the sweep waits for the reset.
+- The share is the part of this window's requests that this client sent. So clients that start
+  together divide a window, and one that is alone has all of it.
+- After a reset, calls wake spread over a part of the window. A 429 stops all calls at once.
+- Before the first answer, a sweep sends only a few calls. After a block, one call goes first,
+  whether of a sweep or not.
+- Each named limit is counted for itself, and the tightest decides.
+- Answers overtake each other. An answer is of the window before if its call was sent before the
+  present window was first seen, and it tells a clearly earlier reset. Any other answer is right,
+  even where it contradicts what was expected.
 
-Rejected: a token bucket (the service's window is fixed; a bucket gives away the burst it allows, or
-overruns it when others draw from the same count); dividing the window evenly among its seconds
-(makes every short sweep slow); a lock or file shared by processes (machines share the token too).
+A 429 is still possible if the quota is too small (n clients need 8 * (n - 1), because at most an
+eighth is left to others); if more than eight clients use up the window; if a new client begins with
+many calls when little is left; or if an answer takes longer than others need to use up the rest.
 
-Everything here is arithmetic on numbers that are passed in: no clock, no sleep, no event loop.
+Rejected: a token bucket (the service's window is fixed: the bucket wastes the burst that it allows,
+or overruns it when others draw from the same count); dividing the window evenly among its seconds
+(every short sweep becomes slow); a lock or file shared by processes (machines share the token too).
+
+All this is arithmetic on numbers that are passed in: no clock, no sleep, no event loop.
 """
 
 from __future__ import annotations
@@ -53,35 +50,60 @@ from attrs import define, field, frozen
 from .._wire.messages import listed
 
 FIRST_CALLS = 8
-"""Calls that may be in flight while nothing is known of the limit."""
+"""How many calls of a sweep may be in flight while nothing is known of the limit."""
+LONGEST_PARK = 600.0
+"""Seconds that a call of a sweep waits for a reset; the service's windows and blocks have 300."""
 _PRIOR = 10.0
 """The weight, in requests, of the previous window's share in this one's."""
-_AT_ONCE = 0.25
-"""The part of its share of the remaining count that may be in flight: others may still appear."""
-_AT_ONCE_ANYWAY = 1 / 32
-"""How much of what is left single calls may have in flight, however small the share."""
+_PART = 0.25
+"""The part of its share of what is left that a client has in flight: others may still appear."""
+_LEAST_PART = 1 / 32
+"""The part of what is left that single calls may have in flight, however small the share."""
 _LAST_CALLS = 7.0
-"""How many calls of a window are left to the others, one for the last call of each of seven."""
+"""How many calls of a window are left to others: one for the last call of each of seven."""
 _LAST_PART = 1 / 8
-"""At most this part of the quota, where it is small."""
-_PACE = 200.0
-"""How many calls the others may make in a second, unseen: no address may make more."""
+"""The largest part of the quota that these calls may be."""
+_UNSEEN = 200.0
+"""Calls that others may send in a second, unseen: the service takes no more from one address."""
 _REMEMBERED = 100
-"""For how many windows a client that has seen others expects them, although they make no call."""
+"""Windows for which a client that has seen others expects them, although they send nothing."""
 _SPREAD = 0.04
-"""Over which part of a window calls wake after its reset."""
+"""The part of a window over which calls wake after its reset."""
 _LONGEST_SPREAD = 5.0
 """Seconds."""
-LONGEST_PARK = 600.0
-"""How long a call of a sweep waits for a reset, in seconds; the service's windows and blocks are of
-at most 300."""
 _LONGEST_BELIEVED = 900.0
-"""Seconds. Whoever asks for days is not believed for longer, and is then asked again."""
+"""Seconds. An answer that asks for days is believed for so long; then a call asks again."""
 _MOST_LIMITS = 8
-"""Named limits that are kept apart, at most."""
+"""Named limits that are counted, at most."""
+
+# Headers.
 
 _ITEM = re.compile(r'\s*(?:"(?P<quoted>[^"]*)"|(?P<token>[^;,\s"]+))(?P<parameters>[^,]*)')
-_PARAMETER = re.compile(r";\s*([a-z]+)\s*=\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(?=;|$)")
+_NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)"
+_PARAMETER = re.compile(rf";\s*([a-z]+)\s*=\s*{_NUMBER}\s*(?=;|$)")
+_ONE_LIMIT = re.compile(rf'"([^"]*)";r={_NUMBER};t={_NUMBER}')
+
+
+@lru_cache(maxsize=64)  # the policy is the same in every answer
+def parse(header: str) -> Mapping[str, Mapping[str, float]]:
+    """Return the named items of a `Ratelimit` or `Ratelimit-Policy` header, without the rest."""
+    return {
+        item["quoted"] or item["token"] or "": {
+            name: float(value) for name, value in _PARAMETER.findall(item["parameters"].strip())
+        }
+        for item in _ITEM.finditer(header[:1000])
+    }
+
+
+def limits(header: str) -> list[tuple[str, float, float]]:
+    """Return what a `Ratelimit` header tells: names, how many calls are left, seconds to resets."""
+    if one := _ONE_LIMIT.fullmatch(header):  # as the service writes it, other numbers each time
+        return [(one[1], float(one[2]), float(one[3]))]
+    found = parse(header).items()
+    return [(name, item["r"], item["t"]) for name, item in found if {"r", "t"} <= item.keys()]
+
+
+# What a client knows.
 
 
 @frozen(kw_only=True)
@@ -100,17 +122,6 @@ class RateLimit:
     """Whether the service refuses every call until then."""
 
 
-@lru_cache(maxsize=64)  # the policy is the same on every answer
-def parse(header: str) -> Mapping[str, Mapping[str, float]]:
-    """The named items of a `Ratelimit` or `Ratelimit-Policy` header; the rest is left out."""
-    return {
-        item["quoted"] or item["token"] or "": {
-            name: float(value) for name, value in _PARAMETER.findall(item["parameters"].strip())
-        }
-        for item in _ITEM.finditer(header[:1000])
-    }
-
-
 @define(eq=False)
 class Window:
     """One named limit, as the answers so far have told it."""
@@ -120,87 +131,78 @@ class Window:
     resets_at: float = -inf
     quota: float | None = None
     length: float | None = None
+    policy: str = ""
+    """The header that told `quota` and `length`."""
+    untold: int = 0
+    """How many calls ended in it without an answer that tells of it; it may have counted them."""
     _since: float = -inf
-    """When it was first seen."""
-    _reckoned: bool = False
-    """Whether no answer has told of it yet: it is where the one before was said to end."""
+    """When the window was first seen."""
+    _expected: bool = False
+    """Whether no answer has told of this window yet: it follows from the one before."""
     _own: int = 0
     """How many of this client's calls were answered in it."""
-    _untold: int = 0
-    """How many ended without an answer that tells of it; they may have been counted too."""
     _share: float = 1.0
     _quiet: int = _REMEMBERED
     """How many windows this client has used alone since it last saw others."""
     _told_at: float = -inf
     """When the call was sent that told `remaining`."""
-    _kept: float = 0.0
-    """How many calls are left to the others."""
-    _pace: float = 0.0
-    """How many calls they may make in a second, unseen."""
-    _part: float = 1.0
-    """How much of what is left single calls may have in flight."""
 
     def wait(self, in_flight: int, now: float, reserve: float | None) -> float:
-        """Seconds until a call may be let through: 0 at once, `inf` after an answer comes."""
+        """Return the seconds until a call may go: 0 at once, `inf` after an answer comes."""
         if self.remaining is None:
             return 0.0
-        kept, part, pace = self._kept, self._part, self._pace
-        if reserve is not None:
-            quota = self.quota or 0.0
-            kept = max(kept, min(reserve * quota, quota - 1))  # one is always usable
-            part, pace = self._share * _AT_ONCE, 0.0
+        kept, part, unseen = 0.0, 1.0, 0.0
+        if reserve is not None or self._quiet < _REMEMBERED:
+            quota, part = self.quota or 0.0, self._share * _PART
+            if self._quiet < _REMEMBERED:
+                kept = min(_LAST_CALLS, quota * _LAST_PART // 1)
+            if reserve is not None:
+                kept = max(kept, min(reserve * quota, quota - 1))  # one is always usable
+            else:
+                part, unseen = max(part, _LEAST_PART), _UNSEEN * (now - self._told_at)
         left = self.remaining - kept
         if left < 1:
             return self.resets_at - now if self.resets_at > now else inf
-        at_once = part * (left - pace * (now - self._told_at))
-        return 0.0 if in_flight < 1 or in_flight + 1 <= at_once else inf
+        return 0.0 if in_flight < 1 or in_flight + 1 <= part * (left - unseen) else inf
 
     def told(
-        self, now: float, sent_at: float, left: float, resets_in: float, in_flight: int
+        self, left: float, resets_at: float, now: float, sent_at: float, in_flight: int
     ) -> None:
-        """Take what an answer says, while so many other calls of this client are in flight."""
-        resets_at = now + resets_in
-        alike = self.remaining is not None and self._is_alike(resets_at)
-        if self.remaining is not None and alike and not self._reckoned:
-            # Within a window the count only falls; its end is known best by the earliest that any
-            # answer told, because seconds are rounded up.
-            self.remaining = min(self.remaining, left)
-            self.resets_at = min(self.resets_at, resets_at)
+        """Take what an answer tells, while so many other calls of this client are in flight."""
+        alike = abs(resets_at - self.resets_at) <= (self.length or 4.0) / 4
+        if alike and not self._expected:
+            # Within a window the count only falls. Seconds are rounded up, so the earliest end
+            # that any answer told is the best.
+            if self.remaining is None or left < self.remaining:
+                self.remaining = left
+            if resets_at < self.resets_at:
+                self.resets_at = resets_at
         elif not alike and resets_at < self.resets_at and sent_at < self._since:
             return
         else:
             self._end()
             self.remaining, self.resets_at, self._since = left, resets_at, now
-            self._reckoned = False
-        self._told_at = max(self._told_at, sent_at)
+            self._expected = False
+        if sent_at > self._told_at:
+            self._told_at = sent_at
         self._own += 1
-        quota = self.quota or 0.0
-        used = max(quota - self.remaining, self._own)
+        used = max((self.quota or 0.0) - self.remaining, self._own)
         self._share = (self._own + _PRIOR * self._share) / (used + _PRIOR)
-        if used > self._own + self._untold + in_flight:
+        if used > self._own + self.untold + in_flight:
             self._quiet = 0
-        if self._quiet >= _REMEMBERED:
-            self._kept, self._pace, self._part = 0.0, 0.0, 1.0
-        else:
-            self._kept, self._pace = min(_LAST_CALLS, quota * _LAST_PART // 1), _PACE
-            self._part = max(self._share * _AT_ONCE, _AT_ONCE_ANYWAY)
-
-    def untold(self) -> None:
-        """A call has ended without an answer that tells of it."""
-        self._untold += 1
 
     def turn(self, now: float) -> bool:
-        """Begin the next window if this one has ended: its count starts at the quota again.
+        """Begin the window after the one that has ended: its count starts at the quota again.
 
-        False if nothing is known of a next one.
+        Return false if nothing is known of a next one.
         """
-        if self.remaining is None or now < self.resets_at:
+        if self.remaining is None:
             return True
         if not self.quota or not self.length:
             self.forget()
             return False
         self._end()
-        self.remaining, self._reckoned = self.quota, True
+        self.remaining, self._expected = self.quota, True
         self._since = self.resets_at + self.length * ((now - self.resets_at) // self.length)
         self.resets_at, self._told_at = self._since + self.length, self._since
         return True
@@ -212,10 +214,7 @@ class Window:
     def _end(self) -> None:
         """Forget the calls of the window that has ended."""
         self._quiet += self._own > 0
-        self._own = self._untold = 0
-
-    def _is_alike(self, resets_at: float) -> bool:
-        return abs(resets_at - self.resets_at) <= (self.length or 4.0) / 4
+        self._own = self.untold = 0
 
 
 @define(eq=False)
@@ -223,7 +222,7 @@ class Budget:
     """The limits as a client knows them. Times are seconds of a monotonic clock."""
 
     in_flight: int = 0
-    """The client's own calls that have been let through and not been answered."""
+    """How many of the client's calls have been sent and not been answered."""
     blocked_until: float = -inf
     _windows: dict[str, Window] = field(factory=dict[str, Window])
     _answered: bool = False
@@ -247,7 +246,7 @@ class Budget:
         )
 
     def wait(self, now: float, reserve: float | None) -> float:
-        """Seconds until a call may be let through: 0 at once, `inf` after an answer comes.
+        """Return the seconds until a call may go: 0 at once, `inf` after an answer comes.
 
         Args:
             now: The time.
@@ -256,13 +255,15 @@ class Budget:
         """
         if now < self.blocked_until:
             return self.blocked_until - now
-        self._turn(now)
         until_reset, until_answer, unknown = 0.0, False, True
         for window in self._windows.values():
-            wait = window.wait(self.in_flight, now, reserve)
+            if now >= window.resets_at:
+                self._answered &= window.turn(now)
             unknown = unknown and window.remaining is None
-            until_answer = until_answer or wait == inf
-            if until_reset < wait < inf:
+            wait = window.wait(self.in_flight, now, reserve)
+            if wait == inf:
+                until_answer = True
+            elif wait > until_reset:
                 until_reset = wait
         if unknown and not self._answered:
             first = inf if reserve is None else FIRST_CALLS
@@ -270,65 +271,57 @@ class Budget:
         return until_reset or (inf if until_answer else 0.0)
 
     def spread(self, waited: float) -> float:
-        """Over how many seconds those who have waited so long should wake."""
+        """Return the seconds over which calls that have waited so long should wake."""
         longest = max((window.length or 0.0 for window in self._windows.values()), default=0.0)
         return min(_SPREAD * max(longest, waited), _LONGEST_SPREAD)
 
-    def sent(self) -> None:
-        """A call has been let through."""
-        self.in_flight += 1
-
     def answered(self, now: float, sent_at: float, headers: Mapping[str, str] | None) -> None:
-        """A call has ended; `headers` are those of its answer, or `None` if none came."""
+        """Take the end of a call, with the headers of its answer, or `None` if none came."""
         self.in_flight -= 1
-        told = None if headers is None else listed(headers, "Ratelimit")
+        told = None
         if headers is not None:
             self._turn(now)
             self._answered, self._after_block = True, False
+            told = listed(headers, "Ratelimit")
         if headers is None or told is None:
             for window in self._windows.values():
-                window.untold()
+                window.untold += 1
             return
-        policies = parse(listed(headers, "Ratelimit-Policy") or "")
-        for name, count in parse(told).items():
-            if "r" in count and "t" in count:
-                policy = policies.get(name) or _only(policies)
-                self._told(name, now, sent_at, count["r"], count["t"], policy)
+        policy = listed(headers, "Ratelimit-Policy") or ""
+        for name, left, resets_in in limits(told):
+            if name not in self._windows:
+                if len(self._windows) >= _MOST_LIMITS:
+                    continue
+                self._windows[name] = Window()
+            window = self._windows[name]
+            if window.policy != policy:
+                _take_policy(window, name, policy)
+            resets_at = now + (resets_in if resets_in < _LONGEST_BELIEVED else _LONGEST_BELIEVED)
+            window.told(left, resets_at, now, sent_at, self.in_flight)
 
     def blocked(self, now: float, seconds: float) -> None:
-        """The service has answered 429 and wants no call for so long."""
+        """Take a 429 after which the service wants no call for so long."""
         self.blocked_until = max(self.blocked_until, now + min(seconds, _LONGEST_BELIEVED))
         # The counts after the block are unknown: one call goes first to learn them.
         for window in self._windows.values():
             window.forget()
         self._answered, self._after_block = False, True
 
-    def _told(
-        self,
-        name: str,
-        now: float,
-        sent_at: float,
-        left: float,
-        resets_in: float,
-        policy: Mapping[str, float],
-    ) -> None:
-        resets_in = min(resets_in, _LONGEST_BELIEVED)
-        window = self._windows.get(name)
-        if window is None:
-            if len(self._windows) >= _MOST_LIMITS:
-                return
-            window = self._windows[name] = Window()
-        if policy.get("q", 0.0) >= 1:
-            window.quota = policy["q"]
-        if policy.get("w", 0.0) > 0:
-            window.length = policy["w"]
-        window.told(now, sent_at, left, resets_in, self.in_flight)
-
     def _turn(self, now: float) -> None:
         for window in self._windows.values():
-            self._answered &= window.turn(now)
+            if now >= window.resets_at:
+                self._answered &= window.turn(now)
 
 
-def _only(policy: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
-    """The policy of an answer that names just one."""
-    return next(iter(policy.values())) if len(policy) == 1 else {}
+def _take_policy(window: Window, name: str, header: str) -> None:
+    """Take the policy of the limit, or the only one that there is, whatever its name."""
+    policies = parse(header)
+    if len(policies) == 1:
+        (policy,) = policies.values()
+    else:
+        policy = policies.get(name, {})
+    if policy.get("q", 0.0) >= 1:
+        window.quota = policy["q"]
+    if policy.get("w", 0.0) > 0:
+        window.length = policy["w"]
+    window.policy = header

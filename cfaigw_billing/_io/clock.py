@@ -48,8 +48,8 @@ class ServiceClock:
         self._heard: tuple[str, datetime, float] | None = None
 
     def heard(self, date: str | None, clock: Clock) -> None:
-        """Keep the `Date` of an answer that has just come."""
-        if date is not None:
+        """Keep the `Date` of an answer that has just come, if it is a new one."""
+        if date is not None and (self._heard is None or date != self._heard[0]):
             self._heard = date, clock.now(), clock.monotonic()
 
     def corrected(self, moment: datetime, clock: Clock) -> datetime:

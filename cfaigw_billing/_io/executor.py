@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 from math import inf
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from aiohttp import ClientSession, TraceConfig
-from attrs import define
 
 from .._core.answer import Answer
 from .._core.config import Config
-from .._core.operations import Operation, Safety
-from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions, Timeout
+from .._core.operations import Safety
+from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions
 from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
 from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
@@ -25,9 +24,11 @@ from .._wire.secrets import conceal_options
 from ..errors import APIError, TopupOutcomeUnknownError
 from ..types import Params
 from .batch import NotSentError, Turn
+from .call import Call
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error, without_frames
-from .limiter import Limiter, RateLimitedError
+from .limiter import Limiter
+from .pace import RateLimitedError, pace_of
 from .recent import Outcome, Recent, max_age_of
 from .transport import BorrowedTransport, Transport
 
@@ -36,49 +37,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
 # No `NullHandler`: without one, a warning about a charge is seen where logging is not set up, too.
-
-
-@define(kw_only=True, eq=False)
-class Call:
-    """One call on its way: what is sent, and on what terms."""
-
-    operation: Operation[Any]
-    params: Any
-    request: HTTPRequest
-    timeout: Timeout
-    """For one attempt."""
-    deadline: float
-    """When the call must have ended, by the monotonic clock."""
-    turn: Turn | None
-    """Its part in a sweep, if it has one: it then waits for the rate limit, outside its own time,
-    rather than failing."""
-    stream: bool
-    """Whether to leave the body of a good answer to be read by the caller."""
-
-    @property
-    def charges(self) -> bool:
-        """Whether it charges a card."""
-        return self.operation.safety is Safety.CHARGES
-
-    @property
-    def fresh(self) -> bool:
-        """Whether it needs a connection of its own: one that was idle may be dead."""
-        return self.operation.safety in (Safety.CHARGES, Safety.UNKNOWN)
-
-    @property
-    def reserve(self) -> float | None:
-        """For a call of a sweep, the part of the rate limit to leave to others."""
-        return None if self.turn is None else self.turn.batch.reserve
-
-    def to_come_again(self) -> None:
-        """Nothing has come of what was sent: it is as if it had not been."""
-        self.request.may_have_arrived = False
-        if self.turn is not None:
-            self.turn.sent = False
-
-    def waiting(self) -> AbstractContextManager[None]:
-        """Around a wait before it is sent."""
-        return nullcontext() if self.turn is None else self.turn.batch.waiting()
 
 
 class Executor:
@@ -93,8 +51,10 @@ class Executor:
         """Time and randomness; tests replace them."""
         self.service_clock: ServiceClock = ServiceClock()
         """The clock of the service, as its answers show it."""
-        self.limiter: Limiter = Limiter()
-        """The queue in which calls wait for the rate limit."""
+        self.limiter: Limiter = Limiter(pace_of(config.base_url))
+        """The queue in which calls wait for the rate limit and the pace."""
+        rate = config.max_requests_per_second
+        self._interval = 0.0 if rate is None else 1 / rate
         self.recent: Recent = Recent(config.base_url)
         """The answers of the last seconds, for calls that accept them."""
         self.accepted: bool = False
@@ -302,9 +262,9 @@ class Executor:
             call.to_come_again()
 
     async def _attempt(self, call: Call) -> Outcome:
-        """Send once, as soon as there is a place within the rate limit."""
+        """Send once, as soon as there is a place within the rate limit and the pace."""
         sent_at = self.clock.monotonic()
-        if not self.limiter.admit(sent_at, call.reserve):
+        if not self.limiter.admit(sent_at, call.reserve, self._interval):
             sent_at = await self._enter(call, sent_at)
         headers: Mapping[str, str] | None = None
         parked: float | None = None
@@ -356,7 +316,7 @@ class Executor:
             )
 
     async def _enter(self, call: Call, began: float) -> float:
-        """Wait for a place within the rate limit; the time at which there was one."""
+        """Wait for a place within the rate limit and the pace; return when there was one."""
         longest = self.config.max_retry_wait
         try:
             with call.waiting():
@@ -365,6 +325,8 @@ class Executor:
                     reserve=call.reserve,
                     patience=LONGEST_PARK if call.turn else longest,
                     deadline=inf if call.turn else min(began + longest, call.deadline),
+                    interval=self._interval,
+                    total=inf if call.turn else call.deadline,
                 )
         except RateLimitedError as error:
             raise error.about(call.request) from None

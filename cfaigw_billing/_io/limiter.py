@@ -1,20 +1,21 @@
-"""The queue in which calls wait for the rate limit: the budget of `_core`, with a clock."""
+"""The queue in which calls wait for their place: in the rate limit, and in the pace.
+
+The budget of the rate limit is that of the credentials; the pace is that of the base URL.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Mapping
-from math import inf, isfinite
+from math import inf
 
 import anyio
 
 from .._core.ratelimit import Budget, RateLimit
-from .._wire.messages import HTTPRequest, HTTPResponse
-from ..errors import RateLimitError
 from .clock import Clock
 from .fork import forget_in_child
+from .pace import Pace, RateLimitedError
 
 _LOOK_AGAIN = 1.0
 """Seconds."""
@@ -22,84 +23,85 @@ _ROUNDING = 0.001
 """Seconds: sums of times are not exact, and a wait of just `max_retry_wait` is a wait."""
 
 
-class RateLimitedError(Exception):
-    """A call would have to wait longer than it may; nothing was sent."""
-
-    def __init__(self, wait: float) -> None:
-        when = "while others wait for answers" if wait == inf else f"for another {wait:.1f} s"
-        super().__init__(
-            f"the rate limit has no room for it {when}, longer than it may wait "
-            f"(`max_retry_wait`, `total_timeout`)"
-        )
-        self.wait = wait
-
-    def about(self, request: HTTPRequest) -> RateLimitError:
-        """Return the error that the caller gets."""
-        result = RateLimitError(
-            f"{request.method} {request.path}: not sent: {self}",
-            request=request,
-            response=HTTPResponse(status_code=429, headers={}, body=b""),
-            retries_taken=max(request.attempts - 1, 0),
-        )
-        result.retry_after = self.wait if isfinite(self.wait) else None
-        return result
-
-
 class Limiter:
     """Lets the calls of a client and of its copies through, from whatever event loop or thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
         self.budget: Budget = Budget()
+        self._pace = pace or Pace()
         self._queue: deque[asyncio.Future[None]] = deque()
-        self._lock = threading.Lock()
         forget_in_child(self)
 
     def forget(self) -> None:
         """Drop the calls of another process, which never leave here."""
         self.budget.in_flight = 0
         self._queue.clear()
-        self._lock = threading.Lock()
 
     def state(self, now: float) -> RateLimit:
         """Return the state of the limit."""
-        with self._lock:
+        with self._pace.lock:
             return self.budget.state(now)
 
-    def admit(self, now: float, reserve: float | None) -> bool:
-        """Give a place at once, if there is one. Whoever has it must `leave`."""
-        with self._lock:
-            if self.budget.wait(now, reserve) > 0:
+    def admit(self, now: float, reserve: float | None, interval: float) -> bool:
+        """Give a place at once, if there is one. A call that has it must `leave`."""
+        with self._pace.lock:
+            if self.budget.wait(now, reserve) > 0 or not self._pace.take(now, interval):
                 return False
-            self.budget.sent()
+            self.budget.in_flight += 1
             return True
 
     async def enter(
-        self, clock: Clock, *, reserve: float | None, patience: float, deadline: float
+        self,
+        clock: Clock,
+        *,
+        reserve: float | None,
+        patience: float,
+        deadline: float,
+        interval: float = 0.0,
+        total: float = inf,
     ) -> float:
-        """Wait for a place; the time at which it was given. Whoever has entered must `leave`.
+        """Wait for a place; return the time at which it was given. The call must then `leave`.
 
         Args:
             clock: The time.
             reserve: For a call of a sweep, the part of the quota to leave to others, from 0 to 1;
                 `None` for a single call.
             patience: The longest wait for a reset, in seconds.
-            deadline: The time of `clock` at which all waiting ends.
+            deadline: The time of `clock` at which waiting for the rate limit ends; waiting for a
+                turn at the pace puts it off.
+            interval: The seconds between two requests at the pace of the client; 0: no pace.
+            total: The time at which all waiting ends.
 
         Raises:
             RateLimitedError: At once where the wait is known to be too long.
         """
-        while not self.admit(now := clock.monotonic(), reserve):
-            with self._lock:
+        has_turn = False
+        while True:
+            now = clock.monotonic()
+            with self._pace.lock:
                 wait = self.budget.wait(now, reserve)
-            if wait == inf and now < deadline:
+                if wait == 0 and (has_turn or self._pace.take(now, interval)):
+                    self.budget.in_flight += 1
+                    return now
+                if has_turn:
+                    self._pace.give_back(interval)
+            has_turn = wait == 0
+            if has_turn:
+                await self._turn(clock, interval, total)
+                deadline = min(deadline + clock.monotonic() - now, total)
+            elif wait == inf and now < deadline:
                 await self._until_an_answer_comes(deadline - now)
             elif wait > patience + _ROUNDING or now + wait > deadline + _ROUNDING:
                 self._wake_one()  # the next in the queue has to learn it too
-                raise RateLimitedError(wait)
+                when = "while others wait for answers" if wait == inf else f"for {wait:.1f} s more"
+                raise RateLimitedError(
+                    wait,
+                    f"the rate limit has no room for it {when}, longer than it may wait "
+                    f"(`max_retry_wait`, `total_timeout`)",
+                )
             else:
                 late = clock.jitter() * self.budget.spread(wait)
                 await clock.sleep(min(wait + late, max(wait, deadline - now)))
-        return now
 
     def leave(
         self, now: float, sent_at: float, headers: Mapping[str, str] | None, parked: float | None
@@ -112,7 +114,7 @@ class Limiter:
             headers: Those of the answer, or `None` if none came.
             parked: For how long a 429 refuses every call, in seconds, if it says so.
         """
-        with self._lock:
+        with self._pace.lock:
             self.budget.answered(now, sent_at, headers)
             if parked is not None:
                 self.budget.blocked(now, parked)
@@ -120,6 +122,13 @@ class Limiter:
             # One for the place that is free, one for what the answer may have told of more room.
             self._wake_one()
             self._wake_one()
+
+    async def _turn(self, clock: Clock, interval: float, total: float) -> None:
+        try:
+            await self._pace.turn(clock, interval, total)
+        except BaseException:
+            self._wake_one()  # the room that there was for this call is another's now
+            raise
 
     async def _until_an_answer_comes(self, seconds: float) -> None:
         place = asyncio.get_running_loop().create_future()

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..types import Money
-from ._errors import ExitCode, command, fail
+from ._errors import ExitCode, command, fail, one_line_errors
 from ._inputs import TEN_DOLLARS, F, concurrency, low
 from ._output import Form, progress_bar, show_commands, show_line
-from ._session import session
 from ._sweeps import show_answers, verdict
 
 if TYPE_CHECKING:
@@ -65,7 +64,8 @@ def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: i
     with new_emulator(accounts) as emulator:
         emulator.inject(Fault(delay=latency_ms / 1000), times=None)
         with (
-            session(base_url=emulator.base_url, api_token=emulator.api_token) as client,
+            emulator.client(max_charge=0) as client,
+            one_line_errors(),
             progress_bar("Balances") as report,
         ):
             started = time.perf_counter()

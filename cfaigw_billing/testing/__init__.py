@@ -46,7 +46,8 @@ Without them: `with Emulator() as emulator` or `async with`, and `emulator.clien
 does so), and `topup_seconds`. All of these, and the other attributes of an account, may be set at
 any time. `account.spend(cents)` uses up credit and sets off the automatic top-up,
 `account.fill_usage(days)` and `account.add_invoice(cents)` make up a past. `Emulator(limit=…)` has
-the service's rate limit, see `RequestLimit`.
+the service's rate limit, see `RequestLimit`; `Emulator(address_limit=…)`, that of an address, see
+`AddressLimit`. Clients that the emulator makes keep no pace (`max_requests_per_second`) without it.
 
 **Prices.** A top-up costs more than its amount: the service's fee of 5 %. `Emulator(fee=…, tax=…)`
 sets what is billed, as parts (0.05 is 5 %), and `account.customer_credit` (cents) pays some of it.
@@ -80,12 +81,13 @@ API to control it below `/_emulator`, for this machine alone and without credent
 """
 
 from ._faults import Fault
-from ._limit import RequestLimit
+from ._limit import AddressLimit, RequestLimit
 from ._messages import RecordedRequest
 from ._server import Emulator
 from ._state import Charge, EmulatedAccount, EmulatedInvoice
 
 __all__ = [
+    "AddressLimit",
     "Charge",
     "EmulatedAccount",
     "EmulatedInvoice",

@@ -1,8 +1,9 @@
-"""The service's rate limit: a count of requests in fixed windows, and a block beyond it."""
+"""The service's rate limits: those of the credentials, and those of an address."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict, deque
 
 import attrs
 
@@ -63,3 +64,36 @@ class RequestLimit:
 
 _LONG = 10.0
 """Seconds."""
+
+
+@attrs.define(kw_only=True)
+class AddressLimit:
+    """So many requests from one address in any second, whatever the credentials.
+
+    The real service takes 200. Nothing documents what it does beyond that; this answers 429 without
+    `Retry-After`. It goes by the real time, also where the emulator's clock stands still.
+
+    Attributes:
+        per_second: The requests that it takes.
+        most: The most requests that have come from one address in any second.
+        refused: How many requests have been refused.
+    """
+
+    per_second: int = 200
+    most: int = attrs.field(default=0, init=False)
+    refused: int = attrs.field(default=0, init=False)
+    _came: defaultdict[str, deque[float]] = attrs.field(
+        factory=lambda: defaultdict[str, deque[float]](deque), init=False
+    )
+
+    def take(self, address: str, now: float) -> bool:
+        """Count a request at `now`; false if it is refused."""
+        came = self._came[address]
+        came.append(now)
+        while came[0] <= now - 1:
+            came.popleft()
+        self.most = max(self.most, len(came))
+        if len(came) > self.per_second:
+            self.refused += 1
+            return False
+        return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from email.utils import formatdate
@@ -81,6 +82,7 @@ class Emulator(Service):
         account_owned_token: Treat the API token as one that belongs to an account: it cannot list
             accounts.
         limit: The rate limit; `None`: no limit, and no headers that speak of one.
+        address_limit: The limit of requests per second from one address; `None`: no limit.
         requests: Every request that arrived, in order.
     """
 
@@ -105,7 +107,8 @@ class Emulator(Service):
 
         Args:
             **options: What `Cloudflare` takes. Without credentials among them, it gets the token
-                that the emulator accepts.
+                that the emulator accepts. It has no `max_requests_per_second` unless that is
+                given, or the emulator has an `address_limit`.
         """
         from .. import Cloudflare
 
@@ -121,6 +124,8 @@ class Emulator(Service):
 
     def _complete(self, options: ConstructorOptions) -> None:
         options.setdefault("base_url", self.base_url)
+        if self.address_limit is None:
+            options.setdefault("max_requests_per_second", None)
         if not {"api_email", "api_key", "user_service_key"} & options.keys():
             options.setdefault("api_token", self.api_token)
 
@@ -194,7 +199,7 @@ class Emulator(Service):
             return await handler(request)
         recorded = await RecordedRequest.receive(request)
         self.requests.append(recorded)
-        if self.limit is not None and not self.limit.take(self._processor.now()):
+        if not self._within_limits(request):
             return self._signed(refusal(RefusedError(429, RATE_LIMITED, "Too many requests.")))
         try:
             return await self._answer(request, handler, self._next_fault(recorded))
@@ -202,6 +207,14 @@ class Emulator(Service):
             if request.transport is not None and not request.transport.is_closing():
                 request.transport.abort()
             return web.Response()  # to nobody
+
+    def _within_limits(self, request: web.Request) -> bool:
+        """Count the request; false if it is to be refused."""
+        if self.address_limit is not None and not self.address_limit.take(
+            request.remote or "", time.monotonic()
+        ):
+            return False
+        return self.limit is None or self.limit.take(self._processor.now())
 
     def _signed(self, response: web.Response) -> web.Response:
         """The answer with the headers that every answer has."""

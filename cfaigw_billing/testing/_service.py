@@ -11,7 +11,7 @@ from attrs.validators import and_, ge, le
 
 from ..types.money import Money
 from ._faults import Fault, Injection
-from ._limit import RequestLimit
+from ._limit import AddressLimit, RequestLimit
 from ._messages import RecordedRequest
 from ._state import CardProcessor, Charge, EmulatedAccount
 
@@ -58,6 +58,7 @@ class Service:
     topup_config_dashboard_only: bool = False
     account_owned_token: bool = False
     limit: RequestLimit | None = None
+    address_limit: AddressLimit | None = None
     requests: list[RecordedRequest] = attrs.field(factory=list[RecordedRequest], init=False)
     _accounts: dict[str, EmulatedAccount] = attrs.field(
         factory=dict[str, EmulatedAccount], init=False

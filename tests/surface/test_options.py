@@ -137,10 +137,12 @@ def test_a_wrong_option_is_refused_as_by_the_constructor(
 @pytest.mark.parametrize("way", ["with_options", "copy"])
 def test_what_is_given_changes_and_all_else_stays(make: Callable[..., Any], way: str) -> None:
     client = make(timeout=5, max_retries=4, max_charge=100, total_timeout=9, max_retry_wait=3)
-    other = inner(getattr(client, way)(timeout=None, total_timeout=None, max_charge=None))
+    unlimited = {"max_charge": None, "max_requests_per_second": None}
+    other = inner(getattr(client, way)(timeout=None, total_timeout=None, **unlimited))
     assert type(other) is type(inner(client))
     config, before = other.config, inner(client).config
     assert (config.timeout, config.total_timeout, config.max_charge) == (None, None, None)
+    assert (config.max_requests_per_second, before.max_requests_per_second) == (None, 150)
     assert (config.max_retries, config.max_retry_wait) == (4, 3)
     assert (config.account_id, config.base_url) == (before.account_id, before.base_url)
     assert (before.timeout, before.max_charge) == (5, 100)

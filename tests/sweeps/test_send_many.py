@@ -53,15 +53,17 @@ TOPUP = TopupCreateParams(account_id="a", amount=1000)
 
 
 def client_of(emulator: Emulator, **options: Any) -> AsyncCloudflare:
-    return AsyncCloudflare(base_url=emulator.base_url, api_token=emulator.api_token, **options)
+    return AsyncCloudflare(**{**at(emulator), **options})
 
 
 def at(emulator: Emulator) -> dict[str, Any]:
-    return {"base_url": emulator.base_url, "api_token": emulator.api_token}
+    """Options of a client of it, without a pace: sweeps here are to be as fast as they can."""
+    where = {"base_url": emulator.base_url, "api_token": emulator.api_token}
+    return {**where, "max_requests_per_second": None}
 
 
 def sync_client_of(emulator: Emulator) -> Cloudflare:
-    return Cloudflare(base_url=emulator.base_url, api_token=emulator.api_token)
+    return Cloudflare(**at(emulator))
 
 
 def asks(number: int | None = None) -> Iterator[BillingCreditBalanceParams]:

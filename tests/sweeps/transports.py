@@ -55,6 +55,6 @@ class FakeTransport:
 
 def faked(latency: float = 0.0) -> tuple[AsyncCloudflare, FakeTransport]:
     """A client, and the transport that it has."""
-    client: Any = AsyncCloudflare(api_token="t")
+    client: Any = AsyncCloudflare(api_token="t", max_requests_per_second=None)
     client._executor._transport = transport = FakeTransport(latency)
     return client, transport

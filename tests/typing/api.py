@@ -400,6 +400,7 @@ async def clients(session: aiohttp.ClientSession) -> None:
             client.with_options(
                 timeout=None,
                 max_retries=0,
+                max_requests_per_second=None,
                 default_headers={"X-Team": None},
                 set_default_query={"v": 2},
                 http_client=session,
@@ -407,7 +408,7 @@ async def clients(session: aiohttp.ClientSession) -> None:
             AsyncCloudflare,
         )
         assert_type(await client.close(), None)
-    with Cloudflare(timeout=None, max_charge=0) as blocking:
+    with Cloudflare(timeout=None, max_charge=0, max_requests_per_second=37.5) as blocking:
         blocking.with_options(max_charge=Money.dollars(10))
         assert_type(blocking, Cloudflare)
         options: RequestOptions = {"timeout": 1.5, "extra_query": {"v": 1}}

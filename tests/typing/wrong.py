@@ -126,6 +126,7 @@ async def clients(session: aiohttp.ClientSession) -> None:
     AsyncCloudflare(token="t")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     AsyncCloudflare(timeout="60")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(max_retries=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AsyncCloudflare(max_requests_per_second="150")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(max_charge=10.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(default_headers={"X": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(http_client=aiohttp)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
