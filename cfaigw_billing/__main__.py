@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import PurePath
 
 MISSING = (
-    "the command line needs Typer and Rich; install them with: pip install 'cfaigw_billing[cli]'\n"
+    "the command line needs Click and Rich; install them with: pip install 'cfaigw_billing[cli]'\n"
 )
-NO_COMPLETION = (
-    "shells complete the script: `cfaigw-billing --install-completion`, not `python -m …`\n"
-)
+SCRIPT = "cfaigw-billing"
+COMPLETE = "_CFAIGW_BILLING_COMPLETE"
+"""The variable by which a shell asks for completions."""
 
 
 def main() -> None:
     """Run the command line, or say in one line what has to be installed for it."""
-    as_module = PurePath(sys.argv[0]).name == "__main__.py"
-    if as_module and {"--install-completion", "--show-completion"} & {*sys.argv}:
-        sys.stderr.write(NO_COMPLETION)
+    if not (find_spec("click") and find_spec("rich")):
+        sys.stderr.write(MISSING)
         sys.exit(2)
     try:
         from .cli import ExitCode, app, ignore_endings
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("typer", "rich"):
-            raise
-        sys.stderr.write(MISSING)
-        sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit(130)  # as the commands do, once Typer is there to see to it
+        sys.exit(130)  # as the commands do, once they are there to see to it
     if reconfigure := getattr(sys.stdout, "reconfigure", None):  # the shell may have closed it
         reconfigure(errors="backslashreplace")  # it may know fewer characters than the service
     try:
-        app()
+        app(prog_name=as_called(), complete_var=COMPLETE)
     except SystemExit as end:
         if end.code == ExitCode.UNKNOWN:
             ignore_endings()  # while Python ends, Ctrl-C would kill it, with another exit code
         raise
     except OSError as error:  # such as a full disk below stdout
         sys.exit(f"error: {error}")
+
+
+def as_called() -> str:
+    """The program as it was typed, so that what is shown to type next works too."""
+    program = sys.argv[0]
+    if PurePath(program).name == "__main__.py":
+        return f"{shlex.quote(sys.orig_argv[0])} -m cfaigw_billing"
+    is_found = COMPLETE in os.environ or shutil.which(SCRIPT) == program
+    return SCRIPT if is_found else shlex.quote(program)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ BLOCKS = 50
 """How many blocks of memory 500 calls may leave behind: not one for every call."""
 HEAVY = {
     *("hypothesis", "IPython", "jinja2", "matplotlib", "numpy", "pandas", "pydantic", "pytest"),
-    *("requests", "rich", "tqdm", "typer", "unittest.mock", "cfaigw_billing.testing"),
+    *("requests", "rich", "tqdm", "click", "unittest.mock", "cfaigw_billing.testing"),
 }
 """What no call may load."""
 

@@ -120,10 +120,10 @@ COSTS = [
             "cfaigw_billing._sync.client",
             "cfaigw_billing.testing",
             "rich",
-            "typer",
+            "click",
         },
     ),
-    ("from cfaigw_billing import Cloudflare", {"cfaigw_billing.testing", "rich", "typer"}),
+    ("from cfaigw_billing import Cloudflare", {"cfaigw_billing.testing", "rich", "click"}),
     ("import cfaigw_billing._pytest_plugin", {"aiohttp", "anyio", "cattrs"}),
 ]
 

@@ -68,6 +68,9 @@ if _HAS_UVLOOP:
 
 _CLEAN_UP_SECONDS = 0.4
 """Seconds that an interrupt waits for the call that it cancels to release its connection."""
+_FIRST_WAIT = 0.1
+"""Seconds. A signal that comes just before a thread waits for a lock is handled after that wait: so
+the first one is short, or else a Ctrl-C would be lost until the call ends."""
 
 
 async def _nothing() -> None:
@@ -117,7 +120,8 @@ class _Task(Generic[T]):
 
     def result(self) -> T:
         """Wait for its end. Return its result, or raise its error."""
-        self._wait()
+        if not self._wait(_FIRST_WAIT):
+            self._wait()
         if isinstance(self.error, asyncio.CancelledError):  # another thread has closed the client
             self.error = _closed(self.error)
         if self.error is not None:

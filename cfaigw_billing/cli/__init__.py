@@ -2,70 +2,136 @@
 
 A command reads its options (`_inputs`), asks the service through a client that cannot charge unless
 the command is meant to (`_session`), and shows what came (`_output`). What was asked for goes to
-stdout; progress, questions and errors go to stderr.
+stdout; progress, questions and errors go to stderr. The module of a command is imported when the
+command runs.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from importlib import import_module
+from typing import Any
 
-import typer
+import click
 
 from .._version import __version__
-from . import balances, local, reports, topups
-from ._errors import EXIT_CODES, ExitCode, ignore_endings
+from ._errors import EXIT_CODES, ExitCode, ignore_endings, show_usage_error
 
 __all__ = ["ExitCode", "app", "ignore_endings"]
 
-app: typer.Typer = typer.Typer(
-    epilog=EXIT_CODES,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,  # they can show local variables, and so secrets
-)
-
-PANELS = {
-    "Look": (
-        balances.balance,
-        balances.balances,
-        reports.usage,
-        reports.invoices,
-        reports.preview,
-        reports.limits,
-    ),
-    "Pay": (topups.topup, topups.topup_config, topups.spending_limit),
-    "Try it out, without an account": (local.demo, local.emulator),
+SECTIONS = {
+    "Look": {
+        "balance": "balances",
+        "accounts": "reports",
+        "usage": "reports",
+        "invoices": "reports",
+        "preview": "reports",
+        "limits": "reports",
+    },
+    "Pay": {
+        "topup": "topups",
+        "topup-status": "outcomes",
+        "reconcile": "outcomes",
+        "topup-config": "settings",
+        "spending-limit": "settings",
+    },
+    "Try it out, without an account": {"demo": "local", "emulator": "local"},
 }
+"""The commands by the sections of the help, and the module of each."""
+MODULES = {name: module for section in SECTIONS.values() for name, module in section.items()}
+ALIASES = {"balances": "balance"}
+"""Former names, which the help does not list."""
 
 
-def add_commands() -> None:
-    """Make the functions commands of the app, in panels of its help."""
-    for panel, commands in PANELS.items():
-        for command in commands:
-            app.command(epilog=EXIT_CODES, rich_help_panel=panel)(command)
+class Commands(click.Group):
+    """The commands, each imported when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # Click's
+        """Return the names, in the order of the help."""
+        return list(MODULES)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # Click's
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Return a command; `None` if the name is unknown."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in MODULES:
+            return None
+        found = getattr(import_module(f".{MODULES[name]}", __name__), name.replace("-", "_"))
+        assert isinstance(found, click.Command)  # noqa: S101  # for the type checker
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse an unknown command, and name the ones that are like it."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            like = get_close_matches(name, MODULES)
+            guess = f"; did you mean {' or '.join(like)}?" if like else ""
+            raise click.UsageError(f"there is no command {name!r}{guess}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say where options go, if one stands before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise click.UsageError(
+                f"there is no option {error.option_name} before the command; options go behind it",
+                ctx,
+            ) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in sections, and the exit codes."""
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                found = {name: self.get_command(ctx, name) for name in section}
+                formatter.write_dl(
+                    [(name, each.get_short_help_str(200)) for name, each in found.items() if each]
+                )
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C ends it with its own exit code."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command line, and exit; wrong usage is said in lines like all other errors."""
+        extra |= {"standalone_mode": False}
+        if os.environ.get("NO_COLOR"):
+            extra |= {"color": False}
+        try:
+            code = super().main(*args, **extra)
+        except click.ClickException as error:
+            show_usage_error(error)
+            code = ExitCode.USAGE
+        except click.Abort:  # Ctrl-C before there is a command
+            code = ExitCode.INTERRUPTED
+        sys.exit(int(code or 0))
 
 
-add_commands()
-
-
-def show_version(value: bool) -> None:
-    """Print the version, if asked to, and end."""
-    if value:
-        typer.echo(f"cfaigw-billing {__version__}")
-        raise typer.Exit
-
-
-Version = Annotated[
-    bool,
-    typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
-]
-
-
-@app.callback()
-def main(version: Version = False) -> None:  # its callback has seen to it
+@click.command(
+    cls=Commands,
+    name="cfaigw-billing",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, message="cfaigw-billing %(version)s")
+def app() -> None:
     """Cloudflare AI Gateway billing.
 
-    Credentials come from the environment: CLOUDFLARE_API_TOKEN, or
-    CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY. In a terminal, it asks for an
-    API token if there are none. CLOUDFLARE_BASE_URL leads to another
-    service, such as the emulator.
+    Credentials come from the environment: CLOUDFLARE_API_TOKEN, or CLOUDFLARE_EMAIL and
+    CLOUDFLARE_API_KEY. In a terminal, it asks for an API token if there are none. You may leave
+    ACCOUNT out if CLOUDFLARE_ACCOUNT_ID is set. CLOUDFLARE_BASE_URL leads to another service, such
+    as the emulator.
     """

@@ -1,16 +1,16 @@
-"""Exit codes, and the line on stderr that says why a command failed."""
+"""Exit codes, and the lines on stderr that say why a command failed."""
 
 from __future__ import annotations
 
+import re
+import shlex
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import NoReturn, TextIO
 
-import typer
-from rich.console import Console
-from rich.text import Text
+import click
 
 from ..errors import CloudflareError
 
@@ -24,15 +24,22 @@ class ExitCode(IntEnum):
     PARTLY_FAILED = 3
     UNKNOWN = 4
     BELOW = 5
-    INTERRUPTED = 130  # Typer sees to it
+    NOT_YET = 6
+    INTERRUPTED = 130
 
 
-EXIT_CODES = (
-    "Exit codes: 0 success; 1 the service refused or did not answer, every account failed, or you "
-    "answered no; 2 wrong usage, or no credentials; 3 some accounts failed; 4 a card may have been "
-    "charged, or it was and then something failed: look before you charge again; 5 a balance is "
-    "below --fail-below; 130 stopped by Ctrl-C."
-)
+EXIT_CODES = {
+    0: "success",
+    1: "the service refused or did not answer, every account failed, or you answered no",
+    2: "wrong usage, or no credentials",
+    3: "some accounts failed",
+    4: "a card may have been charged, or it was and then something failed: look before you charge "
+    "again",
+    5: "a balance is below --fail-below",
+    6: "topup-status and reconcile: not yet, so ask again later",
+    130: "stopped by Ctrl-C",
+}
+"""Their meanings, for the help."""
 
 
 ENDINGS = [number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -45,9 +52,9 @@ def ignore_endings() -> None:
         signal.signal(ending, signal.SIG_IGN)
 
 
-def plain(text: str, style: str = "") -> Text:
+def plain(text: str) -> str:
     """A text that may come from the service, and may not steer the terminal."""
-    return Text("".join(c if c.isprintable() else " " for c in text), style)
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -55,22 +62,21 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def say(line: str | Text, end: str = "\n") -> None:
-    """Print a line to stderr; only the width of a terminal breaks it."""
-    console = Console(stderr=True, highlight=False)
-    shown = plain(line) if isinstance(line, str) else line
-    console.print(shown, end=end, soft_wrap=not console.is_terminal)
+def say(line: str, end: str = "\n") -> None:
+    """Print a line to stderr."""
+    click.echo(plain(line) + end, nl=False, err=True)
 
 
 def show_error(error: Exception | str) -> None:
     """Print an error to stderr."""
-    say(Text.assemble(("error: ", "bold red"), plain(str(error))))
+    label = click.style("error:", fg="red", bold=True)  # in a terminal alone
+    click.echo(f"{label} {plain(as_options(str(error)))}", err=True)
 
 
 def fail(error: Exception | str, code: ExitCode) -> NoReturn:
     """End the command with a line and an exit code."""
     show_error(error)
-    raise typer.Exit(code)
+    raise click.exceptions.Exit(code)
 
 
 @contextmanager
@@ -89,3 +95,52 @@ def checked_arguments() -> Generator[None]:
         yield
     except ValueError as error:
         fail(error, ExitCode.USAGE)
+
+
+def show_usage_error(error: click.ClickException) -> None:
+    """Print what is wrong with the words of a command, and where to read how they go."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    if isinstance(error, click.NoSuchOption):
+        like = [name for name in error.possibilities or () if name != "--help"]
+        guess = f"; did you mean {' or '.join(like)}?" if like else ""
+        message = f"there is no option {error.option_name}{guess}"
+    else:
+        message = _QUOTED_OPTION.sub(r"\1", error.format_message()).rstrip(".")
+    show_error(message[:1].lower() + message[1:])
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        say(f"See `{error.ctx.command_path} --help`.")
+
+
+_QUOTED_OPTION = re.compile(r"'(--?[a-z][a-z0-9-]*)'")
+
+
+def command(*words: str) -> str:
+    """A command to type, with the program as it was called."""
+    program = click.get_current_context().find_root().info_name
+    return f"{program} {shlex.join(words)}"
+
+
+_OPTIONS = {
+    "`account_id`": "the account id",
+    "`amount`": "--amount",
+    "`threshold`": "--threshold",
+    "`payment_method_id`": "--payment-method",
+    "`payment_intent_id`": "the ID of the top-up",
+    "`sent_at`": "--sent-at",
+    "`exclude`": "--exclude",
+    "`api_token`": "CLOUDFLARE_API_TOKEN",
+    "`api_email`": "CLOUDFLARE_EMAIL",
+    "`api_key`": "CLOUDFLARE_API_KEY",
+    "`base_url`": "CLOUDFLARE_BASE_URL",
+    "`billing.topup.reconcile(error)`": "`reconcile`",
+}
+"""The SDK's names, and how the command line calls them."""
+_NAME = re.compile("|".join(map(re.escape, _OPTIONS)))
+_CENTS = re.compile(r"\d+ cents \((\$[\d,.]+)\)")
+
+
+def as_options(message: str) -> str:
+    """A message of the SDK, in the words of the command line."""
+    return _CENTS.sub(r"\1", _NAME.sub(lambda found: _OPTIONS[found.group()], message))

@@ -1,63 +1,139 @@
-"""Inputs of the commands: options, amounts, days, accounts."""
+"""Inputs of the commands: options, amounts, times, accounts."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Any, NoReturn, TextIO, TypeVar, cast
 
-import typer
+import click
 
 from ..types import BillingCreditBalanceParams, Money
-from ._errors import ExitCode, fail
+from ..types._validators import MAX_CENTS
+from ._errors import ExitCode, command, fail
+from ._output import Form
 
-NO_ACCOUNT = (
-    "no account: name one as ACCOUNT or set CLOUDFLARE_ACCOUNT_ID; `balances --all` shows the ids"
-)
-_WHOLE_CENTS = re.compile(r"\$?[0-9]{1,9}(\.[0-9]{1,2})?")
+F = TypeVar("F", bound=Callable[..., Any])
+
+TEN_DOLLARS = Money.dollars(10)
 
 
-def dollars(value: str | Money) -> Money:
-    """An amount as people write it, "10.00" or "$10"; Typer passes the default through here too."""
+# Values: what Click calls to make them of words. Errors are sentences that begin with the option.
+
+Callback = Callable[[click.Context, click.Parameter, Any], Any]
+
+
+def refuse(context: click.Context, parameter: click.Parameter, says: str) -> NoReturn:
+    """Raise a usage error that says what is wrong with an option."""
+    raise click.UsageError(f"{max(parameter.opts, key=len)} {says}", context)
+
+
+def dollars(context: click.Context, parameter: click.Parameter, value: str | None) -> Money | None:
+    """An amount as people write it, "10.00" or "$10"."""
     try:
-        return Money.from_major(str(value).removeprefix("$"))
-    except (ArithmeticError, ValueError) as error:
-        raise typer.BadParameter(f"{value!r} is not an amount in dollars") from error
+        return None if value is None else Money.dollars(value.removeprefix("$"))
+    except (ArithmeticError, ValueError):
+        refuse(context, parameter, f"must be dollars, such as 12.50, not {value!r}")
 
 
-def whole_cents(value: str) -> Money:
+def whole_cents(least: Money) -> Callback:
     """An amount to charge; no spelling of it may be read in two ways, as "10.000" may."""
-    if not _WHOLE_CENTS.fullmatch(value):
-        raise typer.BadParameter(f"{value!r} is not an amount in dollars and whole cents (50.00)")
-    return dollars(value)
+
+    def convert(
+        context: click.Context, parameter: click.Parameter, value: str | None
+    ) -> Money | None:
+        if value is not None and not _WHOLE_CENTS.fullmatch(value):
+            says = f"must be dollars and whole cents, such as 50 or 12.34, not {value!r}"
+            refuse(context, parameter, says)
+        amount = dollars(context, parameter, value)
+        if amount is not None and amount < least:
+            refuse(context, parameter, f"must be at least {least}, not {amount}")
+        if amount is not None and amount > MOST:
+            refuse(context, parameter, f"must be at most {MOST}, not {amount}")
+        return amount
+
+    return convert
 
 
-def day(value: str) -> date:
+_WHOLE_CENTS = re.compile(r"\$?[0-9]{1,9}(\.[0-9]{1,2})?")
+MOST = Money(cents=MAX_CENTS)
+
+
+def day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
     """A day as ISO 8601 writes it."""
     try:
-        found = date.fromisoformat(value)
-    except ValueError as error:
-        raise typer.BadParameter(f"{value!r} is not a date such as 2026-01-31") from error
+        found = None if value is None else date.fromisoformat(value)
+    except ValueError:
+        refuse(context, parameter, f"must be a date such as 2026-01-31, not {value!r}")
     if found == date.max:  # there is no day after it
-        raise typer.BadParameter(f"{value} is too late")
+        refuse(context, parameter, f"{value} is too late")
     return found
 
 
-def one_account(context: typer.Context, account: str) -> str:
-    """The account of a command; what cannot be one is refused before anything is sent."""
-    if not account and not context.resilient_parsing:  # that is a shell completing a line
-        fail(NO_ACCOUNT, ExitCode.USAGE)
+def moment(context: click.Context, parameter: click.Parameter, value: str) -> datetime:
+    """A moment as ISO 8601 writes it, with its time zone."""
+    with suppress(ValueError, OverflowError):
+        found = datetime.fromisoformat(value)
+        if found.utcoffset() is not None:
+            return found.astimezone(UTC)
+    says = f"must be a time with its zone, such as 2026-01-31T12:00:00Z, not {value!r}"
+    refuse(context, parameter, says)
+
+
+def moment_text(value: datetime) -> str:
+    """A moment as `moment` reads it."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# Accounts.
+
+
+def checked_account(account: str, how: str = "name one") -> str:
+    """An account id; what cannot be one is refused before anything is sent."""
+    if not account:
+        lists = f"`{command('accounts')}` lists the ids"
+        fail(f"no account: {how}, or set CLOUDFLARE_ACCOUNT_ID; {lists}", ExitCode.USAGE)
     if complaint := _complaint(account):
-        raise typer.BadParameter(complaint)
+        fail(complaint, ExitCode.USAGE)
     return account
 
 
-def listed_accounts(source: Path) -> list[str]:
-    """The accounts in a file, or on stdin where it is `-`: one a line, with `#` comments."""
-    name = "stdin" if str(source) == "-" else str(source)
+def chosen_accounts(words: Sequence[str], everyone: bool) -> str | list[str] | None:
+    """The accounts that a command is asked about: one, a list of them, or `None` for all."""
+    if everyone:
+        return fail("--all excludes accounts and files", ExitCode.USAGE) if words else None
+    if not words:
+        return checked_account(os.environ.get("CLOUDFLARE_ACCOUNT_ID", ""))
+    if len(words) == 1 and not _is_file(words[0]):
+        return checked_account(words[0])
+    found: list[str] = []
+    for word in words:
+        found += listed_accounts(word) if _is_file(word) else [checked_account(word)]
+    return found
+
+
+def _is_file(word: str) -> bool:
+    """Whether it names a file; an id has neither slashes nor dots."""
+    if _ID.fullmatch(word):
+        return False
+    return word == "-" or any(c in word for c in "/\\.") or os.path.isfile(word)
+
+
+_ID = re.compile("[0-9a-f]{32}")
+
+
+def listed_accounts(source: str) -> list[str]:
+    """The accounts in a file, or on stdin where it is `-`: one a line, with `#` comments.
+
+    Of CSV, such as `accounts --csv` prints, the first column counts.
+    """
+    name = "stdin" if source == "-" else source
     found: list[str] = []
     for number, account in enumerate(_lines(source, name), start=1):
         if account and (complaint := _complaint(account)):
@@ -66,46 +142,83 @@ def listed_accounts(source: Path) -> list[str]:
     return found or fail(f"{name} names no account", ExitCode.USAGE)
 
 
-def _lines(source: Path, name: str) -> Iterator[str]:
-    """The lines without comments and blanks."""
+def _lines(source: str, name: str) -> Iterator[str]:
+    """The first cells of the lines, without comments and blanks."""
     try:
-        stdin = str(source) == "-"
         given: TextIO | None = sys.stdin  # `None` if the shell has closed it
-        text = (given.read() if given else "") if stdin else source.read_text(encoding="utf-8")
+        if source == "-":
+            text = given.read() if given else ""
+        else:
+            text = Path(source).read_text(encoding="utf-8")
     except OSError as error:
         fail(f"{name}: {error.strerror}", ExitCode.USAGE)
     except UnicodeDecodeError:
         fail(f"{name} is no text in UTF-8", ExitCode.USAGE)
-    for line in text.removeprefix("\ufeff").split("\n"):
-        yield line.partition("#")[0].strip()
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n")):
+        cell = line.partition("#")[0].partition(",")[0].strip()
+        yield "" if number == 0 and cell in ("id", "account_id") else cell  # a heading
 
 
 def _complaint(account: str) -> str | None:
     try:
-        BillingCreditBalanceParams(account_id=account or "-")
+        BillingCreditBalanceParams(account_id=account)
     except ValueError as error:
         return str(error)
     return None
 
 
-def _amount(help: str, parser: Any = dollars) -> Any:
-    return typer.Option(parser=parser, metavar="DOLLARS", help=help)
+def _account(context: click.Context, parameter: click.Parameter, account: str) -> str:
+    if context.resilient_parsing:  # a shell completes the line
+        return account
+    is_option = isinstance(parameter, click.Option)
+    return checked_account(account, "name it with --account" if is_option else "name one")
 
 
-Account = Annotated[
-    str,
-    typer.Argument(
-        metavar="ACCOUNT",
-        envvar="CLOUDFLARE_ACCOUNT_ID",
-        callback=one_account,
-        show_default=False,
-        help="The id of the account.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON: amounts in cents and dollars.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, with the same names as JSON.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to go ahead.")]
-Low = Annotated[Money, _amount("Mark balances below it as LOW.")]
-FailBelow = Annotated[Money | None, _amount("End with exit code 5 if a balance is below it.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="How many requests to make at a time.")]
-TEN_DOLLARS = Money.dollars(10)
+# Options and arguments that commands share.
+
+_ONE: dict[str, Any] = {
+    "envvar": "CLOUDFLARE_ACCOUNT_ID",
+    "callback": _account,
+    "default": "",
+}
+account = click.argument("account", metavar="[ACCOUNT]", required=False, **_ONE)
+account_option = click.option("--account", metavar="ACCOUNT", help="The account.", **_ONE)
+several_accounts = click.argument(
+    "accounts", nargs=-1, metavar="[ACCOUNT|FILE|-]...", type=click.Path(allow_dash=True)
+)
+everyone = click.option(
+    "--all", "everyone", is_flag=True, help="All accounts that the credentials can see."
+)
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: amounts in cents and dollars."
+)
+yes = click.option("--yes", "-y", is_flag=True, help="Do not ask whether to go ahead.")
+low = click.option(
+    "--threshold",
+    metavar="DOLLARS",
+    callback=dollars,
+    help="Mark balances below it as LOW; without it, $10.00.",
+)
+concurrency = click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=50,
+    metavar="N",
+    show_default=True,
+    help="How many requests to make at a time.",
+)
+
+
+def with_form(function: F) -> F:
+    """Give a command `--json` and `--csv`, and its function the `form` that they ask for."""
+
+    @as_json
+    @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with the same names as JSON.")
+    @wraps(function)
+    def run(*, as_json: bool, as_csv: bool, **options: Any) -> Any:
+        if as_json and as_csv:
+            fail("--json and --csv exclude each other", ExitCode.USAGE)
+        form = Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE
+        return function(form=form, **options)
+
+    return cast("F", run)

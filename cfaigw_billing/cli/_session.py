@@ -10,15 +10,19 @@ from contextlib import contextmanager, suppress
 from getpass import getpass
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from ..types import BillingCreditBalanceResponse, Money
+from ..types._validators import FEE
+from ..types.balance import card_text
 from ._errors import ExitCode, checked_arguments, fail, is_terminal, one_line_errors, say
 
 if TYPE_CHECKING:
     from .. import Cloudflare
 
 NO_CREDENTIALS = (
-    "no credentials: set CLOUDFLARE_API_TOKEN, or both CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY"
+    "no credentials: set CLOUDFLARE_API_TOKEN (made in the dashboard: My Profile, API Tokens), or "
+    "both CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY"
 )
 CREDENTIALS = (
     {"CLOUDFLARE_API_TOKEN"},
@@ -96,7 +100,7 @@ def agree(plan: str, facts: str = "", *, yes: bool) -> None:
     say(f"{plan}? {facts}".strip(), end=" [y/N] ")
     if typed(input).lower() not in ("y", "yes"):
         say("Nothing was done.")
-        raise typer.Exit(ExitCode.FAILED)
+        raise click.exceptions.Exit(ExitCode.FAILED)
 
 
 def forget_what_was_typed() -> None:
@@ -107,3 +111,14 @@ def forget_what_was_typed() -> None:
         return
     with suppress(termios.error, OSError):  # stdin is no terminal
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
+
+
+def price_of(credit: Money) -> str:
+    """Return the price of credit, as far as it is known before the charge."""
+    about = Money(cents=round(float(credit.cents) * (1 + FEE)))
+    return f"{credit} of credit; the card is charged about {about}, plus tax where due"
+
+
+def card_name(balance: BillingCreditBalanceResponse) -> str:
+    """The card that is charged where none is named."""
+    return card_text(balance) if balance.payment_method else "the default card"

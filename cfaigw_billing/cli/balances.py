@@ -2,98 +2,89 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Sequence
 
-import typer
+import click
 
 from .._core.sweeps.credit_balances import CreditBalances
 from ..types import Money
 from ._errors import ExitCode, fail, show_error
 from ._inputs import (
     TEN_DOLLARS,
-    Account,
-    AsCsv,
-    AsJson,
-    Concurrency,
-    FailBelow,
-    Low,
-    listed_accounts,
+    chosen_accounts,
+    concurrency,
+    dollars,
+    everyone,
+    low,
+    several_accounts,
+    with_form,
 )
-from ._output import Form, progress_bar, show, show_csv, show_json, show_table
+from ._output import Form, progress_bar, show
 from ._session import session
-
-Source = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="FILE|-",
-        show_default=False,
-        help="A file of account ids, one a line; - for stdin. Blank lines and # comments are "
-        "skipped.",
-    ),
-]
-All = Annotated[bool, typer.Option("--all", help="All accounts that the credentials can see.")]
+from ._sweeps import show_answers, verdict
 
 
+@click.command()
+@several_accounts
+@everyone
+@click.option(
+    "--fail-below",
+    metavar="DOLLARS",
+    callback=dollars,
+    help="End with exit code 5 if a balance is below it.",
+)
+@low
+@concurrency
+@with_form
 def balance(
-    account: Account = "",
-    fail_below: FailBelow = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """Show the balance of one account, its card and its automatic top-up."""
-    form = Form.chosen(as_json, as_csv)
+    accounts: Sequence[str],
+    everyone: bool,
+    fail_below: Money | None,
+    threshold: Money | None,
+    concurrency: int,
+    form: Form,
+) -> ExitCode:
+    """Show the balance of one account or of many.
+
+    One ACCOUNT is shown with its card and its automatic top-up (in JSON, an object). Many accounts
+    are shown as a table, the lowest balance first (in JSON, a list).
+
+    A FILE has one id a line (or CSV, with the ids first); blank lines and # comments are skipped. -
+    stands for stdin.
+    """
+    chosen = chosen_accounts(accounts, everyone)
+    if isinstance(chosen, str):
+        if threshold is not None:
+            fail("--threshold marks rows of many accounts; use --fail-below", ExitCode.USAGE)
+        return show_balance(chosen, form, fail_below)
+    with session() as client, progress_bar("Balances") as report:
+        found = client.ai_gateway.billing.credit_balances(
+            chosen, concurrency=concurrency, progress=report
+        )
+    found.low = TEN_DOLLARS if threshold is None else threshold
+    show_answers(found, form)
+    return verdict_below(found, fail_below)
+
+
+def show_balance(account: str, form: Form, fail_below: Money | None) -> ExitCode:
+    """Print the balance of one account."""
     with session() as client:
         answer = client.ai_gateway.billing.credit_balance(account_id=account)
     show(answer, form, account)
     if fail_below is not None and answer.balance_money < fail_below:
-        shown, limit = answer.balance_money.told_apart(fail_below)
-        fail(f"the balance {shown} is below {limit}", ExitCode.BELOW)
+        balance, limit = answer.balance_money.told_apart(fail_below)
+        show_error(f"the balance {balance} is below {limit}")
+        return ExitCode.BELOW
+    return ExitCode.OK
 
 
-def balances(
-    source: Source = None,
-    everyone: All = False,
-    threshold: Low = TEN_DOLLARS,
-    fail_below: FailBelow = None,
-    concurrency: Concurrency = 50,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """Show the balances of many accounts; in the table, the lowest first."""
-    form = Form.chosen(as_json, as_csv)
-    if everyone == (source is not None):
-        fail("give either a file of account ids (- for stdin) or --all", ExitCode.USAGE)
-    accounts = None if source is None else listed_accounts(source)
-    with session() as client, progress_bar("Balances") as report:
-        found = client.ai_gateway.billing.credit_balances(
-            accounts, concurrency=concurrency, progress=report
-        )
-    found.low = threshold
-    show_balances(found, form)
-    raise typer.Exit(verdict(found, fail_below))
-
-
-def show_balances(found: CreditBalances, form: Form, limit: int | None = None) -> None:
-    """Print so many of the lowest balances (`None`: all); the errors go to stderr."""
-    if form is Form.JSON:
-        show_json(found.to_records())
-    elif form is Form.CSV:
-        show_csv(found.to_records(), list(found._entries()))  # pyright: ignore[reportPrivateUsage]
-    elif found or not found.failed:
-        show_table(found._table(limit, failed=False))  # pyright: ignore[reportPrivateUsage]
-    for error in list(found.failed.values())[:limit]:
-        show_error(error)
-
-
-def verdict(found: CreditBalances, fail_below: Money | None = None) -> ExitCode:
-    """Return the exit code of a sweep over accounts."""
-    if found.failed and not found:
-        return ExitCode.FAILED
-    if fail_below is not None and not found:
+def verdict_below(found: CreditBalances, fail_below: Money | None) -> ExitCode:
+    """Return the exit code of a sweep: a low balance outweighs accounts that failed."""
+    if fail_below is None or (found.failed and not found):
+        return verdict(found)
+    if not found:
         fail("there is no account to check", ExitCode.FAILED)
-    below = () if fail_below is None else found.below(fail_below)
-    if below:
+    if below := found.below(fail_below):
         show_error(f"{len(below):,} of {len(found):,} balances are below {fail_below}")
         return ExitCode.BELOW
-    return ExitCode.PARTLY_FAILED if found.failed else ExitCode.OK
+    return verdict(found)

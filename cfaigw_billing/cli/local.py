@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from ._errors import ExitCode, fail, one_line_errors
-from ._inputs import TEN_DOLLARS, Concurrency, Low
+from ..types import Money
+from ._errors import ExitCode, command, fail, one_line_errors
+from ._inputs import TEN_DOLLARS, F, concurrency, low
 from ._output import Form, progress_bar, show_commands, show_line
-from .balances import show_balances, verdict
+from ._sweeps import show_answers, verdict
 
 if TYPE_CHECKING:
     from ..testing import Emulator
@@ -27,17 +29,32 @@ PLACES = (
     *("beta", "batch"),
 )
 
-AccountCount = Annotated[int, typer.Option(min=1, help="How many accounts to make up.")]
-Latency = Annotated[int, typer.Option(min=0, help="Milliseconds that each answer takes.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to serve on; 0: a free one.")]
+
+def account_count(default: int) -> Callable[[F], F]:
+    """The option of how many accounts to make up."""
+    return click.option(
+        "--accounts",
+        type=click.IntRange(min=1),
+        default=default,
+        metavar="N",
+        show_default=True,
+        help="How many accounts to make up.",
+    )
 
 
-def demo(
-    accounts: AccountCount = 300,
-    concurrency: Concurrency = 50,
-    threshold: Low = TEN_DOLLARS,
-    latency_ms: Latency = 20,
-) -> None:
+@click.command()
+@account_count(300)
+@concurrency
+@low
+@click.option(
+    "--latency-ms",
+    type=click.IntRange(min=0),
+    default=20,
+    metavar="N",
+    show_default=True,
+    help="Milliseconds that each answer takes.",
+)
+def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: int) -> ExitCode:
     """Check hundreds of made-up accounts at once; needs no credentials.
 
     Starts an emulator of the service on this machine and asks it over HTTP.
@@ -56,18 +73,28 @@ def demo(
                 concurrency=concurrency, progress=report
             )
             seconds = time.perf_counter() - started
-    found.low = threshold
-    show_balances(found, Form.TABLE, DEMO_ROWS)
+    found.low = TEN_DOLLARS if threshold is None else threshold
+    show_answers(found, Form.TABLE, DEMO_ROWS)
     show_line("")
     show_line(f"Time {seconds:.2f} s, {accounts / seconds:,.0f} accounts/s")
     show_commands(
         "Next, your accounts; without CLOUDFLARE_API_TOKEN it asks for an API token:",
-        ".venv/bin/python -m cfaigw_billing balances --all",
+        command("balance", "--all"),
     )
-    raise typer.Exit(verdict(found))
+    return verdict(found)
 
 
-def emulator(port: Port = 8787, accounts: AccountCount = 5) -> None:
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8787,
+    metavar="N",
+    show_default=True,
+    help="The port to serve on; 0: a free one.",
+)
+@account_count(5)
+def emulator(port: int, accounts: int) -> None:
     """Serve an emulator of the service on this machine until Ctrl-C, which is success here.
 
     Its accounts have invoices and a month of usage.
@@ -85,7 +112,7 @@ def emulator(port: Port = 8787, accounts: AccountCount = 5) -> None:
                 f"Serving on {server.base_url} until Ctrl-C. In another shell:",
                 f"export CLOUDFLARE_BASE_URL={server.base_url}",
                 f"export CLOUDFLARE_API_TOKEN={server.api_token}",
-                f"python -m cfaigw_billing balance {next(iter(server.accounts))}",
+                command("balance", next(iter(server.accounts))),
             )
             show_commands(
                 "Accounts to set up, faults to inject and charges to see, from any language:",

@@ -1,81 +1,111 @@
-"""Commands that report usage, invoices and top-up limits."""
+"""Commands that report accounts, usage, invoices and top-up limits."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
-from typing import Annotated
+from typing import Literal
 
-import typer
+import click
 
+from .._show.table import Column, Table, counted
 from ..types._records import record
 from ._errors import ExitCode, fail
-from ._inputs import Account, AsCsv, AsJson, day
-from ._output import Form, show, show_json
+from ._inputs import (
+    account,
+    chosen_accounts,
+    concurrency,
+    day,
+    everyone,
+    several_accounts,
+    with_form,
+)
+from ._output import Form, progress_bar, show, show_csv, show_json, show_table
 from ._session import session
+from ._sweeps import show_answers, verdict
 
 DAYS = 30
 """The days that `usage` shows by default."""
 
 
-class Window(StrEnum):
-    """The length of one row of usage."""
-
-    DAY = "day"
-    HOUR = "hour"
-
-
-class Origin(StrEnum):
-    """The kinds of invoices."""
-
-    AUTO = "auto"
-    MANUAL = "manual"
-    ALL = "all"
-
-
-By = Annotated[Window, typer.Option(help="The length of one row.")]
-Days = Annotated[
-    int | None,
-    typer.Option(min=1, max=36_500, help="The last so many days, today included."),
-]
-Since = Annotated[
-    date | None,
-    typer.Option(parser=day, metavar="DATE", help="The first day, such as 2026-01-01 (UTC)."),
-]
-Until = Annotated[
-    date | None,
-    typer.Option(parser=day, metavar="DATE", help="The last day, included (UTC)."),
-]
-AllTime = Annotated[bool, typer.Option("--all-time", help="From the beginning until now.")]
-OfType = Annotated[
-    Origin, typer.Option("--type", help="Those of automatic top-ups, of manual ones, or all.")
-]
+@click.command()
+@with_form
+def accounts(form: Form) -> None:
+    """List the accounts that the credentials can see: their ids and names."""
+    with session() as client:
+        found = [{"id": each.id, "name": each.name} for each in client.accounts.list()]
+    if form is Form.JSON:
+        show_json(found)
+    elif form is Form.CSV:
+        show_csv(found, ["id", "name"])
+    else:
+        columns = Column("Account"), Column("Name", least=8)
+        rows = [list(each.values()) for each in found]
+        show_table(Table(title=counted(len(rows), "account"), columns=columns, rows=rows))
 
 
+@click.command()
+@several_accounts
+@everyone
+@click.option(
+    "--by",
+    type=click.Choice(["day", "hour"]),
+    default="day",
+    show_default=True,
+    help="The length of one row.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 36_500),
+    metavar="N",
+    help="The last N days, today included.",
+)
+@click.option("--since", metavar="DATE", callback=day, help="The first day, such as 2026-01-01.")
+@click.option("--until", metavar="DATE", callback=day, help="The last day, included.")
+@click.option("--all-time", is_flag=True, help="From the beginning until now.")
+@concurrency
+@with_form
 def usage(
-    account: Account = "",
-    by: By = Window.DAY,
-    days: Days = None,
-    since: Since = None,
-    until: Until = None,
-    all_time: AllTime = False,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """Show what was used, by day or hour, the newest first; all times are UTC.
+    accounts: Sequence[str],
+    everyone: bool,
+    by: Literal["day", "hour"],
+    days: int | None,
+    since: date | None,
+    until: date | None,
+    all_time: bool,
+    concurrency: int,
+    form: Form,
+) -> ExitCode:
+    """Show what one account or many have used; all times are UTC.
+
+    One ACCOUNT is shown by day or hour, the newest first. Of many accounts, the table has a row for
+    each, the one that used most first; CSV and JSON have each day or hour of each account.
 
     Without any of --days, --since, --until and --all-time: the last 30 days.
+
+    A FILE has one id a line (or CSV, with the ids first); blank lines and # comments are skipped. -
+    stands for stdin.
     """
-    form = Form.chosen(as_json, as_csv)
     start, end = period(days, since, until, all_time)
-    with session() as client:
-        answer = client.ai_gateway.billing.usage_history(
-            account_id=account,
-            value_grouping_window=by.value,
+    chosen = chosen_accounts(accounts, everyone)
+    if isinstance(chosen, str):
+        with session() as client:
+            answer = client.ai_gateway.billing.usage_history(
+                account_id=chosen, value_grouping_window=by, start_time=start, end_time=end
+            )
+        show(answer, form, chosen)
+        return ExitCode.OK
+    with session() as client, progress_bar("Usage") as report:
+        found = client.ai_gateway.billing.usage_histories(
+            chosen,
+            value_grouping_window=by,
             start_time=start,
             end_time=end,
+            concurrency=concurrency,
+            progress=report,
         )
-    show(answer, form, account)
+    show_answers(found, form)
+    return verdict(found)
 
 
 def period(
@@ -96,24 +126,28 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def invoices(
-    account: Account = "",
-    type: OfType = Origin.ALL,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
+@click.command()
+@account
+@click.option(
+    "--type",
+    type=click.Choice(["auto", "manual", "all"]),
+    default="all",
+    show_default=True,
+    help="Those of automatic top-ups, of manual ones, or all.",
+)
+@with_form
+def invoices(account: str, type: Literal["auto", "manual", "all"], form: Form) -> None:
     """Show all past invoices, the newest first; times are UTC."""
-    form = Form.chosen(as_json, as_csv)
     with session() as client:
-        answer = client.ai_gateway.billing.iter_invoices(
-            account_id=account, type=type.value
-        ).collect()
+        answer = client.ai_gateway.billing.iter_invoices(account_id=account, type=type).collect()
     show(answer, form, account)
 
 
-def preview(account: Account = "", as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+@click.command()
+@account
+@with_form
+def preview(account: str, form: Form) -> None:
     """Show the invoice that is building up: its lines, and in JSON its head too."""
-    form = Form.chosen(as_json, as_csv)
     with session() as client:
         answer = client.ai_gateway.billing.invoice_preview(account_id=account)
     if form is Form.JSON:
@@ -122,9 +156,11 @@ def preview(account: Account = "", as_json: AsJson = False, as_csv: AsCsv = Fals
         show(answer, form, account)
 
 
-def limits(account: Account = "", as_json: AsJson = False, as_csv: AsCsv = False) -> None:
-    """Show the smallest and the largest top-up that the service takes."""
-    form = Form.chosen(as_json, as_csv)
+@click.command()
+@account
+@with_form
+def limits(account: str, form: Form) -> None:
+    """Show the smallest and the largest top-up that the service accepts."""
     with session() as client:
         answer = client.ai_gateway.billing.topup.limits(account_id=account)
     show(answer, form, account)

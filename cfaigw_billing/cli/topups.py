@@ -1,73 +1,88 @@
-"""Commands that charge a card, now or later, and those that stop it."""
+"""The command that charges a card."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from ..errors import (
-    APIConnectionError,
     CloudflareError,
-    InternalServerError,
+    TopupFailedError,
     TopupOutcomeUnknownError,
+    TopupPendingError,
 )
-from ..types import (
-    AccountParams,
-    BillingCreditBalanceResponse,
-    ConfigCreateParams,
-    ConfigDeleteParams,
-    Money,
-    TopupConfig,
-    TopupCreateParams,
-    TopupCreateResponse,
+from ..types import Money, TopupCreateParams, TopupCreateResponse
+from ._errors import (
+    ENDINGS,
+    ExitCode,
+    checked_arguments,
+    command,
+    fail,
+    ignore_endings,
+    say,
+    show_error,
 )
-from ..types._validators import FEE
-from ..types.balance import card_text, topup_text
-from ._errors import ENDINGS, ExitCode, checked_arguments, fail, ignore_endings, say, show_error
-from ._inputs import Account, AsCsv, AsJson, Yes, whole_cents
-from ._output import Form, show, show_line
-from ._session import agree, check_consent, session
+from ._inputs import (
+    account,
+    as_json,
+    moment_text,
+    whole_cents,
+    yes,
+)
+from ._output import Form, show, show_json, show_line
+from ._session import agree, card_name, check_consent, price_of, session
+from .outcomes import (
+    found_record,
+    look_at_invoices,
+    patience,
+    status_of,
+    timeout_option,
+    verdict,
+    wait_option,
+)
 
 if TYPE_CHECKING:
     from .. import Cloudflare
+    from .._core.reconciliation import TopupReconciliation
 
-ToCharge: Any = typer.Option(
-    parser=whole_cents,
+
+@click.command()
+@account
+@click.option(
+    "--amount",
     metavar="DOLLARS",
-    show_default=False,
+    callback=whole_cents(least=Money.dollars(10)),
+    required=True,
     help="The credit to buy; a fee of 5 % and any tax are charged on top.",
 )
-PaymentMethod = Annotated[
-    str | None, typer.Option(metavar="pm_…", help="The card; without it, the default card.")
-]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until the credit has arrived.")]
-Timeout = Annotated[
-    int, typer.Option(min=1, max=86_400, metavar="SECONDS", help="How long to wait at most.")
-]
-Threshold = Annotated[
-    Money | None,
-    typer.Option(parser=whole_cents, metavar="DOLLARS", help="Charge when the balance is below."),
-]
-Off = Annotated[bool, typer.Option("--off", help="Switch it off.")]
-
-
+@click.option("--payment-method", metavar="pm_…", help="The card; without it, the default card.")
+@wait_option
+@timeout_option
+@yes
+@as_json
 def topup(
-    amount: Annotated[Money, ToCharge],
-    account: Account = "",
-    payment_method: PaymentMethod = None,
-    yes: Yes = False,
-    wait: Wait = False,
-    timeout: Timeout = 300,
+    account: str,
+    amount: Money,
+    payment_method: str | None,
+    wait: bool,
+    timeout: int | None,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Charge a card for credit, once you have agreed.
 
-    The charge is sent once and never again. If its answer is lost, the command looks whether
-    the card was charged, and ends with exit code 4 either way.
+    The charge is sent once and never again. If its answer is lost, the command looks whether the
+    card was charged, and ends with exit code 4 either way.
+
+    With --json, stdout gets one object at the end if a charge was sent, whatever became of it. Its
+    outcome is "charged", "unconfirmed" (the payer must confirm the payment) or "unknown".
     """
+    timeout = patience(wait, timeout)
     with checked_arguments():
         params = TopupCreateParams(
             account_id=account, amount=int(amount.cents), payment_method_id=payment_method
@@ -78,27 +93,82 @@ def topup(
         card = payment_method or card_name(balance)
         plan = f"Charge {card} of account {account} for {price_of(amount)}"
         agree(plan, f"The balance is {balance.balance_money}.", yes=yes)
-        created = charge(client, params, card)
-        if created.client_secret is not None:
-            fail(
-                f"the payer must confirm the payment in the Cloudflare dashboard (3-D Secure); "
-                f"until then the top-up {created.payment_intent_id} is pending",
-                ExitCode.UNKNOWN,
-            )
-        if wait:
-            with once_charged():
-                wait_for_credit(client, account, created.payment_intent_id, timeout)
+        with Report(account, amount, as_json).shown() as report:
+            created = charge(client, params, card, report)
+            with once_charged(report):
+                if created.client_secret is not None:
+                    fail(
+                        f"the payer must confirm the payment in the Cloudflare dashboard (3-D "
+                        f"Secure); until then the top-up {created.payment_intent_id} is pending",
+                        ExitCode.UNKNOWN,
+                    )
+                if wait:
+                    wait_for_credit(client, report, timeout)
 
 
-def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCreateResponse:
+class Report:
+    """The known facts of a charge: lines for a person, or one object of JSON at the end."""
+
+    def __init__(self, account: str, amount: Money, as_json: bool) -> None:
+        self.account = account
+        self.amount = amount
+        self.as_json = as_json
+        self.sent_at = datetime.now(UTC)
+        self.outcome: str | None = None
+        """`None` as long as nothing has been charged."""
+        self.payment_intent_id: str | None = None
+        self.status: str | None = None
+        self.found: TopupReconciliation | None = None
+
+    @contextmanager
+    def shown(self) -> Generator[Report]:
+        """Print the JSON at the end, if there is something to tell."""
+        try:
+            yield self
+        finally:
+            if self.as_json and self.outcome is not None:
+                with once_charged(self):
+                    show_json(self.record())
+
+    def record(self) -> dict[str, object]:
+        """Return the facts, under the names of the SDK."""
+        return {
+            "account_id": self.account,
+            "amount": int(self.amount.cents),
+            "amount_usd": float(self.amount.major),
+            "sent_at": moment_text(self.sent_at),
+            "outcome": self.outcome,
+            "payment_intent_id": self.payment_intent_id,
+            "status": self.status,
+            "reconciliation": None if self.found is None else found_record(self.found),
+        }
+
+    def next_step(self) -> str:
+        """Return the command that finds out more."""
+        if self.payment_intent_id and self.status in (None, "pending"):
+            account = "--account", self.account
+            again = command("topup-status", self.payment_intent_id, *account, "--wait")
+            return f"Ask again: {again}"
+        if self.outcome == "unknown" and not (self.found and self.found.invoices):
+            facts = "--amount", f"{self.amount.major:.2f}", "--sent-at", moment_text(self.sent_at)
+            return f"Ask again: {command('reconcile', '--account', self.account, *facts)}"
+        return look_at_invoices(self.account)
+
+
+def charge(
+    client: Cloudflare, params: TopupCreateParams, card: str, report: Report
+) -> TopupCreateResponse:
     """Send a charge once. If its outcome is unknown, reconcile it and end the command."""
     lost: BaseException | None
+    report.sent_at = datetime.now(UTC)
     try:
         created = client.send(params)
+        report.payment_intent_id = created.payment_intent_id
+        report.outcome = "charged" if created.client_secret is None else "unconfirmed"
         if created.client_secret is None:
             charged = " ".join(filter(None, (created.brand, created.last4))) or card
-            credit = f"{Money(cents=params.amount)} of credit"
-            show_line(f"Charged {charged} for {credit}: {created.payment_intent_id}.")
+            tell = say if report.as_json else show_line
+            tell(f"Charged {charged} for {report.amount} of credit: {created.payment_intent_id}.")
     except TopupOutcomeUnknownError as error:
         lost = error
     except CloudflareError:  # the service refused, or nothing was sent
@@ -107,10 +177,11 @@ def charge(client: Cloudflare, params: TopupCreateParams, card: str) -> TopupCre
         lost = end.__cause__
     else:
         return created
+    report.outcome = report.outcome or "unknown"
     with suppress(BaseException):  # neither the impatient nor a closed stderr change the exit code
-        look_for(client, lost)
+        look_for(client, lost, report)
     ignore_endings()  # nor what comes while the client is closed
-    raise typer.Exit(ExitCode.UNKNOWN)
+    raise click.exceptions.Exit(ExitCode.UNKNOWN)
 
 
 @contextmanager
@@ -127,152 +198,55 @@ def endings_as_interrupts() -> Generator[None]:
             signal.signal(ending, handler)
 
 
-def look_for(client: Cloudflare, error: BaseException | None) -> None:
+def look_for(client: Cloudflare, error: BaseException | None, report: Report) -> None:
     """Say on stderr what can be found out about a charge whose answer was lost."""
     if not isinstance(error, TopupOutcomeUnknownError):
         # What ended it came at the edge of the call, and cannot say on which side.
-        show_error("stopped: the card may have been charged; see `invoices --type manual`")
+        show_error("stopped: the card may have been charged")
+        say(report.next_step())
         return
+    report.sent_at = error.sent_at
     show_error(error)
     try:
-        found = client.ai_gateway.billing.topup.reconcile(error)
+        report.found = client.ai_gateway.billing.topup.reconcile(error)
     except (CloudflareError, ValueError) as failure:
         show_error(f"it could not be looked for: {failure}")
+        say(report.next_step())
         return
-    invoices = ", ".join(invoice.id or "one without an id" for invoice in found.invoices)
-    verdict = {
-        "charged": f"The card was charged: invoice {invoices}.",
-        "not_found_yet": "There is no invoice of it yet. One may take some minutes to appear: look "
-        "again with `invoices --type manual` before you make another top-up.",
-        "ambiguous": f"These invoices may be of it, and a person has to look: {invoices}.",
-    }[found.outcome]
-    if found.balance is None:
-        say(f"{verdict} The balance could not be read: {found.balance_error}")
-    else:
-        say(f"{verdict} The balance is {found.balance.balance_money}.")
+    report.payment_intent_id = report.found.payment_intent_id
+    say(verdict(report.found))
+    if report.found.outcome != "charged":
+        say(report.next_step())
 
 
 @contextmanager
-def once_charged() -> Generator[None]:
+def once_charged(report: Report) -> Generator[None]:
     """End in exit code 4 if something fails after a charge: else people would charge again."""
     try:
         yield
-    except (CloudflareError, ValueError, OSError) as error:
-        fail(error, ExitCode.UNKNOWN)
-    except SystemExit as end:  # what Rich raises where nobody reads stdout
-        raise typer.Exit(ExitCode.UNKNOWN) from end
-
-
-def wait_for_credit(
-    client: Cloudflare, account: str, payment_intent_id: str, timeout: float
-) -> None:
-    """Wait for the credit of a top-up, and show the new balance."""
-    billing = client.ai_gateway.billing
-    billing.topup.wait(account_id=account, payment_intent_id=payment_intent_id, timeout=timeout)
-    show(billing.credit_balance(account_id=account), Form.TABLE, account)
-
-
-def price_of(credit: Money) -> str:
-    """Return the price of credit, as far as it is known before the charge."""
-    about = Money(cents=round(float(credit.cents) * (1 + FEE)))
-    return f"{credit} of credit; the card is charged about {about}, plus tax where due"
-
-
-def card_name(balance: BillingCreditBalanceResponse) -> str:
-    """The card that is charged where none is named."""
-    return card_text(balance) if balance.payment_method else "the default card"
-
-
-def topup_config(
-    account: Account = "",
-    amount: Annotated[Money | None, ToCharge] = None,
-    threshold: Threshold = None,
-    off: Off = False,
-    yes: Yes = False,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """Show the automatic top-up; set it with --amount and --threshold; --off ends it.
-
-    Once it is set, the service charges the card by itself, whenever the
-    balance is below the threshold.
-    """
-    form = Form.chosen(as_json, as_csv)
-    change = config_change(account, amount, threshold, off)
-    if change is not None:
-        check_consent(yes)
-    with session(max_charge=0 if amount is None else int(amount.cents)) as client:
-        billing = client.ai_gateway.billing
-        if change is not None:
-            balance = billing.credit_balance(account_id=account)
-            agree(*consequence(account, amount, threshold, balance), yes=yes)
-            send_change(client, change)
-        answer = billing.topup.config.get(account_id=account)
-    show(answer, form, account)
-
-
-def send_change(client: Cloudflare, change: AccountParams[Any]) -> None:
-    """Change the automatic top-up, and say so: whether it can be shown afterwards is not known."""
-    try:
-        client.send(change)
-    except (APIConnectionError, InternalServerError, KeyboardInterrupt):
-        say("It may have been changed: see `topup-config`.")
+    except (KeyboardInterrupt, click.exceptions.Exit):
+        say(report.next_step())
         raise
-    say("It is changed.")
+    except Exception as error:
+        show_error(error)
+        say(report.next_step())
+    except SystemExit:  # what Rich raises where nobody reads stdout
+        pass
+    else:
+        return
+    raise click.exceptions.Exit(ExitCode.UNKNOWN)
 
 
-def config_change(
-    account: str, amount: Money | None, threshold: Money | None, off: bool
-) -> AccountParams[Any] | None:
-    """Return the changes that the options ask for."""
-    if off:
-        if amount is not None or threshold is not None:
-            fail("--off excludes --amount and --threshold", ExitCode.USAGE)
-        return ConfigDeleteParams(account_id=account)
-    if amount is None and threshold is None:
-        return None
-    if amount is None or threshold is None:
-        fail("--amount and --threshold belong together", ExitCode.USAGE)
-    with checked_arguments():
-        return ConfigCreateParams(
-            account_id=account, amount=int(amount.cents), threshold=int(threshold.cents)
+def wait_for_credit(client: Cloudflare, report: Report, timeout: float) -> None:
+    """Wait for the credit of a top-up, and show the new balance."""
+    billing, account = client.ai_gateway.billing, report.account
+    try:
+        answer = billing.topup.wait(
+            account_id=account, payment_intent_id=report.payment_intent_id or "", timeout=timeout
         )
-
-
-def consequence(
-    account: str,
-    amount: Money | None,
-    threshold: Money | None,
-    balance: BillingCreditBalanceResponse,
-) -> tuple[str, str]:
-    """Describe a change of the automatic top-up, and the current state."""
-    now = topup_text(balance.topup_config or TopupConfig())
-    facts = f"The balance is {balance.balance_money}; the automatic top-up is now {now}."
-    if amount is None:
-        return f"Switch off the automatic top-up of account {account}", facts
-    plan = f"Charge {card_name(balance)} of account {account} whenever the balance is below"
-    return f"{plan} {threshold}, for {price_of(amount)}", facts
-
-
-def spending_limit(
-    account: Account = "",
-    off: Off = False,
-    yes: Yes = False,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """Show the spending limit; --off removes it.
-
-    The service has retired setting one (it answers 403): set a spend limit
-    in AI Gateway instead.
-    """
-    form = Form.chosen(as_json, as_csv)
-    if off:
-        check_consent(yes)
-    with session() as client:
-        limit = client.ai_gateway.billing.spending_limit
-        if off:
-            agree(f"Remove the spending limit of account {account}", yes=yes)
-            limit.delete(account_id=account)
-        answer = limit.get(account_id=account)
-    show(answer, form, account)
+    except (TopupFailedError, TopupPendingError) as error:
+        report.status = status_of(error)
+        raise
+    report.status = answer.status
+    if not report.as_json:
+        show(billing.credit_balance(account_id=account), Form.TABLE, account)

@@ -16,7 +16,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """80 columns, and no colours but where the test opens a terminal."""
     for name in ("FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR", "PY_COLORS", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("typer.rich_utils.FORCE_TERMINAL", None)  # Typer colours help in CI
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
 

@@ -1,4 +1,4 @@
-"""`balance` and `balances`: what they show, what they end with."""
+"""`balance`, of one account and of many: what it shows, what it ends with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import Result
+from click.testing import Result
 
 from cfaigw_billing.testing import Emulator, Fault
 
@@ -26,8 +26,8 @@ from .running import (
 
 
 def run_listed(*accounts: str, options: tuple[object, ...] = (), **environment: str) -> Result:
-    """`balances` of accounts that come on stdin."""
-    return run("balances", "-", *options, stdin="\n".join(accounts), **environment)
+    """`balance` of accounts that come on stdin."""
+    return run("balance", "-", *options, stdin="\n".join(accounts), **environment)
 
 
 # One account
@@ -105,11 +105,11 @@ def test_balances_are_shown_in_dollars_lowest_first(service: Emulator) -> None:
 
 
 def test_all_accounts_are_those_that_the_token_sees(service: Emulator) -> None:
-    result = run("balances", "--all", COLUMNS="120")
+    result = run("balance", "--all", COLUMNS="120")
     assert result.exit_code == 0
     assert "  Overdrawn    -$12.35  LOW  visa 4242" in row(result, OVERDRAWN)
     assert paths(service).count("GET /accounts") == 1
-    assert [row["account_name"] for row in as_json(run("balances", "--all", "--json"))] == [
+    assert [row["account_name"] for row in as_json(run("balance", "--all", "--json"))] == [
         "Rich",
         "Low",
         "Overdrawn",
@@ -119,30 +119,64 @@ def test_all_accounts_are_those_that_the_token_sees(service: Emulator) -> None:
 def test_a_narrow_terminal_shortens_names_and_no_ids(service: Emulator) -> None:
     service.accounts[RICH].name = "somebody@example.org's Account"
     service.accounts[LOW].name = "sneaky \x1b[31mname\nof\ttwo lines"
-    result = run("balances", "--all")
+    result = run("balance", "--all")
     assert row(result, RICH).startswith(f"{RICH} somebody@exampl… $1,234.57")
     assert row(result, LOW).startswith(f"{LOW} sneaky  [31mnam…")
     assert row(result, "Card") == "Card: shown in a wider terminal"
-    wide = run("balances", "--all", COLUMNS="120")
+    wide = run("balance", "--all", COLUMNS="120")
     assert "somebody@example.org's Account" in row(wide, RICH)
-    tiny = run("balances", "--all", COLUMNS="50")
+    tiny = run("balance", "--all", COLUMNS="50")
     assert row(tiny, "Name") == "Name: shown in a wider terminal"
 
 
 def test_a_file_has_room_for_everything(service: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS")
     service.accounts[RICH].name = name = "a name " * 20
-    result = run("balances", "--all")
+    result = run("balance", "--all")
     assert f"{name}  $1,234.57       visa 4242  " in row(result, RICH)
 
 
 def test_a_file_has_an_account_a_line(service: Emulator, tmp_path: Path) -> None:
     file = tmp_path / "accounts.txt"
     file.write_text(f"\ufeff# ours\r\n{LOW}\r\n\n  {RICH}  # the rich one\n{LOW}\n", "utf-8")
-    result = run("balances", file, CLOUDFLARE_ACCOUNT_ID=OVERDRAWN)
+    result = run("balance", file, CLOUDFLARE_ACCOUNT_ID=OVERDRAWN)
     assert result.exit_code == 0
     assert row(result, "2 accounts: $1,240.97 in all")
     assert len(service.requests) == 2  # one that is named twice counts once
+
+
+def test_accounts_may_be_named_one_by_one_and_in_files(service: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "more").write_text(RICH, "utf-8")
+    result = run("balance", LOW, tmp_path / "more", "-", stdin=OVERDRAWN)
+    assert result.exit_code == 0
+    assert row(result, "3 accounts")
+    assert len(as_json(run("balance", LOW, RICH, "--json"))) == 2
+
+
+def test_the_shape_of_json_does_not_depend_on_how_many_a_file_names(service: Emulator) -> None:
+    assert isinstance(as_json(run_listed(LOW, options=("--json",))), list)
+    assert isinstance(as_json(run("balance", LOW, "--json")), dict)
+
+
+def test_a_file_beside_may_have_a_plain_name(
+    service: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ids").write_text(LOW, "utf-8")
+    Path(RICH).write_text(LOW, "utf-8")  # a file named like an account
+    assert row(run("balance", "ids"), "1 account: $6.40 in all")
+    assert row(run("balance", RICH), f"Account {RICH}")
+
+
+@pytest.mark.parametrize("command", ["accounts", "balance --all"])
+def test_what_a_command_prints_as_csv_can_be_read_again(service: Emulator, command: str) -> None:
+    listed = run(*command.split(), "--csv").stdout
+    assert row(run("balance", "-", stdin=listed), "3 accounts: $1,228.62 in all")
+
+
+def test_the_former_name_of_the_command_works(service: Emulator) -> None:
+    assert run("balances", "--all").stdout == run("balance", "--all").stdout
+    assert "balances" not in run("--help").stdout
 
 
 @pytest.mark.parametrize(
@@ -152,7 +186,7 @@ def test_low_is_what_is_exactly_below_the_threshold(
     service: Emulator, threshold: str, low: int
 ) -> None:
     # 640.19 cents are not below $6.40, although they are shown as that.
-    result = run("balances", "--all", "--threshold", threshold)
+    result = run("balance", "--all", "--threshold", threshold)
     assert f"{low} low (below " in result.stdout
     assert len(re.findall(r"\bLOW\b", result.stdout)) == low
 
@@ -221,17 +255,17 @@ def test_data_is_complete_although_accounts_failed(service: Emulator) -> None:
 
 def test_a_row_of_csv_is_a_line_that_does_not_steer_the_terminal(service: Emulator) -> None:
     service.accounts[RICH].name = "sneaky\r\n\x1b]0;title\x07\u202e"
-    result = run("balances", "--all", "--csv")
+    result = run("balance", "--all", "--csv")
     assert len(result.stdout.splitlines()) == 4
     assert "sneaky   ]0;title  ," in result.stdout
 
 
 def test_no_accounts_at_all_is_a_header_alone(service: Emulator) -> None:
     service._accounts.clear()
-    (names,) = as_csv(run("balances", "--all", "--csv"))
+    (names,) = as_csv(run("balance", "--all", "--csv"))
     assert names[:4] == ["account_id", "account_name", "error", "balance"]
-    assert as_json(run("balances", "--all", "--json")) == []
-    assert run("balances", "--all").stdout.startswith("0 accounts: $0.00 in all")
+    assert as_json(run("balance", "--all", "--json")) == []
+    assert run("balance", "--all").stdout.startswith("0 accounts: $0.00 in all")
 
 
 # Wrong usage
@@ -240,8 +274,8 @@ def test_no_accounts_at_all_is_a_header_alone(service: Emulator) -> None:
 @pytest.mark.parametrize(
     ("lines", "complaint"),
     [
-        ([LOW, "", ".."], "stdin, line 3: `account_id`"),
-        (["# a/b", "a/b"], "stdin, line 2: `account_id`"),
+        ([LOW, "", ".."], "stdin, line 3: the account id"),
+        (["# a/b", "a/b"], "stdin, line 2: the account id"),
         (["# nobody", ""], "stdin names no account"),
     ],
 )
@@ -260,7 +294,7 @@ def test_stdin_may_begin_with_a_byte_order_mark(service: Emulator) -> None:
 
 def test_a_file_that_is_no_text_is_wrong_usage(service: Emulator, tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    result = run("balances", tmp_path / "binary")
+    result = run("balance", tmp_path / "binary")
     assert result.exit_code == 2
     assert result.stderr.endswith("binary is no text in UTF-8\n")
 
@@ -269,23 +303,29 @@ def test_a_file_that_is_no_text_is_wrong_usage(service: Emulator, tmp_path: Path
     ("arguments", "environment", "complaint"),
     [
         (["balance"], {}, "CLOUDFLARE_ACCOUNT_ID"),
-        (["balance"], {}, "ACCOUNT or"),
-        (["balance"], {}, "`balances --all` shows"),
-        (["balance"], {"CLOUDFLARE_ACCOUNT_ID": ""}, "`balances --all` shows"),
+        (["balance"], {}, "no account: name one"),
+        (["balance"], {"CLOUDFLARE_ACCOUNT_ID": ""}, "`cfaigw-billing accounts` lists the ids"),
         (["balance", ""], {}, "no account"),
-        (["balance", ".."], {}, "account_id"),
-        (["balance"], {"CLOUDFLARE_ACCOUNT_ID": "a/b"}, "account_id"),
-        (["balance", LOW], {"CLOUDFLARE_BASE_URL": "ftp://example.com"}, "base_url"),
+        (["balance"], {"CLOUDFLARE_ACCOUNT_ID": "a/b"}, "the account id must"),
+        (["balance", LOW], {"CLOUDFLARE_BASE_URL": "ftp://example.com"}, "CLOUDFLARE_BASE_URL"),
         (["balance", LOW], {"CLOUDFLARE_API_TOKEN": "two words"}, "CLOUDFLARE_API_TOKEN"),
-        (["balance", LOW, "--json", "--csv"], {}, "--json and --csv"),
-        (["balance", LOW, "--fail-below", "ten"], {}, "not an amount"),
-        (["balance", LOW, "--fail-below", "1e999999999"], {}, "not an amount"),
-        (["balances"], {"CLOUDFLARE_ACCOUNT_ID": LOW}, "- for stdin) or --all"),
-        (["balances", "-", "--all"], {}, "- for stdin) or --all"),
-        (["balances", "."], {}, ".: Is a directory"),
-        (["balances", "nowhere.txt"], {}, "nowhere.txt: No such file"),
-        (["balances", "--all", "--threshold", "nan"], {}, "not an amount"),
-        (["balances", "--all", "--concurrency", "0"], {}, "--concurrency"),
+        (["balance", LOW, "--json", "--csv"], {}, "--json and --csv exclude each other"),
+        (["balance", LOW, "--fail-below", "ten"], {}, "--fail-below must be dollars"),
+        (["balance", LOW, "--fail-below", "1e999999999"], {}, "--fail-below must be dollars"),
+        (["balance", LOW, "--threshold", "5"], {}, "--threshold marks rows of many accounts"),
+        (["balance", LOW, "--all"], {}, "--all excludes accounts and files"),
+        (["balance", "-", "--all"], {}, "--all excludes accounts and files"),
+        (["balance", "."], {}, ".: Is a directory"),
+        (["balance", ".."], {}, "..: Is a directory"),
+        (["balance", LOW, "a/b"], {}, "a/b: No such file"),
+        (["balance", "nowhere.txt"], {}, "nowhere.txt: No such file"),
+        (["balance", "--all", "--threshold", "nan"], {}, "--threshold must be dollars"),
+        (["balance", "--all", "--concurrency", "0"], {}, "--concurrency"),
+        (["balance", LOW, "--fail-bellow", "5"], {}, "did you mean --fail-below?"),
+        (["balance", LOW, "--zzz"], {}, "there is no option --zzz"),
+        (["--json", "balance", LOW], {}, "options go behind it"),
+        (["balnce", LOW], {}, "there is no command 'balnce'; did you mean balance?"),
+        (["zzz", LOW], {}, "there is no command 'zzz' See `cfaigw-billing --help`."),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_sent(
@@ -293,7 +333,9 @@ def test_wrong_usage_is_said_before_anything_is_sent(
 ) -> None:
     result = run(*arguments, **environment)
     assert result.exit_code == 2
+    assert said(result).startswith("error: ")
     assert complaint in said(result)
+    assert "`" not in said(result).partition("; `")[0].partition(" See ")[0]  # no Python names
     assert result.stdout == ""
     assert service.requests == []
 
@@ -319,7 +361,7 @@ def test_an_email_and_a_key_are_credentials(service: Emulator) -> None:
 
 def test_an_alarm_over_no_accounts_at_all_is_no_good_news(service: Emulator) -> None:
     service.reset(accounts=True)
-    assert run("balances", "--all").exit_code == 0
-    result = run("balances", "--all", "--fail-below", 10)
+    assert run("balance", "--all").exit_code == 0
+    result = run("balance", "--all", "--fail-below", 10)
     assert result.exit_code == 1
     assert "no account to check" in result.stderr

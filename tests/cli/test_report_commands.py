@@ -1,7 +1,8 @@
-"""`usage`, `invoices`, `preview` and `limits`; and what is shown of a card that is charged."""
+"""`accounts`, `usage`, `invoices`, `preview` and `limits`."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from cfaigw_billing.testing import Emulator
 
-from .running import LOW, RICH, as_csv, as_json, paths, row, run, said
+from .running import LOW, OVERDRAWN, RICH, UNKNOWN, as_csv, as_json, paths, row, run, said
 
 NOVEMBER = 1_793_491_200_000  # 2026-11-01, Unix milliseconds
 DAY = 86_400_000
@@ -20,6 +21,24 @@ def used(service: Emulator) -> Emulator:
     """A service on which credit was used in the first ten days of a November."""
     service.accounts[RICH].fill_usage(days=10, until=NOVEMBER + 10 * DAY)
     return service
+
+
+# Accounts
+
+
+def test_accounts_are_listed_with_their_names(service: Emulator) -> None:
+    result = run("accounts")
+    assert result.exit_code == 0
+    assert row(result, "3 accounts") == "3 accounts"
+    assert row(result, LOW) == f"{LOW}  Low"
+    assert as_json(run("accounts", "--json"))[1] == {"id": LOW, "name": "Low"}
+    assert as_csv(run("accounts", "--csv"))[:2] == [["id", "name"], [RICH, "Rich"]]
+
+
+def test_a_token_that_sees_no_account_has_an_empty_list(service: Emulator) -> None:
+    service.reset(accounts=True)
+    assert row(run("accounts"), "0 accounts") == "0 accounts"
+    assert as_json(run("accounts", "--json")) == []
 
 
 # Usage
@@ -96,6 +115,40 @@ def test_usage_is_a_list_of_json_and_rows_of_csv(used: Emulator) -> None:
     assert [row[:2] for row in rows] == [[RICH, hour["id"]] for hour in hours]
 
 
+def test_the_usage_of_many_accounts_is_one_table_the_largest_first(used: Emulator) -> None:
+    used.accounts[LOW].fill_usage(days=1, until=NOVEMBER + 10 * DAY)
+    result = run("usage", "--all", "--all-time", COLUMNS="100")
+    assert result.exit_code == 0
+    assert row(result, "3 accounts") == "3 accounts: $26.40 used in all, 0 failed"
+    assert re.findall(r"^([abc])\1+ .* (\$[0-9.]+)", result.stdout, re.MULTILINE) == [
+        ("a", "$24.00"),
+        ("b", "$2.40"),
+        ("c", "$0.00"),
+    ]
+
+
+def test_the_usage_of_many_accounts_is_data_with_their_ids(used: Emulator) -> None:
+    used.accounts[LOW].fill_usage(days=1, until=NOVEMBER + 10 * DAY)
+    days = as_json(run("usage", RICH, LOW, "--since", "2026-11-09", "--json"))
+    assert [(day["account_id"], day["start_time"][:10]) for day in days] == [
+        (RICH, "2026-11-09"),
+        (RICH, "2026-11-10"),
+        (LOW, "2026-11-10"),
+    ]
+    names, *rows = as_csv(run("usage", "-", "--all-time", "--csv", stdin=LOW))
+    assert names == list(days[0])
+    assert [cells[0] for cells in rows] == [LOW]
+    assert as_csv(run("usage", OVERDRAWN, UNKNOWN, "--csv")) == [names]
+
+
+def test_an_account_whose_usage_fails_does_not_hide_the_others(used: Emulator) -> None:
+    result = run("usage", RICH, UNKNOWN, "--all-time")
+    assert result.exit_code == 3
+    assert row(result, "2 accounts") == "2 accounts: $24.00 used in all, 1 failed"
+    assert result.stderr.startswith("error: 404 GET ")
+    assert run("usage", UNKNOWN, "e" * 32).exit_code == 1
+
+
 def test_nothing_is_an_empty_list_and_a_header_alone(service: Emulator) -> None:
     assert as_json(run("usage", LOW, "--json")) == []
     assert as_csv(run("usage", LOW, "--csv"))[0][:3] == ["account_id", "id", "aggregated_value"]
@@ -111,7 +164,7 @@ def test_nothing_is_an_empty_list_and_a_header_alone(service: Emulator) -> None:
         ("--days 3 --since 2026-01-01", "exclude each other"),
         ("--all-time --until 2026-01-01", "exclude each other"),
         ("--since 2026-01-02 --until 2026-01-01", "--until 2026-01-01 is before"),
-        ("--since yesterday", "is not a date such as"),
+        ("--since yesterday", "--since must be a date such as 2026-01-31"),
         ("--until 9999-12-31", "is too late"),
         ("--days 0", "--days"),
         ("--by week", "--by"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -45,7 +46,7 @@ def stopped(service: Emulator, path: str, *arguments: str, by: int = signal.SIGI
 @needs_posix
 @pytest.mark.parametrize(
     ("path", "command"),
-    [("/usage-history", f"usage {LOW}"), ("/credit-balance", "balances --all --json")],
+    [("/usage-history", f"usage {LOW}"), ("/credit-balance", "balance --all --json")],
 )
 def test_ctrl_c_leaves_no_traceback(service: Emulator, path: str, command: str) -> None:
     assert stopped(service, path, *command.split()) == Ended(130, "", "")
@@ -57,9 +58,10 @@ def test_a_charge_that_is_interrupted_is_looked_for(service: Emulator, by: int) 
     ended = stopped(service, "/topup", "topup", RICH, "--amount", "50", "--yes", by=by)
     assert ended.code == 4
     assert ended.stdout == ""
-    _, unknown, found = ended.stderr.splitlines()
+    _, unknown, found, again = ended.stderr.splitlines()
     assert "whether it was charged is unknown: interrupted" in unknown
     assert found.startswith("There is no invoice of it yet.")
+    assert " -m cfaigw_billing reconcile --account" in again
     assert [charge.amount for charge in service.charges] == [5000]
 
 
@@ -68,7 +70,17 @@ def test_ctrl_c_while_waiting_for_credit_has_said_what_was_charged(service: Emul
     ended = stopped(service, "/status", "topup", RICH, "--amount", "50", "--yes", "--wait")
     assert ended.code == 130
     assert ended.stdout == "Charged visa 4242 for $50.00 of credit: in_emulated000001.\n"
+    assert "topup-status in_emulated000001 --account" in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
+
+
+@needs_posix
+def test_ctrl_c_while_waiting_for_credit_leaves_the_object_of_json(service: Emulator) -> None:
+    command = "topup", RICH, "--amount", "50", "--yes", "--wait", "--json"
+    ended = stopped(service, "/status", *command)
+    assert ended.code == 130
+    told = json.loads(ended.stdout)
+    assert (told["outcome"], told["payment_intent_id"]) == ("charged", "in_emulated000001")
 
 
 @needs_posix
@@ -130,7 +142,7 @@ def test_a_terminal_gets_colours_and_a_progress_bar(screen: Terminal) -> None:
 @needs_posix
 def test_a_terminal_without_colours_stays_so(service: Emulator, screen: Terminal) -> None:
     follower = screen.follower
-    command = *MODULE, "balances", "--all"
+    command = *MODULE, "balance", "--all"
     with start(*command, stdout=follower, stderr=follower, NO_COLOR="1") as process:
         shown = screen.see_the_end()
     assert process.returncode == 0
@@ -219,6 +231,37 @@ def test_a_full_disk_is_one_line(service: Emulator) -> None:
     assert re.fullmatch(r"error: .*No space left.*\n", stderr)
 
 
+# A recipe
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        (None, 0, "charged: {"),
+        (Fault(status=402), 1, ""),
+        (Fault(silence="close", after=True), 4, "do not run it again before you have looked: {"),
+    ],
+)
+def test_the_recipe_of_a_topup_tells_what_was_charged(
+    service: Emulator, fault: Fault | None, code: int, said: str
+) -> None:
+    service._processor.topup_seconds = 0
+    if fault is not None:
+        service.inject(fault, path="/topup")
+    script = Path(__file__).parents[1] / "recipes" / "topup.sh"
+    path = f"{SCRIPT.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(  # noqa: S603
+        ["/bin/sh", script, RICH, "50"],
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code
+    assert done.stdout.startswith(said)
+    assert (done.stdout == "") == (code == 1)
+
+
 # Running the module, and the script
 
 
@@ -232,11 +275,11 @@ def test_the_module_runs_the_command_line() -> None:
 
 def test_a_shell_completes_the_commands_of_the_script() -> None:
     words = {"COMP_WORDS": "cfaigw-billing top", "COMP_CWORD": "1"}
-    completion = {"_CFAIGW_BILLING_COMPLETE": "complete_bash", **words}
+    completion = {"_CFAIGW_BILLING_COMPLETE": "bash_complete", **words}
     completed = subprocess.run(  # noqa: S603  # our own
         [SCRIPT], env=os.environ | completion, capture_output=True, text=True, check=True
     )
-    assert completed.stdout.split() == ["topup", "topup-config"]
+    assert completed.stdout.split() == ["plain,topup", "plain,topup-status", "plain,topup-config"]
     assert completed.stderr == ""
 
 
@@ -254,7 +297,39 @@ except SystemExit:
     assert stderr == "set()\n"
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich"])
+def loaded(*arguments: str) -> set[str]:
+    """The packages that a command imports, of those that are not always needed."""
+    code = f"""
+import sys
+from cfaigw_billing.__main__ import main
+sys.argv[1:] = {arguments!r}
+try:
+    main()
+finally:
+    extras = {{"rich", "pandas", "cfaigw_billing.cli.local", "cfaigw_billing.cli.topups"}}
+    print(*(extras & set(sys.modules)), file=sys.stderr)
+"""
+    with start("-c", code) as process:
+        _, stderr = process.communicate(timeout=SECONDS)
+    return set(stderr.split())
+
+
+def test_a_command_in_a_pipe_imports_no_more_than_it_needs(service: Emulator) -> None:
+    assert loaded("balance", LOW, "--json") == set()
+    assert loaded("usage", LOW, "--csv") == set()
+    assert loaded("balance", LOW) == {"rich"}
+
+
+def test_what_is_shown_to_type_next_begins_as_it_was_typed(service: Emulator) -> None:
+    for program in ([sys.executable, *MODULE], [str(SCRIPT)]):
+        called = subprocess.run([*program, "balance"], capture_output=True, text=True)  # noqa: S603
+        assert f"`{' '.join(program)} accounts` lists the ids" in called.stderr
+    on_path = os.environ | {"PATH": f"{SCRIPT.parent}{os.pathsep}{os.environ['PATH']}"}
+    found = subprocess.run([SCRIPT.name, "balance"], env=on_path, capture_output=True, text=True)  # noqa: S603
+    assert f"`{SCRIPT.name} accounts` lists the ids" in found.stderr
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
 def test_without_the_extra_one_line_says_what_to_install(missing: str) -> None:
     code = f"""
 import sys
@@ -268,10 +343,3 @@ main()
     assert stdout == ""
     (line,) = stderr.splitlines()
     assert "pip install 'cfaigw_billing[cli]'" in line
-
-
-def test_completion_is_offered_for_the_script_alone() -> None:
-    with start(*MODULE, "--install-completion") as process:
-        stdout, stderr = process.communicate(timeout=SECONDS)
-    assert (process.returncode, stdout) == (2, "")
-    assert "cfaigw-billing --install-completion" in stderr

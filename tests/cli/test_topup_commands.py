@@ -1,7 +1,8 @@
-"""`topup`, `topup-config` and `spending-limit`: what is asked, what is sent, what is said."""
+"""`topup`: what is asked, what is sent, what is said."""
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Any
 
@@ -11,12 +12,14 @@ from cfaigw_billing import Cloudflare
 from cfaigw_billing.cli import topups
 from cfaigw_billing.cli._errors import ENDINGS
 from cfaigw_billing.testing import Emulator, Fault
-from cfaigw_billing.types import ConfigDeleteParams, TopupCreateParams
+from cfaigw_billing.types import TopupCreateParams
 
-from .running import LOW, RICH, UNKNOWN, as_json, paths, row, run, said
+from .running import LOW, RICH, UNKNOWN, paths, row, run, said
 
 WITHOUT_ID = b'{"success": true, "result": {"onboarding": false, "payment_intent_id": ""}}'
-FAILED = b'{"success": true, "result": {"payment_intent_id": "in_1", "status": "failed"}}'
+FAILED = (
+    b'{"success": true, "result": {"payment_intent_id": "in_emulated000001", "status": "failed"}}'
+)
 
 
 def charges(service: Emulator) -> list[int]:
@@ -135,10 +138,12 @@ def test_what_fails_after_a_charge_is_not_taken_for_a_refusal(
     result = run("topup", RICH, "--amount", "50", "--yes", "--wait")
     assert result.exit_code == 4
     assert result.stdout.startswith("Charged visa 4242 for $50.00 of credit: ")
-    assert result.stderr.splitlines()[-1].startswith("error: ")
+    *_, error, again = result.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert re.match("(Ask again|Look): cfaigw-billing ", again)
 
 
-@pytest.mark.parametrize("end", [SystemExit(1), OSError("no space")])
+@pytest.mark.parametrize("end", [SystemExit(1), OSError("no space"), RuntimeError("a fault")])
 def test_a_balance_that_nobody_reads_is_not_taken_for_a_refusal(
     service: Emulator, monkeypatch: pytest.MonkeyPatch, end: BaseException
 ) -> None:
@@ -167,11 +172,12 @@ def test_a_declined_card_is_one_line(service: Emulator) -> None:
         ("--amount 1e3 --yes", "whole cents"),
         ("--amount 1,000 --yes", "whole cents"),
         ("--amount -50 --yes", "whole cents"),
-        ("--amount 9.99 --yes", "at least 1000 cents"),
-        ("--amount 1000000 --yes", "at most"),
+        ("--amount 9.99 --yes", "--amount must be at least $10.00, not "),
+        ("--amount 1000000 --yes", "--amount must be at most $999,999.99, not $1,000,000.00"),
         ("--yes", "--amount"),
-        ("--amount 50 --yes --payment-method a/b", "payment_method_id"),
+        ("--amount 50 --yes --payment-method a/b", "--payment-method must"),
         ("--amount 50 --yes --wait --timeout 0", "--timeout"),
+        ("--amount 50 --yes --timeout 10", "--timeout needs --wait"),
     ],
 )
 def test_a_wrong_topup_is_refused_before_anything_is_sent(
@@ -202,9 +208,16 @@ def test_a_lost_answer_is_looked_for_once_and_is_exit_code_4(
     result = run("topup", RICH, "--amount", "50", "--yes", "--wait")
     assert result.exit_code == 4
     assert result.stdout == ""
-    _, error, found = result.stderr.splitlines()
+    _, error, found, again = result.stderr.splitlines()
     assert error.startswith("error: POST ")
+    assert "a top-up of $50.00 was sent at " in error
     assert "whether it was charged is unknown" in error
+    assert error.endswith("do not send it again before `reconcile` has looked")
+    assert re.fullmatch(
+        rf"Ask again: cfaigw-billing reconcile --account {RICH} --amount 50.00 "
+        r"--sent-at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ",
+        again,
+    )
     assert found.startswith("There is no invoice of it yet.")
     assert found.endswith("The balance is $1,234.57.")
     assert len(service.charges) == made
@@ -227,6 +240,7 @@ def test_what_is_found_of_a_lost_charge_is_said(
     doubtful = run("topup", RICH, "--amount", "50", "--yes")
     assert doubtful.exit_code == 4
     assert "a person has to look: in_other, in_emulated000001." in doubtful.stderr
+    assert doubtful.stderr.endswith(f"Look: cfaigw-billing invoices {RICH} --type manual\n")
 
 
 def test_what_is_found_is_said_although_the_balance_cannot_be_read(service: Emulator) -> None:
@@ -247,6 +261,7 @@ def test_a_lost_charge_that_cannot_be_looked_for_stays_exit_code_4(service: Emul
     result = run("topup", RICH, "--amount", "50", "--yes")
     assert result.exit_code == 4
     assert "error: it could not be looked for: 403 GET " in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("Ask again: cfaigw-billing reconcile ")
 
 
 def ending_charges(monkeypatch: pytest.MonkeyPatch, end: BaseException) -> None:
@@ -316,123 +331,6 @@ def test_a_signal_that_is_to_be_ignored_stays_so(service: Emulator) -> None:
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-# The automatic top-up
-
-
-def test_the_automatic_topup_is_shown(service: Emulator) -> None:
-    result = run("topup-config", RICH)
-    assert row(result, "Automatic top-up") == "Automatic top-up  $50.00 at $10.00"
-    assert as_json(run("topup-config", RICH, "--json"))["threshold_usd"] == 10
-    assert {request.method for request in service.requests} == {"GET"}
-
-
-def test_the_automatic_topup_is_set_once_it_is_agreed_to(service: Emulator, person: None) -> None:
-    options = "--amount", "20", "--threshold", "5"
-    refused = run("topup-config", RICH, *options, stdin="\n")
-    assert refused.exit_code == 1
-    assert "POST /topup/config" not in paths(service)
-    result = run("topup-config", RICH, *options, "--json", stdin="yes\n")
-    assert result.exit_code == 0
-    assert result.stderr.startswith(
-        f"Charge visa 4242 of account {RICH} whenever the balance is below $5.00, for $20.00 of "
-        f"credit; the card is charged about $21.00, plus tax where due?"
-    )
-    assert as_json(result)["amount"] == 2000
-    assert service.accounts[RICH].topup_config["threshold"] == 500
-
-
-def test_the_automatic_topup_is_switched_off(service: Emulator) -> None:
-    result = run("topup-config", RICH, "--off", "--yes")
-    assert result.exit_code == 0
-    assert "Switch off the automatic top-up" in result.stderr
-    assert "is now $50.00 at $10.00" in result.stderr
-    assert row(result, "Automatic top-up") == "Automatic top-up  off"
-    assert service.accounts[RICH].topup_config["amount"] == 0
-
-
-@pytest.mark.parametrize(
-    ("fault", "method", "told"),
-    [
-        (Fault(silence="close", after=True), "POST", "It may have been changed"),
-        (Fault(status=500), "POST", "It may have been changed"),
-        (Fault(status=403), "POST", "error: 403"),
-        (Fault(status=403), "GET", "It is changed."),
-    ],
-)
-def test_a_change_of_which_no_answer_comes_is_not_taken_for_none(
-    service: Emulator, monkeypatch: pytest.MonkeyPatch, fault: Fault, method: str, told: str
-) -> None:
-    monkeypatch.setattr("cfaigw_billing._core.retry._FIRST_BACKOFF", 0.0)
-    service.inject(fault, times=None, path="/topup/config", method=method)
-    options = "--amount", "20", "--threshold", "5", "--yes"
-    result = run("topup-config", RICH, *options)
-    assert result.exit_code == 1
-    assert result.stderr.splitlines()[1].startswith(told)
-
-
-def test_ctrl_c_during_a_change_says_that_it_may_have_been_made(
-    service: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    send = Cloudflare.send
-
-    def interrupted(client: Cloudflare, params: Any, **options: Any) -> Any:
-        if isinstance(params, ConfigDeleteParams):
-            raise KeyboardInterrupt
-        return send(client, params, **options)
-
-    monkeypatch.setattr(Cloudflare, "send", interrupted)
-    result = run("topup-config", RICH, "--off", "--yes")
-    assert result.exit_code == 130
-    assert result.stderr.endswith("It may have been changed: see `topup-config`.\n")
-
-
-def test_what_only_the_dashboard_may_change_is_one_line(service: Emulator) -> None:
-    service.topup_config_dashboard_only = True
-    result = run("topup-config", RICH, "--off", "--yes")
-    assert result.exit_code == 1
-    assert "dashboard" in result.stderr.splitlines()[-1]
-
-
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ("--off", "say --yes"),
-        ("--amount 50 --threshold 10", "say --yes"),
-        ("--amount 50", "belong together"),
-        ("--threshold 50", "belong together"),
-        ("--off --amount 50", "--off excludes"),
-        ("--amount 5 --threshold 10 --yes", "at least 1000 cents"),
-        ("--amount 50 --threshold 4.99 --yes", "at least 500 cents"),
-        ("--amount 50.001 --threshold 10 --yes", "whole cents"),
-    ],
-)
-def test_a_wrong_change_is_refused_before_anything_is_sent(
-    service: Emulator, options: str, complaint: str
-) -> None:
-    result = run("topup-config", RICH, *options.split())
-    assert result.exit_code == 2
-    assert complaint in said(result)
-    assert service.requests == []
-
-
-# The spending limit
-
-
-def test_the_spending_limit_is_shown_and_removed(service: Emulator) -> None:
-    service.accounts[RICH].spending_limit = {
-        "amount": 5000,
-        "duration": "monthly",
-        "strategy": "fixed",
-    }
-    assert row(run("spending-limit", RICH), "Period") == "Period          monthly fixed"
-    assert as_json(run("spending-limit", RICH, "--json"))["config_amount_usd"] == 50
-    assert run("spending-limit", RICH, "--off").exit_code == 2
-    result = run("spending-limit", RICH, "--off", "--yes")
-    assert row(result, "Spending limit") == "Spending limit  off"
-    assert service.accounts[RICH].spending_limit is None
-    assert "retired" in run("spending-limit", "--help").stdout
 
 
 def test_an_unknown_account_is_not_charged(service: Emulator) -> None:

@@ -143,7 +143,7 @@ def main() -> None:
         made = notebook()
         for theme in ("light", "dark"):
             photograph(made, theme)
-        draw(("balances", "--all"), ("usage", "--days", "5"))
+        draw(("balance", "--all"), ("usage", "--days", "5"))
     print(*sorted(path.name for path in HERE.iterdir() if path.suffix in (".png", ".svg")))
 
 

@@ -1,0 +1,92 @@
+"""Tables as a terminal shows them, or a file; the only module that imports Rich for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from operator import attrgetter
+
+from attrs import evolve
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from .._show.table import Alert, Table
+from ._errors import plain
+
+UNLIMITED = 10_000
+"""The width of a file or a pipe: they have room for everything."""
+
+
+def print_table(table: Table) -> None:
+    """Print a table: its title, its rows, its notes."""
+    console = Console(highlight=False)
+    if not (console.is_terminal or os.environ.get("COLUMNS")):
+        console.width = UNLIMITED
+    table, widths = _fitted(table, console.width)
+    gap = 2 if sum(widths) + 2 * len(widths) - 2 <= console.width else 1
+    console.print(Text(plain(table.title), "bold"))
+    if table.rows:
+        # What is wider than the terminal is broken by the terminal, so that no id is ever cut.
+        console.width = max(console.width, sum(widths) + gap * (len(widths) - 1))
+        console.print(_grid(table, widths, gap))
+    for note in table.notes:
+        console.print(Text(plain(note), "dim"))
+
+
+def _grid(table: Table, widths: Sequence[int], gap: int) -> Grid:
+    """The rows as Rich prints them, in columns of these widths."""
+    grid = Grid(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        show_header=any(column.heading for column in table.columns),
+        pad_edge=False,
+        padding=(0, gap - 1, 0, 0),
+    )
+    for column, width in zip(table.columns, widths, strict=True):
+        grid.add_column(
+            Text(column.heading),
+            justify="right" if column.right else "left",
+            width=width,
+            no_wrap=True,
+        )
+    for row in table.rows:
+        grid.add_row(*map(_cell, row))
+    return grid
+
+
+def _fitted(table: Table, room: int) -> tuple[Table, list[int]]:
+    """The table within so much room, as far as its columns allow, and the width of each."""
+    widths = _widths(table)
+    flexible = [column for column in table.columns if column.least is not None]
+    for column in sorted(flexible, key=attrgetter("least")):
+        if _least(table, widths) > room:
+            table = table.without(column)
+            note = f"{column.heading}: shown in a wider terminal"
+            table = evolve(table, notes=[*table.notes, note])
+            widths = _widths(table)
+    for index, column in enumerate(table.columns):
+        excess = sum(widths) + len(widths) - 1 - room
+        if column.least and excess > 0:
+            widths[index] = max(widths[index] - excess, min(widths[index], column.least))
+    return table, widths
+
+
+def _widths(table: Table) -> list[int]:
+    """The width of the widest text of each column."""
+    headings = [column.heading for column in table.columns]
+    return [max(map(cell_len, texts)) for texts in zip(headings, *table.rows, strict=True)]
+
+
+def _least(table: Table, widths: Sequence[int]) -> int:
+    """Return the least width that cutting texts can give the table."""
+    columns = zip(table.columns, widths, strict=True)
+    return sum(min(width, column.least or width) + 1 for column, width in columns) - 1
+
+
+def _cell(text: str) -> Text:
+    cell = Text(plain(text), "bold red" if isinstance(text, Alert) else "")
+    cell.overflow = "ellipsis"
+    return cell
