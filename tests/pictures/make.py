@@ -140,10 +140,10 @@ def main() -> None:
             "CLOUDFLARE_API_TOKEN": emulator.api_token,
             "CLOUDFLARE_ACCOUNT_ID": first,
         }
-        made = notebook()
-        for theme in ("light", "dark"):
-            photograph(made, theme)
         draw(("balance", "--all"), ("usage", "--days", "5"))
+        made = notebook()
+        for theme in ("light", "dark"):  # last, because only this needs a browser
+            photograph(made, theme)
     print(*sorted(path.name for path in HERE.iterdir() if path.suffix in (".png", ".svg")))
 
 

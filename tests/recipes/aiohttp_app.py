@@ -17,10 +17,9 @@ from aiohttp import web
 from charges import Charges
 from error_status import ArgumentError, answer_to, browser_arguments
 
-from cfaigw_billing import AsyncCloudflare, CloudflareError
+from cfaigw_billing import AsyncCloudflare, CloudflareError, Money
 
-MAX_CHARGE = 100_00  # cents of credit: the client refuses to buy more at once, whoever asks.
-# $100.00 of credit; the card is charged about $105.00, plus tax where due.
+MAX_CHARGE = Money.dollars(100)  # of credit at once; the card pays about $105.00, plus tax
 LONGEST_CALL = 30.0  # seconds, repeats included; so long may a shutdown wait for a charge
 
 CLIENT = web.AppKey("CLIENT", AsyncCloudflare)
@@ -52,10 +51,10 @@ async def errors(
 @routes.get("/accounts/{account_id}/balance")
 async def balance(request: web.Request) -> web.Response:
     # When the browser goes away, `handler_cancellation` (below) cancels this and the call in it.
-    billing = request.app[CLIENT].ai_gateway.billing
+    billing, account_id = request.app[CLIENT].ai_gateway.billing, request.match_info["account_id"]
     with browser_arguments():
-        answer = await billing.credit_balance(account_id=request.match_info["account_id"])
-    return web.json_response({"balance": str(answer.balance_money), "cents": answer.balance})
+        answer = await billing.credit_balance(account_id=account_id, max_age=30)
+    return web.json_response(answer.to_dict())
 
 
 @routes.post("/accounts/{account_id}/topups")

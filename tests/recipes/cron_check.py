@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
 def main(arguments: Sequence[str] | None = None) -> ExitCode:
     parser = argparse.ArgumentParser(description="Check AI Gateway credit.")
     parser.add_argument("accounts", nargs="*", metavar="ACCOUNT", help="default: all")
-    parser.add_argument("--below", type=dollars, default="10.00", metavar="DOLLARS")
+    parser.add_argument("--below", type=Money.dollars, default="10.00", metavar="DOLLARS")
     parser.add_argument("-v", "--verbose", action="store_true", help="also when all is well")
     options = parser.parse_args(arguments)
     try:
@@ -47,10 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> ExitCode:
     return report(balances, options.below, verbose=options.verbose)
 
 
-def dollars(text: str) -> Money:
-    return Money.dollars(text)
-
-
 def report(balances: CreditBalances, threshold: Money, *, verbose: bool) -> ExitCode:
     low = balances.below(threshold)
     for account_id, answer in low.items():
@@ -58,18 +54,14 @@ def report(balances: CreditBalances, threshold: Money, *, verbose: bool) -> Exit
         print(f"{account_id}: {balance} is below {limit}")
     for account_id, error in balances.failed.items():
         print(f"{account_id}: {error}", file=sys.stderr)
-    code = exit_code(balances, low)
+    code = ExitCode.SOME_FAILED if balances.failed else ExitCode.WELL
+    if not balances:  # a token that sees no account is not good news either
+        code = ExitCode.NOTHING_CHECKED
+    elif low:
+        code = ExitCode.SOME_LOW
     if verbose or code != ExitCode.WELL:
         print(f"{len(balances)} accounts read, {len(low)} low, {len(balances.failed)} not read")
     return code
-
-
-def exit_code(balances: CreditBalances, low: object) -> ExitCode:
-    if not balances:  # a token that sees no account is not good news either
-        return ExitCode.NOTHING_CHECKED
-    if low:
-        return ExitCode.SOME_LOW
-    return ExitCode.SOME_FAILED if balances.failed else ExitCode.WELL
 
 
 if __name__ == "__main__":

@@ -13,23 +13,23 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Annotated, TypedDict
+from typing import Annotated, NamedTuple
 
 from charges import Charges
 from error_status import ArgumentError, answer_to, browser_arguments
 from fastapi import Body, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from cfaigw_billing import AsyncCloudflare, CloudflareError
+from cfaigw_billing import AsyncCloudflare, CloudflareError, Money
+from cfaigw_billing.types import BillingCreditBalanceResponse
 
-MAX_CHARGE = 100_00  # cents of credit: the client refuses to buy more at once, whoever asks.
-# $100.00 of credit; the card is charged about $105.00, plus tax where due.
+MAX_CHARGE = Money.dollars(100)  # of credit at once; the card pays about $105.00, plus tax
 LONGEST_CALL = 30.0  # seconds, repeats included; so long may a shutdown wait for a charge
 
 log = logging.getLogger(__name__)
 
 
-class State(TypedDict):
+class State(NamedTuple):
     """What lives as long as the app."""
 
     client: AsyncCloudflare
@@ -37,26 +37,18 @@ class State(TypedDict):
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncGenerator[State]:
+async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, State]]:
     client = AsyncCloudflare(max_charge=MAX_CHARGE, total_timeout=LONGEST_CALL)
     async with client, Charges() as charges:  # which end first
-        yield {"client": client, "charges": charges}
+        yield {"shared": State(client, charges)}
 
 
-# These are `async` because FastAPI runs others in a thread.
+async def shared(request: Request) -> State:  # FastAPI runs what is not `async` in a thread
+    state: State = request.state.shared
+    return state
 
 
-async def get_client(request: Request) -> AsyncCloudflare:
-    client: AsyncCloudflare = request.state.client
-    return client
-
-
-async def get_charges(request: Request) -> Charges:
-    charges: Charges = request.state.charges
-    return charges
-
-
-Client = Annotated[AsyncCloudflare, Depends(get_client)]
+Shared = Annotated[State, Depends(shared)]
 Amount = Annotated[int, Body(embed=True, strict=True)]  # cents; the SDK knows the limits
 
 app = FastAPI(lifespan=lifespan)
@@ -71,23 +63,18 @@ async def on_error(_: Request, error: Exception) -> JSONResponse:
 
 
 @app.get("/accounts/{account_id}/balance")
-async def balance(account_id: str, client: Client) -> dict[str, object]:
+async def balance(account_id: str, shared: Shared) -> BillingCreditBalanceResponse:
     # When the browser goes away, uvicorn lets this run to its end, which is near: LONGEST_CALL.
+    billing = shared.client.ai_gateway.billing
     with browser_arguments():
-        answer = await client.ai_gateway.billing.credit_balance(account_id=account_id)
-    return {"balance": str(answer.balance_money), "cents": answer.balance}
+        return await billing.credit_balance(account_id=account_id, max_age=30)
 
 
 @app.post("/accounts/{account_id}/topups", status_code=201)
-async def top_up(
-    account_id: str,
-    amount: Amount,
-    client: Client,
-    charges: Annotated[Charges, Depends(get_charges)],
-) -> dict[str, object]:
+async def top_up(account_id: str, amount: Amount, shared: Shared) -> dict[str, object]:
     # uvicorn would cancel this when a shutdown takes longer than --timeout-graceful-shutdown.
-    topup = client.ai_gateway.billing.topup
+    topup = shared.client.ai_gateway.billing.topup
     with browser_arguments():
-        made = await charges.run(topup.create(account_id=account_id, amount=amount))
+        made = await shared.charges.run(topup.create(account_id=account_id, amount=amount))
     # A `client_secret` is for the page in which the payer confirms the payment (3-D Secure).
     return {"payment_intent_id": made.payment_intent_id, "client_secret": made.client_secret}

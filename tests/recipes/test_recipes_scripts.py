@@ -1,10 +1,11 @@
-"""The two scripts for cron, in front of the emulator and a webhook."""
+"""The scripts, in front of the emulator and a webhook."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import runpy
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -13,6 +14,7 @@ from typing import Any
 
 import attrs
 import cron_check
+import duckdb
 import pytest
 import slack_alert
 from aiohttp import web
@@ -134,6 +136,41 @@ def test_cron_runs_it(service: Emulator) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     assert (done.returncode, done.stderr) == (5, "")
     assert done.stdout == "b: -$0.01 is below $0.00\n3 accounts read, 1 low, 0 not read\n"
+
+
+# export_usage
+
+
+def test_the_usage_of_all_accounts_becomes_files(
+    service: Emulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Printed,
+) -> None:
+    for account in service.accounts.values():
+        account.fill_usage(days=3, cents_per_day=240.19)
+    service.inject(Fault(status=403), times=None, path="/b/ai-gateway/billing/usage-history")
+    monkeypatch.chdir(tmp_path)
+    script = Path(cron_check.__file__).parent / "export_usage.py"
+    for _ in range(2):  # the second time over the files of the first
+        runpy.run_path(str(script))
+    summary, failed = capsys.readouterr().out.splitlines()[:2]
+    assert summary.startswith("<UsageHistories: 2 accounts, 1 failed, $14.41")
+    assert failed.startswith("403 GET ")
+
+    columns = {"account_id", "start_time", "aggregated_value", "aggregated_value_usd"}
+    sums = "SELECT account_id, count(*), sum(aggregated_value_usd) FROM {} GROUP BY 1"
+    with duckdb.connect("usage.duckdb", read_only=True) as database:
+        for table in ("usage", "'usage.parquet'", "'usage.csv'"):
+            found = database.sql(f"FROM {table}")
+            assert set(found.columns) >= columns, table
+            rows = sorted(database.sql(sums.format(table)).fetchall())
+            assert [row[:2] for row in rows] == [("a", 3), ("c", 3)], table
+            assert {round(row[2], 4) for row in rows} == {7.2057}, table
+        kinds = dict(zip(found.columns, map(str, found.types), strict=True))
+    assert kinds["start_time"].startswith("TIMESTAMP")
+    assert kinds["aggregated_value_usd"] == "DOUBLE"
+    assert sum(bool(line) for line in script.read_text(encoding="utf-8").splitlines()) <= 15
 
 
 # slack_alert

@@ -24,6 +24,7 @@ from aiohttp import web
 from cfaigw_billing import (
     AsyncCloudflare,
     CloudflareError,
+    Money,
     TopupConfirmationError,
     TopupFailedError,
     TopupPendingError,
@@ -166,11 +167,23 @@ async def test_one_client_serves_all_requests_and_is_closed_at_the_end(
         answers = [await get_balance(url) for _ in range(5)]
         [client] = app.clients
         await client.accounts.list()
-    assert [answer.json for answer in answers] == [{"balance": "$6.40", "cents": 640.19}] * 5
+    for answer in answers:
+        assert (answer.json["balance"], answer.json["balance_usd"]) == (640.19, "6.4019")
+    asked = [request.path.rpartition("/")[2] for request in billing_emulator.requests]
+    assert asked == ["credit-balance", "accounts"]  # the pages after the first have its answer
     assert app.connections == 1
-    assert app.given == [{"max_charge": 10_000, "total_timeout": 30.0}]
+    assert app.given == [{"max_charge": Money.dollars(100), "total_timeout": 30.0}]
     with pytest.raises(RuntimeError, match="closed"):
         await client.accounts.list()
+
+
+def test_the_balance_stands_in_the_openapi_page_with_its_unit() -> None:
+    page = fastapi_app.app.openapi()
+    schema = page["components"]["schemas"]["BillingCreditBalanceResponse"]
+    assert "cents" in schema["properties"]["balance"]["description"]
+    operation = page["paths"]["/accounts/{account_id}/balance"]["get"]
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer == {"$ref": "#/components/schemas/BillingCreditBalanceResponse"}
 
 
 async def test_a_top_up_is_charged_or_waits_for_its_payer_or_is_declined(
@@ -395,7 +408,7 @@ async def test_a_read_ends_when_its_browser_has_gone(app: App, billing_emulator:
         await go_away(url, billing_emulator, "GET", BALANCE)
         await until(lambda: app.ended)
         assert app.ended == ["CancelledError" if cancels else "answered"]
-        assert (await get_balance(url)).json["cents"] == 640.19
+        assert (await get_balance(url)).json["balance"] == 640.19
 
 
 async def test_a_charge_goes_on_when_its_browser_has_gone(
@@ -411,7 +424,7 @@ async def test_a_charge_goes_on_when_its_browser_has_gone(
         billing_emulator.requests.clear()
         await go_away(url, billing_emulator, "POST", TOPUPS, b'{"amount": 2000}')
         await until(lambda: len(charged(caplog)) == 2)
-        assert (await get_balance(url)).json["cents"] == 640.19
+        assert (await get_balance(url)).json["balance"] == 640.19
     made, lost = charged(caplog)
     assert made.startswith("charged: TopupCreateResponse(")
     assert "a top-up of 2000 cents ($20.00) was sent at" in lost
