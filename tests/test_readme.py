@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aioresponses import aioresponses
 
-from cfaigw_billing import Cloudflare, Money
+from cfaigw_billing import Cloudflare, InternalServerError, Money
 from cfaigw_billing.testing import Emulator, Fault
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
-CALL, AWAIT, CHARGE, WEB_APP, NOTEBOOK, SWEEP, MANY, OWN_TEST, MOCKED, IMPORTS, SURFACE = BLOCKS
+CALL, AWAIT, CHARGE, WEB_APP, NOTEBOOK, SWEEP, USAGE, MANY, *TESTS, IMPORTS, SURFACE = BLOCKS
+OWN_TEST, MOCKED = TESTS
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def service(billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emul
 def run(block: str) -> dict[str, Any]:
     namespace: dict[str, Any] = {"__name__": "readme"}
     exec(block, namespace)  # noqa: S102
-    if "client" in namespace:
-        namespace["client"].close()
+    if isinstance(client := namespace.get("client"), Cloudflare):
+        client.close()
     return namespace
 
 
@@ -62,10 +63,16 @@ def test_a_lost_answer_to_a_charge_is_found_out_about(
 
 
 async def test_the_web_app_answers_from_one_client(service: Emulator) -> None:
-    app = run(WEB_APP)["app"]
-    async with TestClient(TestServer(app)) as browser:
-        answers = [await (await browser.get(f"/balance/{name}")).json() for name in "abc"]
-    assert answers == [{"balance": "$6.40"}, {"balance": "-$12.50"}, {"balance": "$1,234.56"}]
+    names = run(WEB_APP)
+    app, balance = names["app"], names["balance"]
+    async with app.router.lifespan_context(app):
+        answers = [await balance(name) for name in "abca"]
+    shown = ["$6.40", "-$12.50", "$1,234.56", "$6.40"]
+    assert [str(answer.balance_money) for answer in answers] == shown
+    assert len(service.requests) == 3  # the last answer is less than 30 seconds old
+    with pytest.raises(RuntimeError, match="closed"):
+        await balance("a")
+    assert "BillingCreditBalanceResponse" in app.openapi()["components"]["schemas"]
 
 
 def test_the_notebook_shows_dollars_and_days(
@@ -86,6 +93,23 @@ def test_the_sweep_keeps_every_answer(
     assert summary == "<CreditBalances: 2 accounts, 1 failed, $1,240.96>"
     assert low == "a $6.40 is low"
     assert failed.startswith("b 404 GET ")
+
+
+def test_the_usage_of_many_accounts_is_one_table(
+    service: Emulator,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service.accounts["b"].fill_usage(days=4)
+    service.inject(Fault(status=404), path="/accounts/c/ai-gateway/billing/usage-history")
+    monkeypatch.chdir(tmp_path)
+    run(USAGE)
+    largest, next_one, failed = capsys.readouterr().out.splitlines()
+    assert (largest, next_one) == ("b $9.60", "a $7.20")
+    assert failed.startswith("{'c': NotFoundError(")
+    _, *rows = (tmp_path / "usage.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 3 + 4
 
 
 def test_many_calls_give_their_outcomes_as_they_come(
@@ -113,6 +137,23 @@ def test_the_test_passes(billing_emulator: Emulator, billing_client: Cloudflare)
 
 async def test_the_test_with_aioresponses_passes() -> None:
     await run(MOCKED)["test_the_balance_is_shown_in_dollars"]()
+
+
+def test_aioresponses_answers_the_sync_client_and_its_charges_too() -> None:
+    names = run(MOCKED)
+    url, response = names["BALANCE"].removesuffix("credit-balance"), names["Response"]
+    charged = {"success": True, "result": {"onboarding": True, "payment_intent_id": "in_1"}}
+    with aioresponses() as mocked, Cloudflare(api_token="made-up") as client:
+        billing = client.ai_gateway.billing
+        mocked.get(f"{url}credit-balance", payload=names["ANSWER"], response_class=response)
+        assert str(billing.credit_balance(account_id="a").balance_money) == "$6.40"
+        mocked.post(f"{url}topup", payload=charged, response_class=response)
+        made = billing.topup.create(account_id="a", amount=5000)
+        assert made.payment_intent_id == "in_1"
+        mocked.get(f"{url}credit-balance", status=503, response_class=response)
+        once = client.with_options(max_retries=0).ai_gateway.billing
+        with pytest.raises(InternalServerError):
+            once.credit_balance(account_id="a")
 
 
 def test_what_it_links_to_is_there() -> None:
