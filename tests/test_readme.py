@@ -143,6 +143,7 @@ def test_aioresponses_answers_the_sync_client_and_its_charges_too() -> None:
     names = run(MOCKED)
     url, response = names["BALANCE"].removesuffix("credit-balance"), names["Response"]
     charged = {"success": True, "result": {"onboarding": True, "payment_intent_id": "in_1"}}
+    mocked: Any  # it has no whole types
     with aioresponses() as mocked, Cloudflare(api_token="made-up") as client:
         billing = client.ai_gateway.billing
         mocked.get(f"{url}credit-balance", payload=names["ANSWER"], response_class=response)

@@ -49,14 +49,17 @@ class AsyncCloudflare(BillingOnly):
         user_service_key: A service key; else CLOUDFLARE_API_USER_SERVICE_KEY.
         account_id: The account of every call that names none; else CLOUDFLARE_ACCOUNT_ID.
         base_url: The address of the API; else CLOUDFLARE_BASE_URL, else Cloudflare's.
-        timeout: Seconds for one attempt, answer included; an `aiohttp.ClientTimeout`; or `None`.
+        timeout: Seconds for one attempt, answer included (default: 60); an `aiohttp.ClientTimeout`;
+            or `None` for no limit.
         total_timeout: Seconds for a whole call, repeats and waits included; `None`: no limit.
-        max_retries: Repeats of a failed call, if they are safe; a charge only if it was not sent.
+        max_retries: How often to repeat a failed call, if that is safe (default: 2). A charge is
+            repeated only if it was not sent.
         max_retry_wait: The longest wait, in seconds, that the service may ask for before a
-            repeat; a call that would have to wait longer fails at once.
-        max_requests_per_second: The pace, after a burst of a sixth of it, of all clients of this
-            process that have the same base URL; `None`: none. Calls wait for their turn within
-            their `total_timeout`. The service takes 200 a second from one address.
+            repeat (default: 60); a call that would have to wait longer fails at once.
+        max_requests_per_second: The most requests a second (default: 150) that all clients of this
+            process with the same base URL send together, after a burst of a sixth of it; `None`: no
+            limit. Calls wait for their turn, within their `total_timeout`. The service takes 200 a
+            second from one address.
         max_charge: The largest top-up, in cents of credit (`amount`) or as `Money`, automatic ones
             included: a larger one is refused before anything is sent. Fee and tax, which the card
             is charged on top, do not count. 0 makes a client that cannot charge at all.
@@ -111,7 +114,7 @@ class AsyncCloudflare(BillingOnly):
         )
 
     def with_options(self, **options: Unpack[AsyncClientOptions]) -> Self:
-        """A client with other options on the same connections and the same rate limit.
+        """Return a client with other options on the same connections and the same rate limit.
 
             patient = client.with_options(max_retries=5, timeout=120)
 
@@ -169,11 +172,11 @@ class AsyncCloudflare(BillingOnly):
         return AsyncCloudflareWithStreamingResponse(self._executor)
 
     async def send(self, params: Params[T], **options: Unpack[ReadOptions]) -> T:
-        """Run the call that `params` are the parameters of; what the methods do.
+        """Make the call that `params` describe, as the methods of the resources do.
 
         Args:
-            params: Such as `BillingCreditBalanceParams(account_id="…")`; their class decides
-                which call it is and what it answers.
+            params: The parameters, such as `BillingCreditBalanceParams(account_id="…")`; their
+                class decides which call it is and what it answers.
             **options: See `ReadOptions`; `max_age` is for calls that only read.
 
         Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
@@ -274,7 +277,7 @@ class AsyncCloudflare(BillingOnly):
         reserve: float = 0.1,
         allow_charges: bool = False,
     ) -> AsyncOutcomes[T]:
-        """Run many calls at once; how each of them ended, in the order in which they end.
+        """Run many calls at once, and return how each of them ends, in that order.
 
             async with client.send_many(requests) as outcomes:
                 async for outcome in outcomes:

@@ -96,7 +96,7 @@ class AsyncAccountsResource(AsyncResource):
         per_page: int = 50,
         **options: Unpack[ReadOptions],
     ) -> AsyncAccountPaginator:
-        """Every account that the credentials can see, fetched a page at a time.
+        """Return every account that the credentials can see, fetched a page at a time.
 
         Args:
             name: Only accounts of this name.
@@ -149,11 +149,12 @@ class AsyncConfigResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
     ) -> ConfigGetResponse:
-        """The automatic top-up as it is set up; zeros or `None` if it never was.
+        """Return the automatic top-up as it is set up; zeros or `None` if it never was.
 
         Amounts are in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
@@ -176,7 +177,8 @@ class AsyncConfigResource(AsyncResource):
             threshold: Charge when the balance falls below this, in whole cents or as `Money`; at
                 least $5.00.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `extra_headers`, …: see `RequestOptions`.
         Permission: AI Gateway Write; the service may answer 403 to every API token.
         A repeat stores the same again.
         Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
@@ -194,9 +196,10 @@ class AsyncConfigResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> object:
-        """Switch the automatic top-up off; answers the bare result, an empty mapping.
+        """Switch the automatic top-up off; return what the service answers, an empty mapping.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `extra_headers`, …: see `RequestOptions`.
         Permission: AI Gateway Write; the service may answer 403 to every API token.
         A repeat changes nothing more.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
@@ -271,7 +274,8 @@ class AsyncTopupResource(AsyncResource):
                 of $52.50), and tax where it is due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `extra_headers`, …: see `RequestOptions`.
         Permission: AI Gateway Write. A repeat charges the card again, so it reaches the service
         once: the SDK tries again only if nothing can have arrived (no connection, or a 429 with
         `Retry-After` and without a `Ratelimit` that tells of room).
@@ -294,12 +298,13 @@ class AsyncTopupResource(AsyncResource):
         payment_intent_id: str,
         **options: Unpack[ReadOptions],
     ) -> TopupStatusResponse:
-        """Whether the credit of a top-up has arrived: `pending` or `completed`.
+        """Return the status of a top-up: `pending`, or `completed` when its credit has arrived.
 
         Args:
             payment_intent_id: What `create` answered, `in_…`.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -323,9 +328,10 @@ class AsyncTopupResource(AsyncResource):
             payment_intent_id: What `create` answered, `in_…`.
             timeout: Seconds to wait at most; `None`: no limit.
 
-        It answers only where the status is `completed`; one that it does not know is waited for.
+        It returns only when the status is `completed`. A status that it does not know counts as
+        pending.
 
-        `account_id`: the account; the client's own if left out.
+        `account_id`: the account; if left out, the client's.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `TopupFailedError` where the status says that the top-up has failed or been
             cancelled; `TopupPendingError` when the time is over, both with the
@@ -354,7 +360,7 @@ class AsyncTopupResource(AsyncResource):
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
             timeout: Seconds to wait at most, once it is charged; `None`: no limit.
 
-        `account_id`: the account; the client's own if left out.
+        `account_id`: the account; if left out, the client's.
         Permission: AI Gateway Write. A repeat charges the card again.
         Raises: what `create` raises; after it, each with the `payment_intent_id`, `account_id` and
             `amount`: `TopupPendingError` when the time is over or the status cannot be asked (the
@@ -379,9 +385,9 @@ class AsyncTopupResource(AsyncResource):
         sent_at: datetime | None = None,
         exclude: Iterable[str] = (),
     ) -> TopupReconciliation:
-        """Find out whether a top-up was charged whose answer was lost.
+        """Find out whether a top-up was charged, after its answer was lost. Charges nothing.
 
-        Looks through the manual invoices since it was sent and reads the balance; charges nothing.
+        It looks through the manual invoices since then, and reads the balance.
 
             found = await client.ai_gateway.billing.topup.reconcile(error)
             found = await client.ai_gateway.billing.topup.reconcile(
@@ -419,9 +425,10 @@ class AsyncTopupResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
     ) -> TopupLimitsResponse:
-        """The smallest and the largest top-up that the service takes, in cents.
+        """Return the smallest and the largest top-up that the service accepts, in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
@@ -435,13 +442,14 @@ class AsyncTopupResource(AsyncResource):
         payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
         **options: Unpack[ReadOptions],
     ) -> TopupEligibilityResponse:
-        """Whether the account can top up, and what to do where it cannot.
+        """Return whether the account can top up, and what to do if it cannot.
 
         Args:
             payment_methods: The account's payment methods, at most 100: values, or mappings with
                 the keys `default`, `last_four` and `type`.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing, although it is a POST.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -522,9 +530,10 @@ class AsyncSpendingLimitResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
     ) -> SpendingLimitGetResponse:
-        """The spending limit; its amount is in cents.
+        """Return the spending limit; its amount is in cents.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
@@ -541,7 +550,7 @@ class AsyncSpendingLimitResource(AsyncResource):
         strategy: Literal["fixed", "sliding"],
         **options: Unpack[RequestOptions],
     ) -> object:
-        """Set the spending limit: retired, the service now answers 403.
+        """Set the spending limit. Retired: the service now answers 403.
 
         Args:
             amount: The most that may be spent within `duration`, in whole cents or as `Money`; at
@@ -549,7 +558,8 @@ class AsyncSpendingLimitResource(AsyncResource):
             duration: The length of a period.
             strategy: Whether periods start at fixed times or slide.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `extra_headers`, …: see `RequestOptions`.
         Permission: AI Gateway Write. A repeat stores the same again.
         Raises: `PermissionDeniedError` and other `APIStatusError`, `APIConnectionError`,
             `APIResponseValidationError`; `ValueError` or `TypeError` before anything is sent.
@@ -568,9 +578,10 @@ class AsyncSpendingLimitResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> object:
-        """Remove the spending limit; answers the bare result, an empty mapping.
+        """Remove the spending limit; return what the service answers, an empty mapping.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `RequestOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `extra_headers`, …: see `RequestOptions`.
         Permission: AI Gateway Write. A repeat changes nothing more; removing a limit that is not
         there succeeds.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
@@ -642,11 +653,12 @@ class AsyncBillingResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
     ) -> BillingCreditBalanceResponse:
-        """The prepaid credit that is left, the card on file and the automatic top-up.
+        """Return the prepaid credit that is left, the card on file and the automatic top-up.
 
         `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
@@ -662,14 +674,15 @@ class AsyncBillingResource(AsyncResource):
         end_time: datetime | float | None = None,
         **options: Unpack[ReadOptions],
     ) -> BillingUsageHistoryResponse:
-        """The usage, a row a day or hour, in cents; no rows if nothing was billable.
+        """Return the usage in cents, a row a day or hour; no rows if nothing was billable.
 
         Args:
             value_grouping_window: The length of one row.
             start_time: The first moment: an aware `datetime` or Unix milliseconds.
             end_time: The moment after the last, alike. Without bounds: the whole history.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -694,14 +707,15 @@ class AsyncBillingResource(AsyncResource):
         per_page: int | None = None,
         **options: Unpack[ReadOptions],
     ) -> BillingInvoiceHistoryResponse:
-        """One page of past invoices; amounts in cents, times in Unix seconds.
+        """Return one page of past invoices; amounts in cents, times in Unix seconds.
 
         Args:
             type: Of automatic top-ups, of manual ones, or all (what `None` means too).
             page: The page, from 1.
             per_page: Invoices a page.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -723,13 +737,14 @@ class AsyncBillingResource(AsyncResource):
         per_page: int = 50,
         **options: Unpack[ReadOptions],
     ) -> AsyncInvoicePaginator:
-        """Every past invoice, fetched a page at a time; amounts in cents, times in Unix seconds.
+        """Return every past invoice, fetched a page at a time; cents, and Unix seconds.
 
         Args:
             type: Of automatic top-ups, of manual ones, or all (what `None` means too).
             per_page: Invoices a page.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
@@ -751,27 +766,27 @@ class AsyncBillingResource(AsyncResource):
         reserve: float = 0.1,
         progress: Progress = False,
     ) -> CreditBalances:
-        """The balances of many accounts at once, each with its answer or its own error.
+        """Return the balances of many accounts, each with its answer or its own error.
 
         Args:
             account_ids: The accounts, each asked once; `None`: all that the credentials can see.
             concurrency: How many calls are in flight at a time.
             reserve: The part of the rate limit to leave to others who use the same credentials,
                 from 0 to below 1. When it is reached, the sweep waits for the next window.
-            progress: `True` for a bar (needs the extra `notebook`), or what to call with the
-                number of accounts done and, where it is known, of all.
+            progress: `True` for a bar (needs the extra `notebook`), or a function that is called
+                with the number of accounts done and of all accounts (`None` until it is known).
 
-        What ends the sweep has what was answered in `error.partial`, a `CreditBalances`, whose
-        `.missing` names the accounts to ask about next: `credit_balances(error.partial.missing)`.
-        An interrupt (Ctrl-C, a cancellation) has it too, and what `asyncio.timeout` raises for one
-        in its `__cause__`; the `TimeoutError` of `anyio.fail_after` does not lead to it. Where the
-        list of accounts broke off (`.listed` is false), list them again, and ask about the others.
+        The error that ends a sweep has the answers so far in `error.partial`, a `CreditBalances`.
+        Its `.missing` names the accounts to ask next: `credit_balances(error.partial.missing)`. An
+        interrupt (Ctrl-C, a cancellation) has `partial` too; the `TimeoutError` of
+        `asyncio.timeout` has it on its `__cause__`, that of `anyio.fail_after` has not. If the list
+        of accounts broke off (`.listed` is false), list them again, and ask about the others.
 
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
-        Raises: `AuthenticationError`, or what else says that the credentials are wrong, at once,
-            and only until one account was answered; for `None`, errors of the list of accounts;
-            `RateLimitError` where a block of the rate limit is there again after a full wait. Any
-            other error stays with its account, in `.failed`.
+        Raises: `AuthenticationError` and other errors about the credentials, at once, until one
+            account has been answered; for `None`, errors of the list of accounts; `RateLimitError`
+            if the rate limit refuses every call again after a full wait. Any other error stays with
+            its account, in `.failed`.
         """
         return await run_sweep(
             self._executor,
@@ -792,7 +807,7 @@ class AsyncBillingResource(AsyncResource):
         reserve: float = 0.1,
         progress: Progress = False,
     ) -> UsageHistories:
-        """The usage of many accounts at once, as one table; each with its answer or its own error.
+        """Return the usage of many accounts as one table, each with its answer or its own error.
 
         Args:
             account_ids: The accounts, each asked once; `None`: all that the credentials can see.
@@ -802,12 +817,12 @@ class AsyncBillingResource(AsyncResource):
             concurrency: How many calls are in flight at a time.
             reserve: The part of the rate limit to leave to others who use the same credentials,
                 from 0 to below 1. When it is reached, the sweep waits for the next window.
-            progress: `True` for a bar (needs the extra `notebook`), or what to call with the
-                number of accounts done and, where it is known, of all.
+            progress: `True` for a bar (needs the extra `notebook`), or a function that is called
+                with the number of accounts done and of all accounts (`None` until it is known).
 
         The answers of all accounts are in memory at the end: 720 rows for an account with a month
-        of hours. What ends the sweep has what was answered in `error.partial`, a `UsageHistories`;
-        go on with its `.missing`, as `credit_balances` describes.
+        of hours. The error that ends a sweep has the answers so far in `error.partial`, a
+        `UsageHistories`: go on with its `.missing`, as `credit_balances` describes.
 
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
@@ -829,9 +844,10 @@ class AsyncBillingResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
     ) -> BillingInvoicePreviewResponse:
-        """The invoice that is building up; amounts in cents, times in Unix seconds.
+        """Return the invoice that is building up; amounts in cents, times in Unix seconds.
 
-        `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
+        `account_id`: the account; if left out, the client's.
+        `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
         Permission: AI Gateway Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview

@@ -182,7 +182,9 @@ _ONE: dict[str, Any] = {
     "default": "",
 }
 account = click.argument("account", metavar="[ACCOUNT]", required=False, **_ONE)
-account_option = click.option("--account", metavar="ACCOUNT", help="The account.", **_ONE)
+account_option = click.option(
+    "--account", metavar="ACCOUNT", help="The account; else CLOUDFLARE_ACCOUNT_ID.", **_ONE
+)
 several_accounts = click.argument(
     "accounts", nargs=-1, metavar="[ACCOUNT|FILE|-]...", type=click.Path(allow_dash=True)
 )

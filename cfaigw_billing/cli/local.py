@@ -95,7 +95,7 @@ def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: i
 )
 @account_count(5)
 def emulator(port: int, accounts: int) -> None:
-    """Serve an emulator of the service on this machine until Ctrl-C, which is success here.
+    """Serve an emulator of the service on this machine, until Ctrl-C (exit code 0).
 
     Its accounts have invoices and a month of usage.
     """

@@ -108,7 +108,9 @@ def code_of(status: str) -> ExitCode:
 def reconcile(
     account: str, amount: Money, sent_at: datetime, exclude: Sequence[str], as_json: bool
 ) -> ExitCode:
-    """Find out whether a top-up was charged whose answer was lost. Charges nothing.
+    """Find out whether a top-up was charged, after its answer was lost.
+
+    Charges nothing.
 
     Exit codes: 0 it was charged; 6 no invoice of it was found yet, so ask again for some minutes
     before you take it for "not charged"; 4 there are invoices that may be of it, and a person has

@@ -147,7 +147,7 @@ def invoices(account: str, type: Literal["auto", "manual", "all"], form: Form) -
 @account
 @with_form
 def preview(account: str, form: Form) -> None:
-    """Show the invoice that is building up: its lines, and in JSON its head too."""
+    """Show the invoice that is building up: its lines, and in JSON also its sums."""
     with session() as client:
         answer = client.ai_gateway.billing.invoice_preview(account_id=account)
     if form is Form.JSON:

@@ -39,7 +39,7 @@ off = click.option("--off", is_flag=True, help="Switch it off.")
     "--threshold",
     metavar="DOLLARS",
     callback=whole_cents(least=Money.dollars(5)),
-    help="Charge when the balance is below.",
+    help="Charge when the balance is below this.",
 )
 @off
 @yes

@@ -74,7 +74,7 @@ def topup(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Charge a card for credit, once you have agreed.
+    """Buy credit with a card; asks before it charges.
 
     The charge is sent once and never again. If its answer is lost, the command looks whether the
     card was charged, and ends with exit code 4 either way.

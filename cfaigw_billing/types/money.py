@@ -90,12 +90,12 @@ class Money(Data):
 
     @classmethod
     def dollars(cls, amount: Decimal | float | str) -> Money:
-        """US dollars: `Money.dollars("6.40")` is $6.40."""
+        """Return US dollars: `Money.dollars("6.40")` is $6.40."""
         return cls.from_major(amount)
 
     @classmethod
     def from_major(cls, amount: Decimal | float | str, currency: str = "USD") -> Money:
-        """Money from an amount in whole units: `Money.from_major("6.40", "EUR")` is EUR 6.40."""
+        """Return an amount in whole units: `Money.from_major("6.40", "EUR")` is EUR 6.40."""
         digits = _digits_of(_code(currency))
         return cls(cents=_EXACT.scaleb(_exact(amount), digits), currency=currency)
 

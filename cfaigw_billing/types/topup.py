@@ -29,11 +29,11 @@ class TopupCreateParams(AccountParams["TopupCreateResponse"]):
     """The parameters of `billing.topup.create`, which charges a card.
 
     Attributes:
-        amount: The credit to buy, in whole cents; at least 1000 ($10.00).
+        amount: The credit to buy, in whole cents or as `Money`; at least 1000 ($10.00).
     """
 
     amount: int = field(converter=amount_in_cents, validator=cents(1000))
-    """The credit to buy, in whole cents; at least 1000 ($10.00).
+    """The credit to buy, in whole cents or as `Money`; at least 1000 ($10.00).
 
     The card is charged more: a fee of 5 %, and tax where it is due.
     """
@@ -85,7 +85,7 @@ class TopupLimitsParams(AccountParams["TopupLimitsResponse"]):
 
 @frozen(kw_only=True)
 class TopupLimitsResponse(AccountResponse):
-    """The smallest and the largest top-up that the service takes.
+    """The smallest and the largest top-up that the service accepts.
 
     Attributes:
         min_cents: The smallest top-up, in cents.
@@ -122,7 +122,7 @@ PaymentMethodType = Literal[
 
 @frozen(kw_only=True)
 class EligibilityPaymentMethod:
-    """A payment method of the account, as `topup.eligibility` wants to hear of it."""
+    """A payment method of the account, as `topup.eligibility` takes it."""
 
     default: bool | None = field(default=None, validator=of_type(bool))
     """Whether it is the account's default."""
@@ -248,17 +248,21 @@ class ConfigCreateParams(AccountParams["ConfigCreateResponse"]):
     """The parameters of `billing.topup.config.create`.
 
     Attributes:
-        amount: The credit to buy each time, in whole cents; at least 1000 ($10.00).
-        threshold: Charge when the balance falls below this, in whole cents; at least 500 ($5.00).
+        amount: The credit to buy each time, in whole cents or as `Money`; at least 1000 ($10.00).
+        threshold: Charge when the balance falls below this, in whole cents or as `Money`; at least
+            500 ($5.00).
     """
 
     amount: int = field(converter=amount_in_cents, validator=cents(1000))
-    """The credit to buy each time, in whole cents; at least 1000 ($10.00).
+    """The credit to buy each time, in whole cents or as `Money`; at least 1000 ($10.00).
 
     The card is charged more: a fee of 5 %, and tax where it is due.
     """
     threshold: int = field(converter=threshold_in_cents, validator=cents(500))
-    """Charge when the balance falls below this, in whole cents; at least 500 ($5.00)."""
+    """Charge when the balance falls below this, in whole cents or as `Money`.
+
+    At least 500 ($5.00).
+    """
 
 
 @frozen(kw_only=True)
