@@ -160,9 +160,8 @@ def test_no_second_holds_more_than_the_pace_and_its_sixth(rate: float) -> None:
     assert most(virtually(main())) <= max(rate * 7 / 6, 1) + 1
 
 
-def test_clients_with_other_paces_share_the_time() -> None:
-    """All together do not exceed the faster pace, and the slower one keeps to its own."""
-
+@pytest.mark.parametrize("rate", [0.5, 1, 20])
+def test_a_client_with_a_slower_pace_keeps_to_it_and_slows_down_no_other(rate: float) -> None:
     async def main() -> tuple[list[float], list[float]]:
         pace, clock = Pace(), VirtualClock(0)
 
@@ -172,12 +171,74 @@ def test_clients_with_other_paces_share_the_time() -> None:
                 times.append(await gone(pace, clock, 1 / rate))
             return times
 
-        return await asyncio.gather(client(150), client(20))
+        return await asyncio.gather(client(150), client(rate))
 
     fast, slow = virtually(main())
-    assert most(slow) <= 20
-    assert most([*fast, *slow]) <= 175
-    assert min(len(fast), len(slow)) > 100, "none starves"
+    assert most(slow) <= max(rate * 7 / 6, 1) + 1
+    assert len(slow) == pytest.approx(20 * rate, abs=5)
+    assert most([*fast, *slow]) <= 176
+    assert len(fast) >= 20 * (150 - rate)
+    assert max(later - at for at, later in pairwise(fast)) < 3 * INTERVAL
+
+
+def test_a_slower_call_that_is_cancelled_takes_no_turn() -> None:
+    """Neither one that waits for its own pace, nor one that waits behind the others."""
+
+    async def main() -> float:
+        pace, clock = Pace(), VirtualClock(0)
+        fast = [asyncio.create_task(gone(pace, clock)) for _ in range(BURST + 10)]
+        await asyncio.sleep(0)
+        slow = [asyncio.create_task(gone(pace, clock, 1.0)) for _ in range(2)]
+        await asyncio.sleep(INTERVAL / 2)
+        for task in slow:
+            task.cancel()
+        await asyncio.wait(slow)
+        await asyncio.gather(*fast)
+        return await gone(pace, clock, 1.0)
+
+    assert virtually(main()) < 13 * INTERVAL
+
+
+def test_an_event_loop_that_is_always_late_has_its_turns_too() -> None:
+    async def main() -> int:
+        pace, clock = Pace(), VirtualClock(0)
+        loop = cast("VirtualLoop", asyncio.get_running_loop())
+
+        async def work() -> None:
+            while True:
+                loop.jumping.now += 0.1
+                await asyncio.sleep(0)
+
+        busy = asyncio.create_task(work())
+        calls = [asyncio.create_task(gone(pace, clock)) for _ in range(BURST + 10)]
+        gone_by_then, _ = await asyncio.wait(calls, timeout=60)
+        busy.cancel()
+        return len(gone_by_then)
+
+    assert virtually(main()) == BURST + 10
+
+
+def test_after_an_event_loop_stood_still_each_call_looks_at_the_line_only_a_few_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[object] = []
+    look = Pace._look
+
+    def counted(self: Pace, *args: Any) -> None:
+        looks.append(args)
+        look(self, *args)
+
+    monkeypatch.setattr(Pace, "_look", counted)
+
+    async def main() -> None:
+        pace, clock = Pace(), VirtualClock(0)
+        calls = [asyncio.create_task(gone(pace, clock)) for _ in range(500)]
+        await asyncio.sleep(0)
+        cast("VirtualLoop", asyncio.get_running_loop()).jumping.now += 3
+        await asyncio.gather(*calls)
+
+    virtually(main())
+    assert len(looks) < 3 * 500
 
 
 def test_without_a_pace_no_call_waits_in_line() -> None:
