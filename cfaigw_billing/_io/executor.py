@@ -207,6 +207,7 @@ class Executor:
                 account_id=self.account_id(call.params),
                 amount=call.params.amount,
                 sent_at=self.service_clock.corrected(sent_at, self.clock),
+                is_by_the_service=self.service_clock.is_known(self.clock),
             )
 
         try:
