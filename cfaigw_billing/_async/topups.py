@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import anyio
+
 from .._core.options import check_seconds
 from .._core.reconciliation import (
     CLOCK_SKEW,

@@ -328,6 +328,7 @@ class Executor:
                     deadline=inf if call.turn else min(began + longest, call.deadline),
                     interval=self._interval,
                     total=inf if call.turn else call.deadline,
+                    line=call.turn.batch.line if call.turn else None,
                 )
         except RateLimitedError as error:
             raise error.about(call.request) from None

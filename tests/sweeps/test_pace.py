@@ -289,6 +289,35 @@ def test_a_429_that_comes_while_calls_are_in_line_stops_them() -> None:
     assert most(times) <= 176
 
 
+def test_single_calls_do_not_wait_behind_a_sweep() -> None:
+    """They take turns with it, and it uses all that they leave."""
+
+    async def main() -> tuple[list[float], list[float]]:
+        limiter, clock, line = Limiter(), VirtualClock(0), asyncio.Lock()
+
+        async def one(reserve: float | None, line: asyncio.Lock | None) -> float:
+            began = clock.monotonic()
+            if not limiter.admit(began, reserve, INTERVAL):
+                await limiter.enter(
+                    clock, reserve=reserve, patience=60, deadline=60, interval=INTERVAL, line=line
+                )
+            at = clock.monotonic()
+            limiter.leave(at, at, {}, None)
+            return at - began
+
+        await one(None, None)  # so that the limit is not unknown
+        sweep = [asyncio.create_task(one(0.1, line)) for _ in range(600)]
+        single: list[float] = []
+        for _ in range(100):
+            await asyncio.sleep(3 * INTERVAL)
+            single.append(await one(None, None))
+        return single, await asyncio.gather(*sweep)
+
+    single, sweep = virtually(main())
+    assert max(single) < 3 * INTERVAL
+    assert max(sweep) == pytest.approx((700 - BURST) / 150, abs=0.05)
+
+
 # Threads, loops and processes.
 
 
@@ -418,6 +447,24 @@ def test_two_clients_together_stay_inside_the_limit_of_an_address() -> None:
         assert len(emulator.requests) == 600
     assert limit.refused == 0
     assert limit.most <= 200
+
+
+async def test_a_single_call_goes_before_most_of_a_sweep_that_has_begun(
+    billing_emulator: Emulator,
+) -> None:
+    names = [f"{index}" for index in range(200)]
+    for name in names:
+        billing_emulator.add_account(name)
+    async with AsyncCloudflare(**at(billing_emulator)) as client:
+        billing = client.ai_gateway.billing
+        sweep = asyncio.create_task(billing.credit_balances(names, concurrency=150))
+        while len(billing_emulator.requests) < BURST + 2:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.001)
+        await billing.topup.limits(account_id="0")
+        await sweep
+    paths = [request.path for request in billing_emulator.requests]
+    place = next(index for index, path in enumerate(paths) if path.endswith("/limits"))
+    assert place < 100
 
 
 def test_without_a_pace_the_address_is_refused(ask: Run, billing_emulator: Emulator) -> None:
