@@ -197,6 +197,9 @@ class TopupOutcomeUnknownError(APIConnectionError):
     By the service's clock, where its last answer (`Date`) told that this machine's is off by more
     than two seconds; else by this machine's, which is also in `request.sent_at`.
     """
+    is_by_the_service: bool = False
+    """Whether `sent_at` is known to be right by the service's clock, because an answer had told its
+    time when the charge was lost."""
 
     def __init__(
         self,
@@ -206,6 +209,7 @@ class TopupOutcomeUnknownError(APIConnectionError):
         account_id: str,
         amount: int,
         sent_at: datetime,
+        is_by_the_service: bool = False,
     ) -> None:
         call = f"{request.method} {request.path}: "  # the reason may be the line of an error
         super().__init__(
@@ -219,6 +223,7 @@ class TopupOutcomeUnknownError(APIConnectionError):
         self.account_id = account_id
         self.amount = amount
         self.sent_at = sent_at
+        self.is_by_the_service = is_by_the_service
 
 
 class APIResponseError(APIError):

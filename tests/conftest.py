@@ -20,6 +20,7 @@ from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
 from cfaigw_billing import AsyncCloudflare, Cloudflare
+from cfaigw_billing._io import pace
 from cfaigw_billing._sync.paging import AccountPaginator
 from cfaigw_billing.testing import Emulator
 from cfaigw_billing.types import AccountListResponse
@@ -43,6 +44,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("CLOUDFLARE_") or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def own_paces() -> None:
+    """The requests of other tests, which may have been sent by other clocks, do not count."""
+    pace._paces._by_url.clear()
+    pace._paces._recent.clear()
 
 
 # The two clients as one: a test says what to do with a client and runs with either.

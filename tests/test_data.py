@@ -354,3 +354,13 @@ def test_without_pydantic_everything_else_works() -> None:
         "print(Money.dollars(5).to_json(), types.TopupConfig().to_json())"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)  # noqa: S603
+
+
+def test_a_client_secret_in_unknown_fields_that_are_read_is_masked() -> None:
+    data = {"onboarding": True, "payment_intent_id": "in_1"}
+    extra = {"next": [{"client_secret": "pi_1_secret_x"}]}
+    found = TypeAdapter(TopupCreateResponse).validate_python({**data, "extra": extra})
+    for shown in (repr(found.extra), found.to_json(), str(pickle.dumps(found))):
+        assert "pi_1_secret_x" not in shown
+    assert extra == {"next": [{"client_secret": "pi_1_secret_x"}]}
+    assert type(extra["next"][0]["client_secret"]) is str

@@ -426,3 +426,11 @@ def test_an_amount_beyond_all_reason_is_refused(amount: Decimal | str) -> None:
     with pytest.raises(ValueError, match="below 1e401"):
         Money.dollars(amount)
     assert str(Money(cents=1e308)).startswith("$")
+
+
+@pytest.mark.parametrize("currency", [None, 840, b"USD"])
+def test_a_currency_that_is_no_text_is_refused(currency: Any) -> None:
+    with pytest.raises(TypeError, match="`currency` must be a str"):
+        Money(cents=1, currency=currency)
+    with pytest.raises(TypeError, match="`currency` must be a str"):
+        Money.from_major(1, currency)

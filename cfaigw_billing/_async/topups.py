@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import anyio
-from attrs import evolve
 
 from .._core.options import check_seconds
 from .._core.reconciliation import (
@@ -109,12 +108,13 @@ async def _balance(
 def _by_the_services_clock(executor: Executor, charge: LostCharge) -> LostCharge:
     """The charge with one more reading of its moment, now that the service has told its time."""
     heard, clock = executor.service_clock, executor.clock
-    moments = (*charge.moments, heard.corrected(charge.moments[-1], clock))
+    charge = charge.read_again(heard.corrected(charge.moments[-1], clock))
+    moments = charge.moments
     if min(moments) > max(clock.now(), heard.corrected(clock.now(), clock)) + CLOCK_SKEW:
         raise ValueError(
             f"`sent_at` is {min(moments)}, which is in the future: no invoice can be found by it"
         )
-    return evolve(charge, moments=moments)
+    return charge
 
 
 async def wait(

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..errors import APIError, TopupOutcomeUnknownError
 from ..types import BillingCreditBalanceResponse, Invoice, Money
@@ -93,11 +93,22 @@ class LostCharge:
     """When it was sent, by the service's clock: all readings, if clocks differ."""
     wrong: datetime | None = None
     """A reading that is known to be wrong: it is evidence, as clocks are, and never proof."""
+    is_compared: bool = True
+    """Whether the clock of the first reading was known to be right at that time."""
 
     @property
     def proof(self) -> Sequence[datetime]:
         """The readings that can prove an invoice to be the charge's."""
         return [moment for moment in self.moments if moment != self.wrong]
+
+    def read_again(self, moment: datetime) -> LostCharge:
+        """Return the charge with one more reading, by a clock that has been compared since.
+
+        A reading that nobody had compared is wrong if this one is further away than clocks differ.
+        """
+        charge = evolve(self, moments=(*self.moments, moment))
+        far = CLOCK_SKEW < abs(moment - self.moments[-1]) < BELIEVED
+        return evolve(charge, wrong=self.moments[-1]) if far and not self.is_compared else charge
 
 
 def judge(
@@ -247,6 +258,7 @@ def charge_of_error(error: BaseException, asks: Callable[[str], bool]) -> LostCh
         amount=lost.amount,
         moments=(lost.sent_at, by_machine),
         wrong=by_machine if timedelta() < abs(lost.sent_at - by_machine) < BELIEVED else None,
+        is_compared=lost.is_by_the_service,
     )
 
 

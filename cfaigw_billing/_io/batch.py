@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from math import inf
@@ -24,6 +25,9 @@ class Batch:
     """Whether nothing more is sent; what has been sent comes to its end."""
     blocked: bool = False
     """Whether it has ended because the service refused every call again after a full wait."""
+    line: asyncio.Lock = field(factory=asyncio.Lock)
+    """Lets one call at a time wait for its turn at the pace: single calls of the program then wait
+    behind that one, and not behind all that the sweep has begun."""
     _waiting: dict[anyio.CancelScope, None] = field(factory=dict[anyio.CancelScope, None])
     _in_flight: int = 0
     _refusals: int = 0

@@ -54,15 +54,23 @@ class ServiceClock:
 
     def corrected(self, moment: datetime, clock: Clock) -> datetime:
         """A recent moment by the machine's clock, as it is by the service's, if that is known."""
-        if self._heard is None:
+        ahead = self._ahead(clock)
+        try:
+            return moment if ahead is None or abs(ahead) <= _AGREE else moment - ahead
+        except OverflowError:  # a date from the edge of the calendar tells nothing
             return moment
+
+    def is_known(self, clock: Clock) -> bool:
+        """Whether an answer has told it, and the machine's clock has not been set since."""
+        return self._ahead(clock) is not None
+
+    def _ahead(self, clock: Clock) -> timedelta | None:
+        """How far the machine's clock is ahead, if that is known."""
+        if self._heard is None:
+            return None
         date, now, monotonic = self._heard
         told = parse_date(date)
         passed = timedelta(seconds=clock.monotonic() - monotonic)
         if told is None or abs(clock.now() - now - passed) > _WAS_SET:
-            return moment
-        ahead = now - told
-        try:
-            return moment if abs(ahead) <= _AGREE else moment - ahead
-        except OverflowError:  # a date from the edge of the calendar tells nothing
-            return moment
+            return None
+        return now - told

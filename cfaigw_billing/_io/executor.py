@@ -207,6 +207,7 @@ class Executor:
                 account_id=self.account_id(call.params),
                 amount=call.params.amount,
                 sent_at=self.service_clock.corrected(sent_at, self.clock),
+                is_by_the_service=self.service_clock.is_known(self.clock),
             )
 
         try:
@@ -327,6 +328,7 @@ class Executor:
                     deadline=inf if call.turn else min(began + longest, call.deadline),
                     interval=self._interval,
                     total=inf if call.turn else call.deadline,
+                    line=call.turn.batch.line if call.turn else None,
                 )
         except RateLimitedError as error:
             raise error.about(call.request) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from contextlib import nullcontext
 from math import inf
 
 import anyio
@@ -59,6 +60,7 @@ class Limiter:
         deadline: float,
         interval: float = 0.0,
         total: float = inf,
+        line: asyncio.Lock | None = None,
     ) -> float:
         """Wait for a place; return the time at which it was given. The call must then `leave`.
 
@@ -71,6 +73,7 @@ class Limiter:
                 turn at the pace puts it off.
             interval: The seconds between two requests at the pace of the client; 0: no pace.
             total: The time at which all waiting ends.
+            line: For a call of a sweep, what to hold while it waits for a turn (see `Batch.line`).
 
         Raises:
             RateLimitedError: At once where the wait is known to be too long.
@@ -87,7 +90,7 @@ class Limiter:
                     self._pace.give_back(interval)
             has_turn = wait == 0
             if has_turn:
-                await self._turn(clock, interval, total)
+                await self._turn(clock, interval, total, line)
                 deadline = min(deadline + clock.monotonic() - now, total)
             elif wait == inf and now < deadline:
                 await self._until_an_answer_comes(deadline - now)
@@ -123,9 +126,12 @@ class Limiter:
             self._wake_one()
             self._wake_one()
 
-    async def _turn(self, clock: Clock, interval: float, total: float) -> None:
+    async def _turn(
+        self, clock: Clock, interval: float, total: float, line: asyncio.Lock | None
+    ) -> None:
         try:
-            await self._pace.turn(clock, interval, total)
+            async with line or nullcontext():
+                await self._pace.turn(clock, interval, total)
         except BaseException:
             self._wake_one()  # the room that there was for this call is another's now
             raise

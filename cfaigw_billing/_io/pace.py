@@ -5,9 +5,9 @@ beyond that. So a client keeps to `max_requests_per_second`, together with all o
 process that have the same base URL, whatever their credentials, threads and event loops.
 
 - It is a token bucket. One number is all its state: until when the requests so far have used up the
-  time. Each request uses up the time that the pace of its own client gives it (1/150 s), so clients
-  with different paces share one bucket: none exceeds its own pace, and all of them together do not
-  exceed the fastest one's.
+  time. Each request uses up 1/150 s, or less if the pace of its client is faster.
+- Clients with a slower pace have a bucket of their own in front of that one, for each such pace. So
+  they keep to it, and do not slow down the others.
 - A burst is what the pace allows in a sixth of a second: 25 requests at 150 a second, so at most
   175 in any second. The rest up to 200 is room for requests that the network holds up and then
   delivers together.
@@ -27,6 +27,7 @@ from weakref import WeakValueDictionary
 
 from attrs import frozen
 
+from .._core.config import DEFAULT_MAX_REQUESTS_PER_SECOND
 from .._wire.messages import HTTPRequest, HTTPResponse
 from ..errors import RateLimitError
 from .clock import Clock
@@ -34,6 +35,8 @@ from .fork import forget_in_child
 
 BURST = 1 / 6
 """Seconds of the pace that may be used at once."""
+_SHARED = 1 / DEFAULT_MAX_REQUESTS_PER_SECOND
+"""Seconds: what the request of a slower client uses up of the time of all."""
 _ROUNDING = 0.001
 """Seconds: a timer may fire so much early."""
 
@@ -62,6 +65,8 @@ class _Place:
     """A place in the line."""
 
     interval: float
+    mark: float
+    """The sum of the intervals of all that have joined the line before it."""
     came: asyncio.Future[float]
     """When its turn came, once it has."""
 
@@ -81,13 +86,20 @@ class _Place:
 class Pace:
     """The bucket, and the line in front of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float = _SHARED) -> None:
+        """Make one. Intervals above `longest` seconds have one of their own in front of it."""
         self.lock: threading.Lock = threading.Lock()
         """To be held around `take` and `give_back`; limiters guard their own state with it too."""
+        self._longest = longest
+        self._slower: dict[float, Pace] = {}
+        """By interval, those in front of this one. Their locks are taken while this one's is held,
+        and never the other way round."""
         self._used_until = -inf
         self._line: OrderedDict[_Place, None] = OrderedDict()
         self._promised = 0.0
         """The sum of the intervals of all that are in line."""
+        self._joined = 0.0
+        """The sum of the intervals of all that have ever joined it."""
         forget_in_child(self)
 
     def forget(self) -> None:
@@ -103,6 +115,8 @@ class Pace:
             now: The time.
             interval: The seconds between two requests at the pace of the client; 0: no pace.
         """
+        if interval > self._longest:
+            return self._take_behind(self._slow(interval), now, interval)
         if interval:  # in this one step, because every call takes it
             used = self._used_until
             if self._line or (used > now and used + interval > now + BURST):
@@ -112,7 +126,11 @@ class Pace:
 
     def give_back(self, interval: float) -> None:
         """Give back a turn that was not used."""
-        self._used_until -= interval
+        if interval > self._longest:
+            slower = self._slow(interval)
+            with slower.lock:
+                slower.give_back(interval)
+        self._used_until -= min(interval, self._longest)
 
     async def turn(self, clock: Clock, interval: float, deadline: float) -> None:
         """Wait in line for a turn, and take it.
@@ -120,7 +138,12 @@ class Pace:
         Raises:
             RateLimitedError: At once where the turn would come after the `deadline`.
         """
-        while True:
+        if interval > self._longest:
+            await self._turn_behind(self._slow(interval), clock, interval, deadline)
+            return
+        # An event loop that stood still must not use all the turns together that came meanwhile.
+        # But one that is always late must have its turns too: a call keeps its second one.
+        for latest in (BURST, inf):
             place = self._join(clock, interval, deadline)
             try:
                 came = await place.came
@@ -128,20 +151,45 @@ class Pace:
                 with self.lock:
                     if place in self._line:
                         self._leave(place)
-                    else:
+                    elif not place.came.get_loop().is_closed():
                         self.give_back(interval)
                     self._serve(clock.monotonic())
                 raise
-            if clock.monotonic() - came <= BURST:
+            if clock.monotonic() - came <= latest:
                 return
-            # This event loop stood still, and now all its calls whose turns came would go at once.
             with self.lock:
                 self.give_back(interval)
+
+    def _slow(self, interval: float) -> Pace:
+        """Return the pace of clients with such an interval."""
+        return self._slower.get(interval) or self._slower.setdefault(interval, Pace(inf))
+
+    def _take_behind(self, slower: Pace, now: float, interval: float) -> bool:
+        with slower.lock:
+            if not slower.take(now, interval):
+                return False
+            if not self.take(now, self._longest):
+                slower.give_back(interval)
+                return False
+        return True
+
+    async def _turn_behind(
+        self, slower: Pace, clock: Clock, interval: float, deadline: float
+    ) -> None:
+        await slower.turn(clock, interval, deadline)
+        with self.lock:
+            taken = self.take(clock.monotonic(), self._longest)
+        try:
+            if not taken:
+                await self.turn(clock, self._longest, deadline)
+        except BaseException:
+            with slower.lock:
+                slower.give_back(interval)
+            raise
 
     def _join(self, clock: Clock, interval: float, deadline: float) -> _Place:
         """Take a place at the end of the line, and look at the line when its turn should come."""
         loop = asyncio.get_running_loop()
-        place = _Place(interval, loop.create_future())
         now = clock.monotonic()
         with self.lock:
             wait = self._wait(now, interval, self._promised)
@@ -151,19 +199,22 @@ class Pace:
                     f"its turn comes in {wait:.1f} s, after the end of its time "
                     f"(`max_requests_per_second`, `total_timeout`)",
                 )
+            place = _Place(interval, self._joined, loop.create_future())
             self._line[place] = None
             self._promised += interval
+            self._joined += interval
         loop.call_later(wait, self._look, place, clock)
         return place
 
     def _look(self, place: _Place, clock: Clock) -> None:
-        """Serve the line, and look again later if that did not reach the place."""
+        """Serve the line, and look again when its turn should come if that did not reach it."""
         now = clock.monotonic()
         with self.lock:
             self._serve(now)
             if place not in self._line:
                 return
-            wait = self._wait(now, next(iter(self._line)).interval)
+            before = place.mark - next(iter(self._line)).mark
+            wait = self._wait(now, place.interval, before)
         place.came.get_loop().call_later(max(wait, _ROUNDING), self._look, place, clock)
 
     def _serve(self, now: float) -> None:

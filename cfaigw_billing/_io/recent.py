@@ -291,7 +291,7 @@ def _concerns(changed: str | None, account: str | None) -> bool:
 def _own(answer: Answer[Any], operation: Operation[Any]) -> Answer[Any]:
     """Return a copy for one call, which decodes it for itself."""
     request, response = answer.http_request, answer.http_response
-    return Answer(operation, request, response, answer.retries_taken)
+    return Answer(operation, request, response, answer.retries_taken, answer.account_id)
 
 
 def _raisable(error: APIError) -> APIError:

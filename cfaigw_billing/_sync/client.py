@@ -59,10 +59,11 @@ class Cloudflare(BillingOnly):
             repeated only if it was not sent.
         max_retry_wait: The longest wait, in seconds, that the service may ask for before a
             repeat (default: 60); a call that would have to wait longer fails at once.
-        max_requests_per_second: The most requests a second (default: 150) that all clients of this
-            process with the same base URL send together, after a burst of a sixth of it; `None`: no
-            limit. Calls wait for their turn, within their `total_timeout`. The service takes 200 a
-            second from one address.
+        max_requests_per_second: The most requests a second (default: 150), after a burst of a sixth
+            of it; `None`: no limit. All clients of this process with the same base URL share it:
+            150, or the pace of the fastest if that is more; those with the same lower pace share
+            that, too. Calls wait for their turn, within their `total_timeout`. The service takes
+            200 a second from one address.
         max_charge: The largest top-up, in cents of credit (`amount`) or as `Money`, automatic ones
             included: a larger one is refused before anything is sent. Fee and tax, which the card
             is charged on top, do not count. 0 makes a client that cannot charge at all.

@@ -64,7 +64,7 @@ def topup_status(
             answer = ask.wait(**asked, timeout=timeout) if wait else ask.status(**asked)
         except (TopupFailedError, TopupPendingError) as error:
             answer = TopupStatusResponse(
-                payment_intent_id=payment_intent_id, status=status_of(error)
+                account_id=account, payment_intent_id=payment_intent_id, status=status_of(error)
             )
     if as_json:
         show(answer, Form.JSON, account)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, get_args
 
 from attrs import evolve, field, fields_dict, frozen, resolve_types
 
 from .._show.table import LONGEST, Column, Table, first, text
+from .._wire.secrets import conceal_client_secrets
 from .._wire.strict_json import EMPTY
 from ._annotations import NOT_ON_THE_WIRE
 from ._data import Data, Property
@@ -139,7 +141,9 @@ class Response(Shown):
 
     @classmethod
     def _from_dict(cls, data: Mapping[str, Any]) -> Self:
-        return evolve(super()._from_dict(data), extra=data.get("extra") or EMPTY)
+        extra = data.get("extra")
+        concealed = conceal_client_secrets(deepcopy(extra)) if extra else EMPTY
+        return evolve(super()._from_dict(data), extra=concealed)
 
     @classmethod
     def _properties(cls) -> Iterable[Property]:

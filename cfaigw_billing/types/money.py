@@ -54,6 +54,8 @@ def _exact(value: Decimal | float | str) -> Decimal:
 
 
 def _code(value: str) -> str:
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"`currency` must be a str, not {type(value).__name__}")
     return value.upper()
 
 

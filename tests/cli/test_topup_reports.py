@@ -166,6 +166,7 @@ def test_it_may_wait_for_the_credit(service: Emulator, status: bytes, code: int)
     assert run("topup-status", "in_1", *options).exit_code == code
     told = run("topup-status", "in_1", *options, "--json")
     assert (told.exit_code, as_json(told)["status"]) == (code, status.decode())
+    assert as_json(told)["account_id"] == RICH
 
 
 def test_a_status_that_cannot_be_asked_is_exit_code_1(service: Emulator) -> None:

@@ -797,12 +797,17 @@ def test_a_list_that_ends_before_its_end_is_no_proof_of_nothing(stage: Scene) ->
     assert stage.call(lambda topup: topup.reconcile(error)).outcome == "ambiguous"
 
 
-async def test_a_reading_that_is_known_to_be_wrong_proves_nothing(stage: Scene) -> None:
+@pytest.mark.parametrize("told", ["before", "between", "when asked"])
+async def test_a_reading_that_is_known_to_be_wrong_proves_nothing(told: str, stage: Scene) -> None:
     """The invoice of somebody else, as old as the clock is late."""
     async with machine(stage, -3 * 3600) as client:
-        await client.ai_gateway.billing.credit_balance()
+        if told == "before":
+            await client.ai_gateway.billing.credit_balance()
         stage.emulator.inject(NOT_CHARGED, path="/topup")
         error = await lost(client)
+        assert error.is_by_the_service == (told == "before")
+        if told == "between":
+            await client.ai_gateway.billing.credit_balance()
         stage.pay(5250, ago=3 * 3600)
         found = await client.ai_gateway.billing.topup.reconcile(error)
     assert found.outcome != "charged"

@@ -149,6 +149,12 @@ def ask(client: AsyncCloudflare, **options: Any) -> asyncio.Task[Any]:
     return asyncio.ensure_future(client.ai_gateway.billing.credit_balance(**options))
 
 
+async def test_kept_and_shared_answers_know_their_account(client: AsyncCloudflare) -> None:
+    shared = await asyncio.gather(ask(client), ask(client))
+    answers = [*shared, await ask(client)]
+    assert [answer.account_id for answer in answers] == ["a", "a", "a"]
+
+
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()

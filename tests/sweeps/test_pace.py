@@ -160,9 +160,8 @@ def test_no_second_holds_more_than_the_pace_and_its_sixth(rate: float) -> None:
     assert most(virtually(main())) <= max(rate * 7 / 6, 1) + 1
 
 
-def test_clients_with_other_paces_share_the_time() -> None:
-    """All together do not exceed the faster pace, and the slower one keeps to its own."""
-
+@pytest.mark.parametrize("rate", [0.5, 1, 20])
+def test_a_client_with_a_slower_pace_keeps_to_it_and_slows_down_no_other(rate: float) -> None:
     async def main() -> tuple[list[float], list[float]]:
         pace, clock = Pace(), VirtualClock(0)
 
@@ -172,12 +171,74 @@ def test_clients_with_other_paces_share_the_time() -> None:
                 times.append(await gone(pace, clock, 1 / rate))
             return times
 
-        return await asyncio.gather(client(150), client(20))
+        return await asyncio.gather(client(150), client(rate))
 
     fast, slow = virtually(main())
-    assert most(slow) <= 20
-    assert most([*fast, *slow]) <= 175
-    assert min(len(fast), len(slow)) > 100, "none starves"
+    assert most(slow) <= max(rate * 7 / 6, 1) + 1
+    assert len(slow) == pytest.approx(20 * rate, abs=5)
+    assert most([*fast, *slow]) <= 176
+    assert len(fast) >= 20 * (150 - rate)
+    assert max(later - at for at, later in pairwise(fast)) < 3 * INTERVAL
+
+
+def test_a_slower_call_that_is_cancelled_takes_no_turn() -> None:
+    """Neither one that waits for its own pace, nor one that waits behind the others."""
+
+    async def main() -> float:
+        pace, clock = Pace(), VirtualClock(0)
+        fast = [asyncio.create_task(gone(pace, clock)) for _ in range(BURST + 10)]
+        await asyncio.sleep(0)
+        slow = [asyncio.create_task(gone(pace, clock, 1.0)) for _ in range(2)]
+        await asyncio.sleep(INTERVAL / 2)
+        for task in slow:
+            task.cancel()
+        await asyncio.wait(slow)
+        await asyncio.gather(*fast)
+        return await gone(pace, clock, 1.0)
+
+    assert virtually(main()) < 13 * INTERVAL
+
+
+def test_an_event_loop_that_is_always_late_has_its_turns_too() -> None:
+    async def main() -> int:
+        pace, clock = Pace(), VirtualClock(0)
+        loop = cast("VirtualLoop", asyncio.get_running_loop())
+
+        async def work() -> None:
+            while True:
+                loop.jumping.now += 0.1
+                await asyncio.sleep(0)
+
+        busy = asyncio.create_task(work())
+        calls = [asyncio.create_task(gone(pace, clock)) for _ in range(BURST + 10)]
+        gone_by_then, _ = await asyncio.wait(calls, timeout=60)
+        busy.cancel()
+        return len(gone_by_then)
+
+    assert virtually(main()) == BURST + 10
+
+
+def test_after_an_event_loop_stood_still_each_call_looks_at_the_line_only_a_few_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[object] = []
+    look = Pace._look
+
+    def counted(self: Pace, *args: Any) -> None:
+        looks.append(args)
+        look(self, *args)
+
+    monkeypatch.setattr(Pace, "_look", counted)
+
+    async def main() -> None:
+        pace, clock = Pace(), VirtualClock(0)
+        calls = [asyncio.create_task(gone(pace, clock)) for _ in range(500)]
+        await asyncio.sleep(0)
+        cast("VirtualLoop", asyncio.get_running_loop()).jumping.now += 3
+        await asyncio.gather(*calls)
+
+    virtually(main())
+    assert len(looks) < 3 * 500
 
 
 def test_without_a_pace_no_call_waits_in_line() -> None:
@@ -226,6 +287,35 @@ def test_a_429_that_comes_while_calls_are_in_line_stops_them() -> None:
     times = virtually(main())
     assert not [at for at in times if 0.02 < at < 10]
     assert most(times) <= 176
+
+
+def test_single_calls_do_not_wait_behind_a_sweep() -> None:
+    """They take turns with it, and it uses all that they leave."""
+
+    async def main() -> tuple[list[float], list[float]]:
+        limiter, clock, line = Limiter(), VirtualClock(0), asyncio.Lock()
+
+        async def one(reserve: float | None, line: asyncio.Lock | None) -> float:
+            began = clock.monotonic()
+            if not limiter.admit(began, reserve, INTERVAL):
+                await limiter.enter(
+                    clock, reserve=reserve, patience=60, deadline=60, interval=INTERVAL, line=line
+                )
+            at = clock.monotonic()
+            limiter.leave(at, at, {}, None)
+            return at - began
+
+        await one(None, None)  # so that the limit is not unknown
+        sweep = [asyncio.create_task(one(0.1, line)) for _ in range(600)]
+        single: list[float] = []
+        for _ in range(100):
+            await asyncio.sleep(3 * INTERVAL)
+            single.append(await one(None, None))
+        return single, await asyncio.gather(*sweep)
+
+    single, sweep = virtually(main())
+    assert max(single) < 3 * INTERVAL
+    assert max(sweep) == pytest.approx((700 - BURST) / 150, abs=0.05)
 
 
 # Threads, loops and processes.
@@ -357,6 +447,24 @@ def test_two_clients_together_stay_inside_the_limit_of_an_address() -> None:
         assert len(emulator.requests) == 600
     assert limit.refused == 0
     assert limit.most <= 200
+
+
+async def test_a_single_call_goes_before_most_of_a_sweep_that_has_begun(
+    billing_emulator: Emulator,
+) -> None:
+    names = [f"{index}" for index in range(200)]
+    for name in names:
+        billing_emulator.add_account(name)
+    async with AsyncCloudflare(**at(billing_emulator)) as client:
+        billing = client.ai_gateway.billing
+        sweep = asyncio.create_task(billing.credit_balances(names, concurrency=150))
+        while len(billing_emulator.requests) < BURST + 2:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.001)
+        await billing.topup.limits(account_id="0")
+        await sweep
+    paths = [request.path for request in billing_emulator.requests]
+    place = next(index for index, path in enumerate(paths) if path.endswith("/limits"))
+    assert place < 100
 
 
 def test_without_a_pace_the_address_is_refused(ask: Run, billing_emulator: Emulator) -> None:
