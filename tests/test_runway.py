@@ -15,7 +15,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cfaigw_billing import Money, forecast_runway
+from cfaigw_billing import forecast_runway
 from cfaigw_billing.testing import Emulator
 from cfaigw_billing.types import (
     BillingCreditBalanceResponse,
@@ -379,8 +379,8 @@ def test_it_never_mixes_a_topup_with_an_empty_account() -> None:
 def test_its_record_has_cents_and_dollars() -> None:
     (record,) = forecast(2400).to_records()
     assert record["balance"] == 2400
-    assert record["balance_usd"] == Money.dollars(24).major
-    assert record["empties_at"] == forecast(2400).empties_at
+    assert record["balance_usd"] == "24"
+    assert record["empties_at"] == str(forecast(2400).empties_at).replace(" ", "T")
     assert record["history_rows"] == 673
     assert "extra" not in record
     assert forecast(2400).to_pandas().loc[0, "spending_per_day"] == pytest.approx(240)

@@ -27,7 +27,9 @@ from sys import float_info
 from attrs import frozen
 
 from ..types import (
+    BillingCreditBalanceParams,
     BillingCreditBalanceResponse,
+    BillingUsageHistoryParams,
     BillingUsageHistoryResponse,
     Runway,
     RunwayHistory,
@@ -43,6 +45,8 @@ WEEK = 168
 """In hours."""
 LONGEST = 366 * 24
 """The hours of the past that are looked at, at most."""
+SHORTEST = timedelta(days=4)
+"""The shortest history to ask for: a forecast needs three days of it."""
 IDLE = 28 * 24
 """After so many hours without spending, nothing is forecast."""
 NEW = 72
@@ -67,6 +71,30 @@ _FIELDS = attrgetter("start_time", "end_time", "aggregated_value")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CELLS = [hour % 24 + 24 * (hour // 24 in (2, 3)) for hour in range(WEEK)]
 """The cell of each hour of a week, hour of the day and weekend or not; 1970 began on a Thursday."""
+
+
+def check_history(history: timedelta) -> None:
+    """Raise if a forecast cannot be based on so long a history."""
+    if not isinstance(history, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"`history` must be a timedelta, not {type(history).__name__}")
+    if not SHORTEST <= history <= timedelta(hours=LONGEST):
+        raise ValueError(
+            f"`history` must be at least {SHORTEST.days} and at most {LONGEST // 24} days, "
+            f"got {history}"
+        )
+
+
+def runway_requests(
+    account_id: str | None, history: timedelta, now: datetime
+) -> tuple[BillingCreditBalanceParams, BillingUsageHistoryParams]:
+    """Return the calls whose answers `forecast_runway` takes; the first hour is a whole one."""
+    start = (now - history).replace(minute=0, second=0, microsecond=0)
+    return (
+        BillingCreditBalanceParams(account_id=account_id),
+        BillingUsageHistoryParams(
+            account_id=account_id, value_grouping_window="hour", start_time=start
+        ),
+    )
 
 
 def forecast_runway(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from ..._show.plots import BARS, Bar, plot_bars
@@ -162,23 +162,21 @@ class AccountAnswers(Mapping[str, T]):
     def _draw(
         self,
         ax: Axes | None,
-        bar: Callable[[str], Bar],
+        bars: Sequence[Bar],
         *,
         order: str,
         what: str,
         xlabel: str,
         threshold: float | None = None,
     ) -> Axes:
-        """Draw the bars of the accounts that matter most; the title says which they are."""
-        shown = self._ranked()[:BARS]
-        cut = len(shown) < len(self)
+        """Draw the first bars; the title says which they are."""
+        shown = bars[:BARS]
+        which = f"The {len(shown):,} {order} of {len(bars):,} {what}"
         return plot_bars(
             ax,
-            [bar(account_id) for account_id in shown],
+            shown,
             threshold=threshold,
-            title=f"The {len(shown):,} {order} of {len(self):,} {what}"
-            if cut
-            else what.capitalize(),
+            title=which if len(shown) < len(bars) else what.capitalize(),
             xlabel=xlabel,
             ylabel="Account",
         )

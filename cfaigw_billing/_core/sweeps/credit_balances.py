@@ -68,14 +68,13 @@ class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
         Args:
             ax: The matplotlib axes to draw in; `None`: a new figure.
         """
-
-        def bar(account_id: str) -> Bar:
-            dollars = float(self[account_id].balance_money.major)
-            return Bar(self._name(account_id), dollars, self._is_low(account_id))
-
+        bars = [
+            Bar(self._name(name), float(self[name].balance_money.major), self._is_low(name))
+            for name in self._ranked()
+        ]
         return self._draw(
             ax,
-            bar,
+            bars,
             order="lowest",
             what="credit balances",
             xlabel=f"Credit balance in US dollars (dashed: low, below {self.low.major:,.2f})",
