@@ -99,6 +99,18 @@ class Runway(Shown):
             return timedelta(0)
         return None if self.empties_after is None else self.empties_after - self.as_of
 
+    def empties_within(self, limit: timedelta) -> bool:
+        """Whether the credit is gone, or may run out within so long from `as_of`.
+
+        It may run out if `empties_after` is nearer than `limit`. An account without such a date
+        does not: `idle`, `too_new`, or too far to be told. With an automatic top-up that is on, the
+        question is whether the credit lasts so long if the next charge fails.
+        """
+        if not isinstance(limit, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`limit` must be a timedelta, not {type(limit).__name__}")
+        left = self.time_left
+        return self.outcome == "empty" or (left is not None and left < limit)
+
     def _details(self) -> list[tuple[str, str]]:
         rows = [("Balance", str(self.balance_money))]
         rows.append(("Spending per day", str(self.spending_per_day_money)))

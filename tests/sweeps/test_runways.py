@@ -170,6 +170,8 @@ def test_within_has_the_soonest_first(result: Runways) -> None:
     assert list(result.within(left)) == ["b"], "nearer than that"
     assert list(result.within(left + MINUTE)) == ["b", "a"]
     assert list(result.within(timedelta.max)) == ["b", "a"], "the others have no date"
+    assert result["b"].empties_within(timedelta(0))
+    assert not result["c"].empties_within(timedelta.max)
     mistake: Any = 3
     with pytest.raises(TypeError, match="`limit` must be a timedelta, not int"):
         result.within(mistake)

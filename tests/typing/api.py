@@ -198,6 +198,7 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     assert_type(lasting, Runways)
     assert_type(lasting["a"], Runway)
     assert_type(lasting["a"].time_left, timedelta | None)
+    assert_type(lasting["a"].empties_within(timedelta(days=3)), bool)
     assert_type(lasting.within(timedelta(days=3)), dict[str, Runway])
     assert_type(client.rate_limit, RateLimit)
 

@@ -42,17 +42,16 @@ class Runways(AccountAnswers[Runway]):
 
     @soon.setter
     def soon(self, limit: timedelta) -> None:
-        self._soon = _checked(limit, "soon")
+        if not isinstance(limit, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`soon` must be a timedelta, not {type(limit).__name__}")
+        self._soon = limit
 
     def within(self, limit: timedelta) -> dict[str, Runway]:
-        """The accounts whose credit is gone, or may be before so long; the soonest first.
+        """The accounts whose credit is gone, or may run out within so long; the soonest first.
 
-        It may be if `empties_after` is nearer than `limit`, in 1 of 10 cases or more. An account
-        with an automatic top-up that is on is among them if its credit does not last so long
-        without the top-up: see `topup` and `topup_at`.
+        See `Runway.empties_within`, which decides.
         """
-        _checked(limit, "limit")
-        return {name: self[name] for name in self._ranked() if _runs_out(self[name], limit)}
+        return {name: self[name] for name in self._ranked() if self[name].empties_within(limit)}
 
     def to_records(self) -> list[dict[str, object]]:
         """Return a flat mapping for each account, those that failed at the end, with their `error`.
@@ -78,7 +77,7 @@ class Runways(AccountAnswers[Runway]):
             ax: The matplotlib axes to draw in; `None`: a new figure.
         """
         bars = [
-            Bar(self._name(name), answer.time_left / DAY, _runs_out(answer, self.soon))
+            Bar(self._name(name), answer.time_left / DAY, answer.empties_within(self.soon))
             for name in self._ranked()
             if (answer := self[name]).time_left is not None
         ]
@@ -113,16 +112,16 @@ class Runways(AccountAnswers[Runway]):
             str(answer.balance_money),
             str(answer.spending_per_day_money),
             lasts_text(answer),
-            Alert("SOON") if _runs_out(answer, self.soon) else "",
+            Alert("SOON") if answer.empties_within(self.soon) else "",
             empty_text(answer),
             topup_text(answer),
         )
 
     def _figure(self) -> str:
-        return f"{len(self.within(self.soon)):,} within {_days(self.soon)}"
+        return f"{len(self.within(self.soon)):,} within {days_text(self.soon)}"
 
     def _facts(self) -> str:
-        return f"{len(self.within(self.soon)):,} may be empty within {_days(self.soon)}"
+        return f"{len(self.within(self.soon)):,} may be empty within {days_text(self.soon)}"
 
 
 def runways(
@@ -142,19 +141,11 @@ def runways(
     return Sweep(Runways, account_ids, requests_of, forecast)
 
 
-def _runs_out(answer: Runway, limit: timedelta) -> bool:
-    return answer.outcome == "empty" or _or_never(answer.time_left) < limit
-
-
 def _or_never(time_left: timedelta | None) -> timedelta:
     return timedelta.max if time_left is None else time_left
 
 
-def _checked(limit: timedelta, name: str) -> timedelta:
-    if not isinstance(limit, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"`{name}` must be a timedelta, not {type(limit).__name__}")
-    return limit
-
-
-def _days(limit: timedelta) -> str:
-    return f"{limit / DAY:g} days"
+def days_text(limit: timedelta) -> str:
+    """So many days, or hours, as a person reads them."""
+    hours = limit / timedelta(hours=1)
+    return f"{hours:g} hours" if hours < 48 else f"{limit / DAY:g} days"
