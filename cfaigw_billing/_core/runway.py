@@ -185,21 +185,22 @@ class _Past:
         hour = int(moment // HOUR)
         # Sorted, so that the sums are the same in whatever order the rows came.
         rows = sorted(map(_FIELDS, usage.history))
-        window = (hour - LONGEST) * HOUR, (hour + 1) * HOUR
-        by_hour: dict[float, float] = {}
-        for start, end, value in rows[slice(*(bisect_left(rows, (edge,)) for edge in window))]:
+        oldest, ahead = ((place * HOUR,) for place in (hour - LONGEST, hour + 1))
+        rows = rows[bisect_left(rows, oldest) : bisect_left(rows, ahead)]
+        first = int(rows[0][0] // HOUR) if rows else hour + 1
+        sums = [0.0] * (hour + 1 - first)
+        for start, end, value in rows:
             if end - start > HOUR:
                 raise ValueError(
                     '`usage` must have rows of an hour (`value_grouping_window="hour"`), got one '
                     f"from {start} to {end} (milliseconds)"
                 )
-            place = start // HOUR
-            by_hour[place] = by_hour.get(place, 0.0) + value / UNIT
-        found = {place: total for place, total in by_hour.items() if total > 0}
-        first = int(min(found, default=hour + 1))
-        spent = [found.get(place, 0.0) for place in range(first, hour + 1)]
-        began = _date(first * HOUR, floor) if found else None
-        history = RunwayHistory(first=began, hours=len(spent), rows=len(found))
+            sums[int(start // HOUR) - first] += value / UNIT
+        unused = next((place for place, total in enumerate(sums) if total > 0), len(sums))
+        first += unused
+        spent = [total if total > 0 else 0.0 for total in sums[unused:]]
+        began = _date(first * HOUR, floor) if spent else None
+        history = RunwayHistory(first=began, hours=len(spent), rows=_active(spent))
         return cls(moment, first, spent, history)
 
     @property
@@ -245,8 +246,8 @@ class _Pace:
         *whole, newest, unfinished = past.spent
         weights = _clock(whole, past.first)
         days = (weights * (len(whole) // WEEK + 1))[: len(whole)]
-        active = sum(value > 0 for value in whole) / len(whole)
-        half_life = min(max(HALF_LIFE[0], ENOUGH / max(active, 1e-3)), HALF_LIFE[1])
+        active = max(_active(whole) / len(whole), 1e-3)
+        half_life = min(max(HALF_LIFE[0], ENOUGH / active), HALF_LIFE[1])
         kept = 0.5 ** (1 / half_life)
         spending, time = 0.0, float_info.min
         levels: list[float] = []
@@ -307,6 +308,11 @@ class _Pace:
         if hours > self.past.history.reach / timedelta(hours=1):
             return None
         return _date(self.past.moment + hours * HOUR, rounded)
+
+
+def _active(spent: list[float]) -> int:
+    """The number of hours with spending."""
+    return len(spent) - spent.count(0.0)
 
 
 def _clock(spent: list[float], first: int) -> list[float]:
