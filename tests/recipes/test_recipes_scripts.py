@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import cron_check
 import pytest
+import runway_check
 import slack_alert
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -134,6 +135,24 @@ def test_cron_runs_it(service: Emulator) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     assert (done.returncode, done.stderr) == (5, "")
     assert done.stdout == "b: -$0.01 is below $0.00\n3 accounts read, 1 low, 0 not read\n"
+
+
+# runway_check
+
+
+def test_accounts_that_run_out_soon_are_named(service: Emulator, capsys: Printed) -> None:
+    for account_id, cents in {"a": 10.0, "b": 1.0}.items():
+        service.accounts[account_id].spend_hourly([cents] * 24, days=70)  # a: about four days
+    assert runway_check.main(1) == 0
+    assert capsys.readouterr() == ("", "")
+    service.accounts["c"].balance = -1
+    assert runway_check.main(7) == 1
+    gone, soon = capsys.readouterr().out.splitlines()
+    assert gone == "Shop c: -$0.01 left, empty"
+    assert soon.startswith("Shop a: $10.00 left, empty about ")
+    fail(service, "b")
+    assert runway_check.main(0) == 1
+    assert capsys.readouterr().err.startswith("b: 403 GET ")
 
 
 # slack_alert
