@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import random
 import sys
@@ -12,8 +13,10 @@ from typing import Any, cast
 
 import pytest
 from attrs import evolve
+from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from cfaigw_billing import forecast_runway
 from cfaigw_billing.testing import Emulator
@@ -384,6 +387,32 @@ def test_its_record_has_cents_and_dollars() -> None:
     assert record["history_rows"] == 673
     assert "extra" not in record
     assert forecast(2400).to_pandas().loc[0, "spending_per_day"] == pytest.approx(240)
+
+
+def test_its_data_is_json_and_comes_back() -> None:
+    runway = evolve(forecast(2400, config=TOPUP), account_id="a")
+    data = runway.to_dict()
+    assert json.loads(json.dumps(data)) == data
+    assert (data["account_id"], data["spending_per_day_usd"]) == ("a", "2.4")
+    assert data["history"] == {"first": "2026-10-29T09:00:00+00:00", "hours": 673, "rows": 673}
+    adapter = TypeAdapter(Runway)
+    for kind in (runway, forecast(0), forecast(spent={}), forecast(spent=steady(5))):
+        again = adapter.validate_json(adapter.dump_json(kind))
+        assert again == kind == pickle.loads(pickle.dumps(kind))  # noqa: S301
+        assert again.account_id == kind.account_id
+
+
+def test_a_route_of_fastapi_may_answer_it() -> None:
+    app = FastAPI()
+
+    @app.get("/runway")
+    def runway() -> Runway:
+        return forecast(2400)
+
+    schema = app.openapi()["components"]["schemas"]["Runway"]
+    assert schema["required"] == list(forecast(2400).to_dict())
+    assert "cents" in schema["properties"]["balance"]["description"]
+    assert "9 of 10" in schema["properties"]["empties_after"]["description"]
 
 
 def test_it_is_drawn_on_the_plot_of_usage() -> None:

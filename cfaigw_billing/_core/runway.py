@@ -125,14 +125,13 @@ def forecast_runway(
         after, at, before = pace.dates(balance.balance / UNIT)
         if topup == "on":
             charges = pace.dates((balance.balance - (config.threshold or 0)) / UNIT)[1]
+    per_day = 24 * UNIT * (past.mean if pace is None else pace.level)
     return Runway(
         account_id=balance.account_id,
         outcome=outcome,
         as_of=now.astimezone(UTC),
         balance=balance.balance,
-        spending_per_day=min(
-            24 * UNIT * (past.mean if pace is None else pace.level), float_info.max
-        ),
+        spending_per_day=_without_noise(per_day),
         empties_at=at,
         empties_after=after,
         empties_before=before,
@@ -140,6 +139,11 @@ def forecast_runway(
         topup_at=charges,
         history=past.history,
     )
+
+
+def _without_noise(cents: float) -> float:
+    """Round to 12 digits: 240.0, not 239.99999999999991."""
+    return float(f"{min(cents, float_info.max):.12g}")
 
 
 def _milliseconds(now: datetime) -> float:

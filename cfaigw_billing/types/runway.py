@@ -45,6 +45,10 @@ class Runway(Shown):
     Attributes:
         balance: The prepaid credit left at `as_of`, in cents with a fraction.
         spending_per_day: The present spending on an average day, in cents; 0 if idle.
+        empties_at: The median: the credit is gone before it in 5 of 10 cases.
+        empties_after: The credit lasts at least until then in 9 of 10 cases.
+        empties_before: The credit is gone by then in 9 of 10 cases.
+        topup_at: When the automatic top-up is expected to charge next.
     """
 
     account_id: str | None = of_account()
