@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from ..._show.plots import BARS, Bar, plot_bars
 from ..._show.table import LONGEST, Alert, Column, Table, counted, first
-from ...types._records import Entry, entries, to_frame
+from ...types._records import Entry, entries, record, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,6 +180,16 @@ class AccountAnswers(Mapping[str, T]):
             xlabel=xlabel,
             ylabel="Account",
         )
+
+    def _record_each(self) -> list[dict[str, object]]:
+        """Return a record of each account, those that failed at the end, with their `error`."""
+        answers: dict[str, T | None] = {**self._found, **dict.fromkeys(self.failed)}
+        records: list[dict[str, object]] = []
+        for account_id, answer in answers.items():
+            error = str(self.failed[account_id]) if account_id in self.failed else None
+            own = {"account_id": account_id, "account_name": self.names.get(account_id)}
+            records.append({**own, "error": error, **record(answer, self._row_type), **own})
+        return records
 
     def _row(self, account_id: str, cells: Sequence[str]) -> Sequence[str]:
         return account_id, self.names.get(account_id, ""), *cells

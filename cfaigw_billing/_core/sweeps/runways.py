@@ -14,7 +14,6 @@ from ...types import (
     Params,
     Runway,
 )
-from ...types._records import record
 from ...types.runway import empty_text, lasts_text, topup_text
 from ..runway import check_history, forecast_runway, runway_requests
 from .answers import AccountAnswers
@@ -59,14 +58,7 @@ class Runways(AccountAnswers[Runway]):
         They are JSON. `balance` and `spending_per_day` are in cents, and beside them in dollars,
         exact and so as text (`balance_usd`); moments are text in ISO 8601.
         """
-        answers: dict[str, Runway | None] = dict(self.items())
-        answers |= dict.fromkeys(self.failed)
-        records: list[dict[str, object]] = []
-        for account_id, answer in answers.items():
-            error = str(self.failed[account_id]) if account_id in self.failed else None
-            own = {"account_id": account_id, "account_name": self.names.get(account_id)}
-            records.append({**own, "error": error, **record(answer, Runway), **own})
-        return records
+        return self._record_each()
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw how long the credit lasts in 9 of 10 cases, the shortest first, in days.
