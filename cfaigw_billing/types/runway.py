@@ -133,7 +133,7 @@ class Runway(Shown):
 
 
 def outlook(runway: Runway, parts: int) -> Outlook | None:
-    """What a plot shows of a forecast, with the spending of a part of a day; `None`: nothing."""
+    """Return what a plot with `parts` values a day shows of a forecast; `None`: nothing."""
     if runway.empties_after is None:
         return None
     last = runway.empties_before or runway.as_of + runway.history.reach
@@ -172,7 +172,7 @@ def _if_that_fails(runway: Runway) -> bool:
 
 
 def _empty(runway: Runway) -> str:
-    """How the dates are called."""
+    """The name of the dates."""
     return "Empty if that charge fails" if _if_that_fails(runway) else "Empty"
 
 
