@@ -39,7 +39,7 @@ WORDS = (
         r"(from \.\._wire\.messages import HTTPRequest), Unread\n",
         r"\1\nfrom .executor import BlockingUnread\n",
     ),
-    (r"from \.topups import", "from .._async.topups import"),  # they run on the loop
+    (r"from \.(runway|topups) import", r"from .._async.\1 import"),  # they run on the loop
     (r"\bExecutor\b", "BlockingExecutor"),
     (r"\bUnread\b", "BlockingUnread"),
     (r"\bAwaitable\[((?:[^][]|\[(?:[^][]|\[[^][]*\])*\])*)\]", r"\1"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._core.reconciliation import TopupReconciliation
     from ._core.runway import forecast_runway
     from ._core.sweeps.credit_balances import CreditBalances
+    from ._core.sweeps.runways import Runways
     from ._core.sweeps.usage_histories import UsageHistories
     from ._sync.client import Cloudflare
     from ._sync.responses import APIResponse, ResponseContextManager
@@ -98,6 +99,7 @@ __all__ = [
     "ReadOptions",
     "RequestOptions",
     "ResponseContextManager",
+    "Runways",
     "Timeout",
     "TopupConfirmationError",
     "TopupFailedError",
@@ -135,6 +137,7 @@ _MODULES = {
     "ReadOptions": "._core.options",
     "RequestOptions": "._core.options",
     "ResponseContextManager": "._sync.responses",
+    "Runways": "._core.sweeps.runways",
     "Timeout": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
     "UsageHistories": "._core.sweeps.usage_histories",

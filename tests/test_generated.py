@@ -217,6 +217,8 @@ WITHOUT_RESPONSE = {
     "AsyncBillingResource": {
         "credit_balances": "many calls",
         "usage_histories": "many calls",
+        "runway": "two calls",
+        "runways": "many calls",
         "iter_invoices": "a call for each page",
     },
 }

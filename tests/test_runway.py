@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import random
 import sys
@@ -12,10 +13,12 @@ from typing import Any, cast
 
 import pytest
 from attrs import evolve
+from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from cfaigw_billing import Money, forecast_runway
+from cfaigw_billing import forecast_runway
 from cfaigw_billing.testing import Emulator
 from cfaigw_billing.types import (
     BillingCreditBalanceResponse,
@@ -379,11 +382,37 @@ def test_it_never_mixes_a_topup_with_an_empty_account() -> None:
 def test_its_record_has_cents_and_dollars() -> None:
     (record,) = forecast(2400).to_records()
     assert record["balance"] == 2400
-    assert record["balance_usd"] == Money.dollars(24).major
-    assert record["empties_at"] == forecast(2400).empties_at
+    assert record["balance_usd"] == "24"
+    assert record["empties_at"] == str(forecast(2400).empties_at).replace(" ", "T")
     assert record["history_rows"] == 673
     assert "extra" not in record
     assert forecast(2400).to_pandas().loc[0, "spending_per_day"] == pytest.approx(240)
+
+
+def test_its_data_is_json_and_comes_back() -> None:
+    runway = evolve(forecast(2400, config=TOPUP), account_id="a")
+    data = runway.to_dict()
+    assert json.loads(json.dumps(data)) == data
+    assert (data["account_id"], data["spending_per_day_usd"]) == ("a", "2.4")
+    assert data["history"] == {"first": "2026-10-29T09:00:00+00:00", "hours": 673, "rows": 673}
+    adapter = TypeAdapter(Runway)
+    for kind in (runway, forecast(0), forecast(spent={}), forecast(spent=steady(5))):
+        again = adapter.validate_json(adapter.dump_json(kind))
+        assert again == kind == pickle.loads(pickle.dumps(kind))  # noqa: S301
+        assert again.account_id == kind.account_id
+
+
+def test_a_route_of_fastapi_may_answer_it() -> None:
+    app = FastAPI()
+
+    @app.get("/runway")
+    def runway() -> Runway:
+        return forecast(2400)
+
+    schema = app.openapi()["components"]["schemas"]["Runway"]
+    assert schema["required"] == list(forecast(2400).to_dict())
+    assert "cents" in schema["properties"]["balance"]["description"]
+    assert "9 of 10" in schema["properties"]["empties_after"]["description"]
 
 
 def test_it_is_drawn_on_the_plot_of_usage() -> None:

@@ -27,7 +27,9 @@ from sys import float_info
 from attrs import frozen
 
 from ..types import (
+    BillingCreditBalanceParams,
     BillingCreditBalanceResponse,
+    BillingUsageHistoryParams,
     BillingUsageHistoryResponse,
     Runway,
     RunwayHistory,
@@ -43,6 +45,8 @@ WEEK = 168
 """In hours."""
 LONGEST = 366 * 24
 """The hours of the past that are looked at, at most."""
+SHORTEST = timedelta(days=4)
+"""The shortest history to ask for: a forecast needs three days of it."""
 IDLE = 28 * 24
 """After so many hours without spending, nothing is forecast."""
 NEW = 72
@@ -67,6 +71,30 @@ _FIELDS = attrgetter("start_time", "end_time", "aggregated_value")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CELLS = [hour % 24 + 24 * (hour // 24 in (2, 3)) for hour in range(WEEK)]
 """The cell of each hour of a week, hour of the day and weekend or not; 1970 began on a Thursday."""
+
+
+def check_history(history: timedelta) -> None:
+    """Raise if a forecast cannot be based on so long a history."""
+    if not isinstance(history, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"`history` must be a timedelta, not {type(history).__name__}")
+    if not SHORTEST <= history <= timedelta(hours=LONGEST):
+        raise ValueError(
+            f"`history` must be at least {SHORTEST.days} and at most {LONGEST // 24} days, "
+            f"got {history}"
+        )
+
+
+def runway_requests(
+    account_id: str | None, history: timedelta, now: datetime
+) -> tuple[BillingCreditBalanceParams, BillingUsageHistoryParams]:
+    """Return the calls whose answers `forecast_runway` takes; the first hour is a whole one."""
+    start = (now - history).replace(minute=0, second=0, microsecond=0)
+    return (
+        BillingCreditBalanceParams(account_id=account_id),
+        BillingUsageHistoryParams(
+            account_id=account_id, value_grouping_window="hour", start_time=start
+        ),
+    )
 
 
 def forecast_runway(
@@ -97,14 +125,13 @@ def forecast_runway(
         after, at, before = pace.dates(balance.balance / UNIT)
         if topup == "on":
             charges = pace.dates((balance.balance - (config.threshold or 0)) / UNIT)[1]
+    per_day = 24 * UNIT * (past.mean if pace is None else pace.level)
     return Runway(
         account_id=balance.account_id,
         outcome=outcome,
         as_of=now.astimezone(UTC),
         balance=balance.balance,
-        spending_per_day=min(
-            24 * UNIT * (past.mean if pace is None else pace.level), float_info.max
-        ),
+        spending_per_day=_without_noise(per_day),
         empties_at=at,
         empties_after=after,
         empties_before=before,
@@ -112,6 +139,11 @@ def forecast_runway(
         topup_at=charges,
         history=past.history,
     )
+
+
+def _without_noise(cents: float) -> float:
+    """Round to 12 digits: 240.0, not 239.99999999999991."""
+    return float(f"{min(cents, float_info.max):.12g}")
 
 
 def _milliseconds(now: datetime) -> float:
@@ -157,21 +189,22 @@ class _Past:
         hour = int(moment // HOUR)
         # Sorted, so that the sums are the same in whatever order the rows came.
         rows = sorted(map(_FIELDS, usage.history))
-        window = (hour - LONGEST) * HOUR, (hour + 1) * HOUR
-        by_hour: dict[float, float] = {}
-        for start, end, value in rows[slice(*(bisect_left(rows, (edge,)) for edge in window))]:
+        oldest, ahead = ((place * HOUR,) for place in (hour - LONGEST, hour + 1))
+        rows = rows[bisect_left(rows, oldest) : bisect_left(rows, ahead)]
+        first = int(rows[0][0] // HOUR) if rows else hour + 1
+        sums = [0.0] * (hour + 1 - first)
+        for start, end, value in rows:
             if end - start > HOUR:
                 raise ValueError(
                     '`usage` must have rows of an hour (`value_grouping_window="hour"`), got one '
                     f"from {start} to {end} (milliseconds)"
                 )
-            place = start // HOUR
-            by_hour[place] = by_hour.get(place, 0.0) + value / UNIT
-        found = {place: total for place, total in by_hour.items() if total > 0}
-        first = int(min(found, default=hour + 1))
-        spent = [found.get(place, 0.0) for place in range(first, hour + 1)]
-        began = _date(first * HOUR, floor) if found else None
-        history = RunwayHistory(first=began, hours=len(spent), rows=len(found))
+            sums[int(start // HOUR) - first] += value / UNIT
+        unused = next((place for place, total in enumerate(sums) if total > 0), len(sums))
+        first += unused
+        spent = [total if total > 0 else 0.0 for total in sums[unused:]]
+        began = _date(first * HOUR, floor) if spent else None
+        history = RunwayHistory(first=began, hours=len(spent), rows=_active(spent))
         return cls(moment, first, spent, history)
 
     @property
@@ -217,8 +250,8 @@ class _Pace:
         *whole, newest, unfinished = past.spent
         weights = _clock(whole, past.first)
         days = (weights * (len(whole) // WEEK + 1))[: len(whole)]
-        active = sum(value > 0 for value in whole) / len(whole)
-        half_life = min(max(HALF_LIFE[0], ENOUGH / max(active, 1e-3)), HALF_LIFE[1])
+        active = max(_active(whole) / len(whole), 1e-3)
+        half_life = min(max(HALF_LIFE[0], ENOUGH / active), HALF_LIFE[1])
         kept = 0.5 ** (1 / half_life)
         spending, time = 0.0, float_info.min
         levels: list[float] = []
@@ -279,6 +312,11 @@ class _Pace:
         if hours > self.past.history.reach / timedelta(hours=1):
             return None
         return _date(self.past.moment + hours * HOUR, rounded)
+
+
+def _active(spent: list[float]) -> int:
+    """The number of hours with spending."""
+    return len(spent) - spent.count(0.0)
 
 
 def _clock(spent: list[float], first: int) -> list[float]:

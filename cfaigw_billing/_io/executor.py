@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from functools import partial
 from math import inf
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -187,6 +188,10 @@ class Executor:
     def rate_limit(self) -> RateLimit:
         """The state of the service's rate limit."""
         return self.limiter.state(self.clock.monotonic())
+
+    def now(self) -> datetime:
+        """The moment by the clock of the service, if that is known, else of this machine."""
+        return self.service_clock.corrected(self.clock.now(), self.clock)
 
     def account_id(self, params: Any) -> str:
         """The account of a call: its own, or else the client's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from aiohttp import TraceConfig
@@ -88,6 +89,10 @@ class BlockingExecutor:
     ) -> T:
         """Run a function that makes several calls, on the loop."""
         return self.portal.call(lambda: function(self.inner, *args, **kwargs))
+
+    def now(self) -> datetime:
+        """Return the moment by the clock of the service; see `Executor.now`."""
+        return self.inner.now()
 
     def account_id(self, params: Any) -> str:
         """Return the account of a call: its own, or else the client's."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
 from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
+from .._core.sweeps.runways import Runways, runways
 from .._core.sweeps.usage_histories import UsageHistories, usage_histories
 from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
@@ -35,6 +36,7 @@ from ..types import (
     ConfigGetResponse,
     EligibilityPaymentMethod,
     Money,
+    Runway,
     SpendingLimitCreateParams,
     SpendingLimitDeleteParams,
     SpendingLimitGetParams,
@@ -51,6 +53,7 @@ from ..types import (
 from .first_page import first_page
 from .paging import AccountPaginator, InvoicePaginator
 from .responses import RawView, StreamingView, raw, streamed
+from .._async.runway import runway
 from .sweeps import run_sweep
 from .._async.topups import create_and_wait, reconcile, wait
 
@@ -831,6 +834,64 @@ class BillingResource(Resource):
         return run_sweep(
             self._executor,
             usage_histories(account_ids, params),
+            concurrency=concurrency,
+            reserve=reserve,
+            progress=progress,
+        )
+
+    def runway(
+        self,
+        *,
+        account_id: str | None = None,
+        history: timedelta = timedelta(days=56),
+    ) -> Runway:
+        """When the credit runs out, if spending goes on as it did; two calls at the same time.
+
+        They are `credit_balance` and `usage_history` by the hour; `forecast_runway` makes the
+        forecast of their answers. Amounts are in cents.
+
+        Args:
+            history: How far back to look at usage, from 4 to 366 days. Dates are told up to three
+                times as far ahead.
+
+        `account_id`: the account; the client's own if left out.
+        Permission: AI Gateway Read. A repeat changes nothing.
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
+            `ValueError` or `TypeError` before anything is sent.
+        """
+        return self._executor.run(runway, account_id=account_id, history=history)
+
+    def runways(
+        self,
+        account_ids: Iterable[str] | None = None,
+        *,
+        history: timedelta = timedelta(days=56),
+        concurrency: int = 50,
+        reserve: float = 0.1,
+        progress: Progress = False,
+    ) -> Runways:
+        """When the credit of many accounts runs out, each with its forecast or its own error.
+
+        Args:
+            account_ids: The accounts, each asked once; `None`: all that the credentials can see.
+            history: How far back to look at usage, from 4 to 366 days. Dates are told up to three
+                times as far ahead.
+            concurrency: How many calls are in flight at a time.
+            reserve: The part of the rate limit to leave to others who use the same credentials,
+                from 0 to below 1. When it is reached, the sweep waits for the next window.
+            progress: `True` for a bar (needs the extra `notebook`), or what to call with the
+                number of accounts done and, where it is known, of all.
+
+        Each account takes two calls, and fails if either does: 1,000 accounts are 2,000 calls,
+        more than the service accepts in five minutes. What ends the sweep has the forecasts so far
+        in `error.partial`, a `Runways`; go on with its `.missing`, as `credit_balances` describes.
+
+        Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
+        Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
+        """
+        return run_sweep(
+            self._executor,
+            runways(account_ids, history, self._executor.now),
             concurrency=concurrency,
             reserve=reserve,
             progress=progress,

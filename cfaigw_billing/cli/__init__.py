@@ -23,6 +23,7 @@ __all__ = ["ExitCode", "app", "ignore_endings"]
 SECTIONS = {
     "Look": {
         "balance": "balances",
+        "runway": "runways",
         "accounts": "reports",
         "usage": "reports",
         "invoices": "reports",
@@ -40,8 +41,8 @@ SECTIONS = {
 }
 """The commands by the sections of the help, and the module of each."""
 MODULES = {name: module for section in SECTIONS.values() for name, module in section.items()}
-ALIASES = {"balances": "balance"}
-"""Former names, which the help does not list."""
+ALIASES = {"balances": "balance", "runways": "runway"}
+"""Other names, which the help does not list."""
 
 
 class Commands(click.Group):

@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     UNKNOWN = 4
     BELOW = 5
     NOT_YET = 6
+    SOON = 7
     INTERRUPTED = 130
 
 
@@ -37,6 +38,7 @@ EXIT_CODES = {
     "again",
     5: "a balance is below --fail-below",
     6: "topup-status and reconcile: not yet, so ask again later",
+    7: "credit is gone, or may run out within --fail-within",
     130: "stopped by Ctrl-C",
 }
 """Their meanings, for the help."""

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar, cast
@@ -84,6 +84,22 @@ def moment(context: click.Context, parameter: click.Parameter, value: str) -> da
             return found.astimezone(UTC)
     says = f"must be a time with its zone, such as 2026-01-31T12:00:00Z, not {value!r}"
     refuse(context, parameter, says)
+
+
+def duration(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> timedelta | None:
+    """Some hours, days or weeks."""
+    if value is None:
+        return None
+    found = _DURATION.fullmatch(value)
+    if found is None:
+        refuse(context, parameter, f"must be hours, days or weeks: 12h, 3d or 2w, not {value!r}")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_DURATION = re.compile("([0-9]{1,4})([hdw])")
 
 
 def moment_text(value: datetime) -> str:

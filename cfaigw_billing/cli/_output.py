@@ -17,7 +17,7 @@ import click
 from attrs import evolve
 
 from .._show.table import Table
-from ..types import Response
+from ..types._base import Shown
 from ._errors import is_terminal, plain
 
 
@@ -29,8 +29,8 @@ class Form(Enum):
     CSV = "csv"
 
 
-def show(answer: Response, form: Form, account: str) -> None:
-    """Print what the service answered about an account."""
+def show(answer: Shown, form: Form, account: str) -> None:
+    """Print an answer about an account."""
     records = answer.to_records()
     if form is Form.TABLE:
         show_table(_of_account(answer, account))
@@ -41,7 +41,7 @@ def show(answer: Response, form: Form, account: str) -> None:
         show_json(records if is_list else records[0])
 
 
-def _of_account(answer: Response, account: str) -> Table:
+def _of_account(answer: Shown, account: str) -> Table:
     """The table of an answer, which says whose it is: above details, below a list."""
     table = answer._table(None)  # pyright: ignore[reportPrivateUsage]
     whose = f"Account {account}"

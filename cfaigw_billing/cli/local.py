@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ..types import Money
+from ..types.runway import lasts_text
 from ._errors import ExitCode, command, fail, one_line_errors
 from ._inputs import TEN_DOLLARS, F, concurrency, low
 from ._output import Form, progress_bar, show_commands, show_line
 from ._sweeps import show_answers, verdict
 
 if TYPE_CHECKING:
-    from ..testing import Emulator
+    from ..testing import EmulatedAccount, Emulator
 
+DAYS = 56  # of usage: what a forecast looks at
 DEMO_ROWS = 10  # so that the demo's output fits a terminal of 24 lines
 CARDS = ({"brand": "visa", "last4": "4242"}, {"brand": "mastercard", "last4": "4444"}, None)
 PRODUCTS = (
@@ -55,7 +58,7 @@ def account_count(default: int) -> Callable[[F], F]:
     help="Milliseconds that each answer takes.",
 )
 def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: int) -> ExitCode:
-    """Check hundreds of made-up accounts at once; needs no credentials.
+    """Check hundreds of made-up accounts at once, and forecast one; needs no credentials.
 
     Starts an emulator of the service on this machine and asks it over HTTP.
     """
@@ -63,6 +66,9 @@ def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: i
 
     with new_emulator(accounts) as emulator:
         emulator.inject(Fault(delay=latency_ms / 1000), times=None)
+        spender = next((a for a in emulator.accounts.values() if a.balance > 0), None)
+        if spender is not None:
+            spend_by_day(spender, spender.balance / 10)
         with (
             emulator.client(max_charge=0) as client,
             one_line_errors(),
@@ -73,9 +79,13 @@ def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: i
                 concurrency=concurrency, progress=report
             )
             seconds = time.perf_counter() - started
+            forecasts = client.ai_gateway.billing.runways([spender.id] if spender else [])
     found.low = TEN_DOLLARS if threshold is None else threshold
     show_answers(found, Form.TABLE, DEMO_ROWS)
     show_line("")
+    for account_id, runway in forecasts.items():
+        spends = f"{found.names[account_id]} spends {runway.spending_per_day_money} a day"
+        show_line(f"{spends}; its {runway.balance_money} should last until {lasts_text(runway)}")
     show_line(f"Time {seconds:.2f} s, {accounts / seconds:,.0f} accounts/s")
     show_commands(
         "Next, your accounts; without CLOUDFLARE_API_TOKEN it asks for an API token:",
@@ -97,7 +107,7 @@ def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: i
 def emulator(port: int, accounts: int) -> None:
     """Serve an emulator of the service on this machine, until Ctrl-C (exit code 0).
 
-    Its accounts have invoices and a month of usage.
+    Its accounts have invoices and eight weeks of usage, and go on spending.
     """
     from yarl import URL
 
@@ -106,7 +116,7 @@ def emulator(port: int, accounts: int) -> None:
     try:
         with new_emulator(accounts, port) as server:
             for account in server.accounts.values():
-                account.fill_usage(days=30)
+                spend_by_day(account, 240)
                 account.add_invoice(5250)
             show_commands(
                 f"Serving on {server.base_url} until Ctrl-C. In another shell:",
@@ -146,6 +156,13 @@ def new_emulator(accounts: int, port: int = 0) -> Emulator:
         if card is None:
             account.topup_config["disabledReason"] = "payment_failed"
     return server
+
+
+def spend_by_day(account: EmulatedAccount, cents_per_day: float) -> None:
+    """Let an account spend by day, and little by night, as it has done for some weeks."""
+    since_nine = [(hour - 9) / 24 for hour in range(24)]  # so that the peak is at 15:00
+    profile = [cents_per_day / 24 * (1 + math.sin(math.tau * part)) for part in since_nine]
+    account.spend_hourly(profile, days=DAYS)
 
 
 def made_up_name(index: int) -> str:

@@ -37,6 +37,7 @@ from ._validation import (
 if TYPE_CHECKING:
     from .. import AsyncCloudflare, Cloudflare
     from .._core.options import AsyncConstructorOptions, ConstructorOptions
+    from .._io.executor import Executor
     from .._io.portal import Portal
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -113,14 +114,18 @@ class Emulator(Service):
         from .. import Cloudflare
 
         self._complete(options)
-        return Cloudflare(**options)
+        client = Cloudflare(**options)
+        self._tell_time(client._executor.inner)  # pyright: ignore[reportPrivateUsage]
+        return client
 
     def async_client(self, **options: Unpack[AsyncConstructorOptions]) -> AsyncCloudflare:
         """Return an async client, as `client` does, which may be made outside an event loop."""
         from .. import AsyncCloudflare
 
         self._complete(options)
-        return AsyncCloudflare(**options)
+        client = AsyncCloudflare(**options)
+        self._tell_time(client._executor)  # pyright: ignore[reportPrivateUsage]
+        return client
 
     def _complete(self, options: ConstructorOptions) -> None:
         options.setdefault("base_url", self.base_url)
@@ -128,6 +133,13 @@ class Emulator(Service):
             options.setdefault("max_requests_per_second", None)
         if not {"api_email", "api_key", "user_service_key"} & options.keys():
             options.setdefault("api_token", self.api_token)
+
+    def _tell_time(self, executor: Executor) -> None:
+        """Let a client know from the start how far the emulator's clock is from the machine's."""
+        executor.service_clock.heard(self._date(), executor.clock)
+
+    def _date(self) -> str:
+        return formatdate(self._processor.now(), usegmt=True)
 
     # Its lifetime.
 
@@ -218,7 +230,7 @@ class Emulator(Service):
 
     def _signed(self, response: web.Response) -> web.Response:
         """The answer with the headers that every answer has."""
-        response.headers.setdefault("Date", formatdate(self._processor.now(), usegmt=True))
+        response.headers.setdefault("Date", self._date())
         if self.limit is not None:
             response.headers.update(self.limit.headers(self._processor.now()))
         response.headers.setdefault("CF-Ray", f"{next(self._rays):016x}-EMU")

@@ -45,6 +45,10 @@ class Runway(Shown):
     Attributes:
         balance: The prepaid credit left at `as_of`, in cents with a fraction.
         spending_per_day: The present spending on an average day, in cents; 0 if idle.
+        empties_at: The median: the credit is gone before it in 5 of 10 cases.
+        empties_after: The credit lasts at least until then in 9 of 10 cases.
+        empties_before: The credit is gone by then in 9 of 10 cases.
+        topup_at: When the automatic top-up is expected to charge next.
     """
 
     account_id: str | None = of_account()
@@ -88,29 +92,48 @@ class Runway(Shown):
     history: RunwayHistory
     """What the forecast is based on."""
 
+    @property
+    def time_left(self) -> timedelta | None:
+        """How long the credit lasts in 9 of 10 cases: from `as_of` to `empties_after`.
+
+        0 if it is gone already; `None` if there is no such date. With an automatic top-up that is
+        on, it holds only if its next charge fails.
+        """
+        if self.outcome == "empty":
+            return timedelta(0)
+        return None if self.empties_after is None else self.empties_after - self.as_of
+
+    def empties_within(self, limit: timedelta) -> bool:
+        """Whether the credit is gone, or may run out within so long from `as_of`.
+
+        It may run out if `empties_after` is nearer than `limit`. An account without such a date
+        does not: `idle`, `too_new`, or too far to be told. With an automatic top-up that is on, the
+        question is whether the credit lasts so long if the next charge fails.
+        """
+        if not isinstance(limit, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`limit` must be a timedelta, not {type(limit).__name__}")
+        left = self.time_left
+        return self.outcome == "empty" or (left is not None and left < limit)
+
     def _details(self) -> list[tuple[str, str]]:
-        forecast = self.outcome == "forecast"
         rows = [("Balance", str(self.balance_money))]
         rows.append(("Spending per day", str(self.spending_per_day_money)))
         rows.append(("Automatic top-up", Alert("failed") if self.topup == "failed" else self.topup))
-        if forecast and self.topup == "on":
+        if _if_that_fails(self):
             rows.append(("Next charge", self._about(self.topup_at)))
-        rows.append(
-            (_empty(self), self._about(self.empties_at) if forecast else _TOLD[self.outcome])
-        )
+        rows.append((_empty(self), _TOLD.get(self.outcome) or self._about(self.empties_at)))
         if self.empties_after:
             until = f"to {_shown(self.empties_before)}" if self.empties_before else "or later"
             rows.append(("In 8 of 10 cases", f"{_shown(self.empties_after)} {until}"))
         return rows
 
     def _about(self, moment: datetime | None) -> str:
-        if moment is not None:
-            return f"about {_shown(moment)}"
-        return f"more than {counted(self.history.reach.days, 'day')} from now"
+        text = _moment_text(self, moment)
+        return text if moment is None else f"about {text}"
 
 
 def outlook(runway: Runway, parts: int) -> Outlook | None:
-    """What a plot shows of a forecast, with the spending of a part of a day; `None`: nothing."""
+    """Return what a plot with `parts` values a day shows of a forecast; `None`: nothing."""
     if runway.empties_after is None:
         return None
     last = runway.empties_before or runway.as_of + runway.history.reach
@@ -124,10 +147,40 @@ def outlook(runway: Runway, parts: int) -> Outlook | None:
     )
 
 
+def lasts_text(runway: Runway) -> str:
+    """Until when the credit lasts in 9 of 10 cases, in a table of many."""
+    if runway.outcome != "forecast":
+        return Alert("empty") if runway.outcome == "empty" else runway.outcome.replace("_", " ")
+    return _moment_text(runway, runway.empties_after)
+
+
+def empty_text(runway: Runway) -> str:
+    """When the credit is expected to run out, in a table of many."""
+    return _moment_text(runway, runway.empties_at) if runway.empties_after else ""
+
+
+def topup_text(runway: Runway) -> str:
+    """The automatic top-up, and what it means for the dates, in a table of many."""
+    if runway.topup == "failed":
+        return Alert("failed")
+    return "on: empty only if it fails" if _if_that_fails(runway) else runway.topup
+
+
+def _if_that_fails(runway: Runway) -> bool:
+    """Whether the dates hold only if the next automatic top-up fails."""
+    return runway.topup == "on" and runway.outcome == "forecast"
+
+
 def _empty(runway: Runway) -> str:
-    """How the dates are called: with a top-up to come they mean something else."""
-    after_topup = runway.outcome == "forecast" and runway.topup == "on"
-    return "Empty if that charge fails" if after_topup else "Empty"
+    """The name of the dates."""
+    return "Empty if that charge fails" if _if_that_fails(runway) else "Empty"
+
+
+def _moment_text(runway: Runway, moment: datetime | None) -> str:
+    """A moment; one that cannot be told is further away than that."""
+    if moment is not None:
+        return _shown(moment)
+    return f"more than {counted(runway.history.reach.days, 'day')} from now"
 
 
 def _shown(moment: datetime) -> str:

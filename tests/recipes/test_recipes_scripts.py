@@ -16,6 +16,7 @@ import attrs
 import cron_check
 import duckdb
 import pytest
+import runway_check
 import slack_alert
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -171,6 +172,24 @@ def test_the_usage_of_all_accounts_becomes_files(
     assert kinds["start_time"].startswith("TIMESTAMP")
     assert kinds["aggregated_value_usd"] == "DOUBLE"
     assert sum(bool(line) for line in script.read_text(encoding="utf-8").splitlines()) <= 15
+
+
+# runway_check
+
+
+def test_accounts_that_run_out_soon_are_named(service: Emulator, capsys: Printed) -> None:
+    for account_id, cents in {"a": 10.0, "b": 1.0}.items():
+        service.accounts[account_id].spend_hourly([cents] * 24, days=70)  # a: about four days
+    assert runway_check.main(1) == 0
+    assert capsys.readouterr() == ("", "")
+    service.accounts["c"].balance = -1
+    assert runway_check.main(7) == 1
+    gone, soon = capsys.readouterr().out.splitlines()
+    assert gone == "Shop c: -$0.01 left, empty"
+    assert soon.startswith("Shop a: $10.00 left, empty about ")
+    fail(service, "b")
+    assert runway_check.main(0) == 1
+    assert capsys.readouterr().err.startswith("b: 403 GET ")
 
 
 # slack_alert

@@ -32,6 +32,7 @@ from cfaigw_billing import (
     RateLimitError,
     ReadOptions,
     RequestOptions,
+    Runways,
     Timeout,
     TopupConfirmationError,
     TopupFailedError,
@@ -192,6 +193,13 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     assert_type(used.total, Money)
     assert_type(used.totals, dict[str, Money])
     assert_type(used.to_records(), list[dict[str, object]])
+    assert_type(await billing.runway(account_id="a", history=timedelta(days=7)), Runway)
+    lasting = await billing.runways(["a"], history=timedelta(days=7), reserve=0.5)
+    assert_type(lasting, Runways)
+    assert_type(lasting["a"], Runway)
+    assert_type(lasting["a"].time_left, timedelta | None)
+    assert_type(lasting["a"].empties_within(timedelta(days=3)), bool)
+    assert_type(lasting.within(timedelta(days=3)), dict[str, Runway])
     assert_type(client.rate_limit, RateLimit)
 
 
@@ -260,6 +268,10 @@ def blocking_methods(client: Cloudflare) -> None:
     used = billing.usage_histories(value_grouping_window="hour", concurrency=5, reserve=0.5)
     assert_type(used, UsageHistories)
     assert_type(dict(used.items()), dict[str, BillingUsageHistoryResponse])
+    assert_type(billing.runway(), Runway)
+    lasting = billing.runways(concurrency=5, progress=True)
+    assert_type(lasting, Runways)
+    assert_type(lasting.soon, timedelta)
     assert_type(client.rate_limit, RateLimit)
 
 

@@ -88,6 +88,9 @@ async def asynchronous_arguments(client: AsyncCloudflare) -> None:
     await billing.usage_histories([1], value_grouping_window="day")  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await billing.usage_histories(value_grouping_window="week")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await billing.usage_histories(value_grouping_window="day", start_time="2026-01-01")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await billing.runway("a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await billing.runway(history=56)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    (await billing.runways()).within(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.accounts.list("a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.accounts.list(per_page="50")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
@@ -107,6 +110,7 @@ def blocking_arguments(client: Cloudflare) -> None:
     billing.iter_invoices(type="automatic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     billing.credit_balances([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     billing.usage_histories(["a"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    billing.runways([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     client.accounts.list(page="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

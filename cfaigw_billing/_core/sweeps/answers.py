@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from ..._show.plots import BARS, Bar, plot_bars
 from ..._show.table import LONGEST, Alert, Column, Table, counted, first
-from ...types._records import Entry, entries, to_frame
+from ...types._records import Entry, entries, record, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,26 +162,34 @@ class AccountAnswers(Mapping[str, T]):
     def _draw(
         self,
         ax: Axes | None,
-        bar: Callable[[str], Bar],
+        bars: Sequence[Bar],
         *,
         order: str,
         what: str,
         xlabel: str,
         threshold: float | None = None,
     ) -> Axes:
-        """Draw the bars of the accounts that matter most; the title says which they are."""
-        shown = self._ranked()[:BARS]
-        cut = len(shown) < len(self)
+        """Draw the first bars; the title says which they are."""
+        shown = bars[:BARS]
+        which = f"The {len(shown):,} {order} of {len(bars):,} {what}"
         return plot_bars(
             ax,
-            [bar(account_id) for account_id in shown],
+            shown,
             threshold=threshold,
-            title=f"The {len(shown):,} {order} of {len(self):,} {what}"
-            if cut
-            else what.capitalize(),
+            title=which if len(shown) < len(bars) else what.capitalize(),
             xlabel=xlabel,
             ylabel="Account",
         )
+
+    def _record_each(self) -> list[dict[str, object]]:
+        """Return a record of each account, those that failed at the end, with their `error`."""
+        answers: dict[str, T | None] = {**self._found, **dict.fromkeys(self.failed)}
+        records: list[dict[str, object]] = []
+        for account_id, answer in answers.items():
+            error = str(self.failed[account_id]) if account_id in self.failed else None
+            own = {"account_id": account_id, "account_name": self.names.get(account_id)}
+            records.append({**own, "error": error, **record(answer, self._row_type), **own})
+        return records
 
     def _row(self, account_id: str, cells: Sequence[str]) -> Sequence[str]:
         return account_id, self.names.get(account_id, ""), *cells

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ..._show.plots import Bar
 from ..._show.table import LOW_DOLLARS, Alert, Column
 from ...types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
-from ...types._records import record
 from ...types.balance import balance_text, card_text, topup_text
 from .answers import AccountAnswers
 from .sweep import Sweep
@@ -52,15 +51,7 @@ class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
         They are JSON. `balance` is in cents, and `balance_usd` in dollars, exact and so as text;
         the same with the other amounts.
         """
-        answers: dict[str, BillingCreditBalanceResponse | None] = dict(self.items())
-        answers |= dict.fromkeys(self.failed)
-        records: list[dict[str, object]] = []
-        for account_id, answer in answers.items():
-            error = str(self.failed[account_id]) if account_id in self.failed else None
-            own = {"account_id": account_id, "account_name": self.names.get(account_id)}
-            answered = record(answer, BillingCreditBalanceResponse)
-            records.append({**own, "error": error, **answered, **own})
-        return records
+        return self._record_each()
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the lowest balances, in US dollars; needs the extra `notebook`.
@@ -68,14 +59,13 @@ class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
         Args:
             ax: The matplotlib axes to draw in; `None`: a new figure.
         """
-
-        def bar(account_id: str) -> Bar:
-            dollars = float(self[account_id].balance_money.major)
-            return Bar(self._name(account_id), dollars, self._is_low(account_id))
-
+        bars = [
+            Bar(self._name(name), float(self[name].balance_money.major), self._is_low(name))
+            for name in self._ranked()
+        ]
         return self._draw(
             ax,
-            bar,
+            bars,
             order="lowest",
             what="credit balances",
             xlabel=f"Credit balance in US dollars (dashed: low, below {self.low.major:,.2f})",

@@ -59,12 +59,9 @@ class UsageHistories(AccountAnswers[BillingUsageHistoryResponse]):
         Args:
             ax: The matplotlib axes to draw in; `None`: a new figure.
         """
-
-        def bar(account_id: str) -> Bar:
-            return Bar(self._name(account_id), float(self._totals[account_id].major))
-
+        bars = [Bar(self._name(name), float(used.major)) for name, used in self.totals.items()]
         return self._draw(
-            ax, bar, order="largest", what="accounts by usage", xlabel="Usage in US dollars"
+            ax, bars, order="largest", what="accounts by usage", xlabel="Usage in US dollars"
         )
 
     _row_type = History

@@ -1,0 +1,43 @@
+"""Ask for what a forecast needs, two calls at the same time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import anyio
+
+from .._core.runway import check_history, forecast_runway, runway_requests
+from .._io.executor import Executor
+from ..types import Params, Runway
+
+
+async def runway(executor: Executor, *, account_id: str | None, history: timedelta) -> Runway:
+    """Forecast when the credit of an account runs out."""
+    check_history(history)
+    requests = runway_requests(account_id, history, executor.now())
+    balance, usage = await _both(executor, *requests)
+    return forecast_runway(balance, usage, now=executor.now())
+
+
+async def _both(executor: Executor, *requests: Params[Any]) -> list[Any]:
+    """Return the answers in the order of the requests; raise the first error as it is."""
+    answers: dict[Params[Any], Any] = {}
+    errors: list[Exception] = []
+
+    async def ask(request: Params[Any]) -> None:
+        try:
+            answers[request] = await executor.send(request, {})
+        except Exception as error:
+            errors.append(error)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for request in requests:
+            tasks.start_soon(ask, request)
+    try:
+        if errors:
+            raise errors[0]
+        return [answers[request] for request in requests]
+    finally:
+        errors.clear()  # an error that is raised holds this frame, which must not hold the error
