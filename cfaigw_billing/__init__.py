@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._core.options import RequestOptions
     from ._core.outcome import Outcome
     from ._core.ratelimit import RateLimit
-    from ._core.reconciliation import TopupReconciliation
+    from ._core.reconciliation import TopupReconciliation, TopupRecovery
     from ._core.sweeps.credit_balances import CreditBalances
     from ._core.sweeps.usage_histories import UsageHistories
     from ._sync.client import Cloudflare
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ConflictError,
         ErrorData,
         InternalServerError,
+        JournalError,
         NotFoundError,
         PaymentRequiredError,
         PermissionDeniedError,
@@ -70,6 +71,7 @@ __all__ = [
     "CreditBalances",
     "ErrorData",
     "InternalServerError",
+    "JournalError",
     "Money",
     "NotFoundError",
     "Outcome",
@@ -84,6 +86,7 @@ __all__ = [
     "TopupOutcomeUnknownError",
     "TopupPendingError",
     "TopupReconciliation",
+    "TopupRecovery",
     "UnprocessableEntityError",
     "UsageHistories",
     "__version__",
@@ -105,6 +108,7 @@ _MODULES = {
     "RateLimit": "._core.ratelimit",
     "RequestOptions": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
+    "TopupRecovery": "._core.reconciliation",
     "UsageHistories": "._core.sweeps.usage_histories",
 }
 

@@ -1,6 +1,7 @@
 """The errors of this package.
 
     CloudflareError
+    ├── JournalError
     ├── TopupConfirmationError
     ├── TopupFailedError
     ├── TopupPendingError
@@ -76,6 +77,21 @@ def _restore(cls: type[CloudflareError], args: tuple[Any, ...], state: Any) -> C
     return error
 
 
+class JournalError(CloudflareError):
+    """The journal of top-ups could not be read or written (`__cause__` says why).
+
+    Where it ends a charge, nothing was sent.
+    """
+
+    def __init__(self, message: str, *, idempotency_key: str | None = None) -> None:
+        super().__init__(message + _with_key(idempotency_key))
+        self.idempotency_key = idempotency_key
+
+
+def _with_key(idempotency_key: str | None) -> str:
+    return f" · idempotency key {idempotency_key}" if idempotency_key is not None else ""
+
+
 class TopupPendingError(CloudflareError):
     """A top-up was charged and has not been seen to complete. It may still, or may have by now.
 
@@ -89,11 +105,19 @@ class TopupPendingError(CloudflareError):
     amount: int | None
     """The credit that was bought, in cents; `None` if only `topup.wait` was called."""
 
-    def __init__(self, payment_intent_id: str, *, account_id: str, amount: int | None) -> None:
+    def __init__(
+        self,
+        payment_intent_id: str,
+        *,
+        account_id: str,
+        amount: int | None,
+        idempotency_key: str | None = None,
+    ) -> None:
         super().__init__(
             f"the top-up {payment_intent_id} has been charged and was not seen to complete: wait "
-            f"for it again instead of making another"
+            f"for it again instead of making another{_with_key(idempotency_key)}"
         )
+        self.idempotency_key = idempotency_key
         self.payment_intent_id = payment_intent_id
         self.account_id = account_id
         self.amount = amount
@@ -112,12 +136,19 @@ class TopupFailedError(CloudflareError):
     """The credit that was asked for, in cents; `None` if only `topup.wait` was called."""
 
     def __init__(
-        self, status: str, payment_intent_id: str, *, account_id: str, amount: int | None
+        self,
+        status: str,
+        payment_intent_id: str,
+        *,
+        account_id: str,
+        amount: int | None,
+        idempotency_key: str | None = None,
     ) -> None:
         super().__init__(
             f"the top-up {payment_intent_id} is {status!r}, and its credit will not come: look at "
-            f"that invoice before you make another"
+            f"that invoice before you make another{_with_key(idempotency_key)}"
         )
+        self.idempotency_key = idempotency_key
         self.status = status
         self.payment_intent_id = payment_intent_id
         self.account_id = account_id
@@ -133,16 +164,31 @@ class TopupConfirmationError(CloudflareError):
     """The account that the top-up is for."""
     amount: int
     """The credit that is bought, in cents."""
-    client_secret: Secret
-    """The secret for the page in which the payer confirms; masked in reprs, not in pickles."""
+    client_secret: Secret | None
+    """The secret for the page in which the payer confirms; masked in reprs, not in pickles.
+
+    `None`: it was answered to an earlier call with this `idempotency_key`, and is not stored.
+    """
 
     def __init__(
-        self, payment_intent_id: str, client_secret: Secret, *, account_id: str, amount: int
+        self,
+        payment_intent_id: str,
+        client_secret: Secret | None,
+        *,
+        account_id: str,
+        amount: int,
+        idempotency_key: str | None = None,
     ) -> None:
-        super().__init__(
-            f"the top-up {payment_intent_id} waits for the payer to confirm the payment, in a page "
-            f"that gets the `client_secret` of this error"
+        page = (
+            "in a page that gets the `client_secret` of this error"
+            if client_secret is not None
+            else "and the `client_secret` for that went to an earlier call: it is not stored"
         )
+        super().__init__(
+            f"the top-up {payment_intent_id} waits for the payer to confirm the payment, {page}"
+            f"{_with_key(idempotency_key)}"
+        )
+        self.idempotency_key = idempotency_key
         self.payment_intent_id = payment_intent_id
         self.account_id = account_id
         self.amount = amount
@@ -165,11 +211,13 @@ class APIError(CloudflareError):
 
     def __init__(self, message: str, *, request: HTTPRequest, retries_taken: int = 0) -> None:
         # One line, whatever the service wrote: no line breaks, no escapes for a terminal.
-        message = Mask(request.headers)(message)
+        message = Mask(request.headers)(message) + _with_key(request.idempotency_key)
         self.message = " ".join("".join(c if c.isprintable() else " " for c in message).split())
         super().__init__(self.message)
         self.request = request.redacted()
         self.retries_taken = retries_taken
+        if request.idempotency_key is not None:
+            self.idempotency_key = request.idempotency_key
 
 
 class APIConnectionError(APIError):
@@ -207,6 +255,7 @@ class TopupOutcomeUnknownError(APIConnectionError):
         amount: int,
         sent_at: datetime,
     ) -> None:
+        reason = reason.removesuffix(_with_key(request.idempotency_key))
         super().__init__(
             f"{request.method} {request.path}: a top-up of {amount} cents "
             f"(${amount / 100:,.2f}) was sent at {sent_at:%Y-%m-%dT%H:%M:%SZ}, and whether it was "

@@ -28,9 +28,11 @@ REPOSITORY = Path(__file__).parent.parent
 
 # Imports.
 
-ORDER = ("_wire", "_show", "types", "errors", "_core", "_io", "_async", "_sync", "testing", "cli")
+ORDER = ("_wire", "_show", "types", "errors", "_core", "journal")
+ORDER += ("_io", "_async", "_sync", "testing", "cli")
 """The folders (and `errors.py`): each imports only from those before it."""
 APART = {("_show", "_wire"), ("types", "errors"), ("errors", "types"), ("errors", "_show")}
+APART |= {("_io", "journal")}
 """Neighbours in that order which know nothing of each other."""
 FACES = {"", "__main__", "_version", "_pytest_plugin"}
 """The modules at the top. They hand names on, or are handed to other programs."""
@@ -112,6 +114,7 @@ COSTS = [
         "import cfaigw_billing",
         {"aiohttp", "anyio", "asyncio", "attr", "attrs", "cattrs", "multidict", "ssl", "yarl"},
     ),
+    ("from cfaigw_billing.journal import SQLiteJournal", {"psycopg", "cfaigw_billing.testing"}),
     ("import cfaigw_billing.types", {"aiohttp", "anyio", "asyncio", "cattrs", "ssl"}),
     (
         "from cfaigw_billing import AsyncCloudflare",
@@ -225,6 +228,7 @@ ARGUMENTS = {
     "max_charge",
     "default_headers",
     "default_query",
+    "journal",
 }
 
 OPTIONS = {"extra_headers", "extra_query", "extra_body", "timeout"}

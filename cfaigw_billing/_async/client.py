@@ -15,6 +15,7 @@ from .._core.config import (
     Config,
     Credentials,
 )
+from .._core.journal import Journal
 from .._core.options import AsyncClientOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
 from .._core.untyped import UntypedParams
@@ -59,6 +60,8 @@ class AsyncCloudflare:
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
         trace_configs: Hooks of aiohttp (`aiohttp.TraceConfig`) that see every request.
+        journal: Where each top-up is recorded, so that it is charged once for its
+            `idempotency_key` (see `cfaigw_billing.journal`). `close` closes it.
         http_client: Your own `aiohttp.ClientSession`, which the client uses and never closes.
 
     An empty string counts as not given. Credentials given here beat those of the environment.
@@ -81,6 +84,7 @@ class AsyncCloudflare:
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
         trace_configs: Sequence[TraceConfig] = (),
+        journal: Journal | None = None,
         http_client: ClientSession | None = None,
     ) -> None:
         api_token, api_key, user_service_key = conceal(api_token, api_key, user_service_key)
@@ -96,6 +100,7 @@ class AsyncCloudflare:
             max_charge=max_charge,
             default_headers={} if default_headers is None else default_headers,
             default_query={} if default_query is None else default_query,
+            journal=journal,
         )
         self._executor = Executor.connect(
             config,

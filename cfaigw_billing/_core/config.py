@@ -15,6 +15,7 @@ from yarl import URL
 from .._wire.secrets import Secret, conceal, kind
 from ..errors import CloudflareError
 from ..types._validators import identifier, whole
+from .journal import Journal
 from .options import ClientOptions, Timeout, check_headers, check_seconds, check_timeout
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
@@ -80,6 +81,14 @@ def _account_id(value: Any) -> Any:
 
 def _headers(_: object, attribute: Attribute[Any], value: Any) -> None:
     check_headers(attribute.name, value)
+
+
+def _journal(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, Journal):
+        raise TypeError(
+            f"`{attribute.name}` must be a Journal, such as SQLiteJournal('topups.sqlite3') from "
+            f"`cfaigw_billing.journal`, not {type(value).__name__}"
+        )
 
 
 def _mapping(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -169,6 +178,7 @@ class Config:
     max_charge: int | None = field(validator=optional(whole(0, unit="cents")))
     default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)
+    journal: Journal | None = field(default=None, validator=_journal)
 
     def with_options(self, options: ClientOptions) -> Config:
         """These settings with some of them changed; `None` keeps what cannot be without a value."""
@@ -199,5 +209,5 @@ def _joined(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dic
     return {k: v for k, v in kept.items() if spelled(str(k)) not in replaced} | dict(added)
 
 
-_CAN_BE_NONE = {"timeout", "total_timeout", "max_charge"}
+_CAN_BE_NONE = {"timeout", "total_timeout", "max_charge", "journal"}
 _CHANGEABLE = {setting.name for setting in fields(Config)} - {"credentials"}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from math import inf, isfinite
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from aiohttp import ClientSession, TraceConfig
-from attrs import define
 
 from .._core.answer import Answer
 from .._core.config import Config
-from .._core.operations import Operation, Safety
-from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions, Timeout
+from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions
 from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
 from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
@@ -24,6 +22,8 @@ from .._wire.secrets import conceal_options
 from ..errors import APIConnectionError, RateLimitError, TopupOutcomeUnknownError
 from ..types import Params
 from .batch import NotSentError, Turn
+from .call import Call, Outcome
+from .charges.keyed import charge_once, check_keyless
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error, without_frames
 from .limiter import Limiter, RateLimitedError
@@ -34,52 +34,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
 # No `NullHandler`: without one, a warning about a charge is seen where logging is not set up, too.
-
-Outcome = Answer[Any] | APIConnectionError
-"""The end of an attempt: an answer, or the error to raise if none came."""
-
-
-@define(kw_only=True, eq=False)
-class Call:
-    """One call on its way: what is sent, and on what terms."""
-
-    operation: Operation[Any]
-    params: Any
-    request: HTTPRequest
-    timeout: Timeout
-    """For one attempt."""
-    deadline: float
-    """When the call must have ended, by the monotonic clock."""
-    turn: Turn | None
-    """Its part in a sweep, if it has one: it then waits for the rate limit, outside its own time,
-    rather than failing."""
-    stream: bool
-    """Whether to leave the body of a good answer to be read by the caller."""
-
-    @property
-    def charges(self) -> bool:
-        """Whether it charges a card."""
-        return self.operation.safety is Safety.CHARGES
-
-    @property
-    def fresh(self) -> bool:
-        """Whether it needs a connection of its own: one that was idle may be dead."""
-        return self.operation.safety in (Safety.CHARGES, Safety.UNKNOWN)
-
-    @property
-    def reserve(self) -> float | None:
-        """For a call of a sweep, the part of the rate limit to leave to others."""
-        return None if self.turn is None else self.turn.batch.reserve
-
-    def to_come_again(self) -> None:
-        """Nothing has come of what was sent: it is as if it had not been."""
-        self.request.may_have_arrived = False
-        if self.turn is not None:
-            self.turn.sent = False
-
-    def waiting(self) -> AbstractContextManager[None]:
-        """Around a wait before it is sent."""
-        return nullcontext() if self.turn is None else self.turn.batch.waiting()
 
 
 class Executor:
@@ -127,8 +81,10 @@ class Executor:
         return other
 
     async def close(self) -> None:
-        """Close the connections. A second close does nothing."""
+        """Close the connections, and the journal. A second close does nothing."""
         await self._transport.close()
+        if self.config.journal is not None and isinstance(self._transport, Transport):
+            await self.config.journal.close()
 
     async def run(
         self,
@@ -218,6 +174,14 @@ class Executor:
         return url.startswith(f"{self.config.base_url}/")
 
     async def _charge(self, call: Call) -> Outcome:
+        """Charge once for the key, if there is a journal; else as often as it is asked for."""
+        journal = self.config.journal
+        if journal is None:
+            check_keyless(call)
+            return await self.charge(call)
+        return await charge_once(self, journal, call)
+
+    async def charge(self, call: Call) -> Outcome:
         """Send a charge. Report an unknown outcome if it may have been charged."""
 
         def unknown(reason: str) -> TopupOutcomeUnknownError:

@@ -10,7 +10,15 @@ from attrs import field, frozen
 from .._wire.secrets import Secret
 from ._base import AccountParams, Response
 from ._derived import Derived
-from ._validators import cents, each_of_type, identifier, of_type, one_of, required_identifier
+from ._validators import (
+    cents,
+    each_of_type,
+    idempotency_key,
+    identifier,
+    of_type,
+    one_of,
+    required_identifier,
+)
 from .balance import TopupConfig
 from .money import Money, money
 
@@ -30,6 +38,13 @@ class TopupCreateParams(AccountParams["TopupCreateResponse"]):
     """
     payment_method_id: str | None = field(default=None, validator=identifier)
     """The card to charge, `pm_…`; `None`: the default card."""
+    idempotency_key: str | None = field(
+        default=None, validator=idempotency_key, metadata={"sent": False}
+    )
+    """The key of this top-up, for a client with a `journal`: 1 to 255 printable characters.
+
+    It is not sent. The top-up is charged once, however often it is asked for with this key.
+    """
 
 
 @frozen(kw_only=True)

@@ -40,7 +40,7 @@ async def asynchronous_arguments(client: AsyncCloudflare) -> None:
     await topup.create(amount=Money(cents=1000))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await topup.create(amount=1000, currency="usd")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await topup.create(amount=1000, payment_method=None)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await topup.create(amount=1000, idempotency_key="k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await topup.create(amount=1000, idempotency_key=4711)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await topup.status()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await topup.status(payment_intent_id=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await topup.wait(payment_intent_id="in_1", timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

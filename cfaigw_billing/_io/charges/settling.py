@@ -1,0 +1,110 @@
+"""Settle an entry whose charge may have been made: by its invoice, or by the lack of one."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from attrs import evolve, frozen
+
+from ..._core.journal import Entry, Journal, Step, decide
+from ..._core.reconciliation import LostCharge, TopupReconciliation, TopupRecovery
+from ..call import Caller
+from .evidence import look_for
+
+
+@frozen(kw_only=True)
+class Settlement:
+    """An entry after a look at its account."""
+
+    entry: Entry
+    """The entry as it stands now."""
+    reconciliation: TopupReconciliation
+    """The evidence."""
+
+
+async def settle(
+    caller: Caller, journal: Journal, entry: Entry, older_than: timedelta | None = None
+) -> Settlement:
+    """Look for the invoice of an entry, and record what that shows.
+
+    The invoices of other keys are not its own. While another charge of the account is in flight, no
+    invoice is: it may be that of the other, which will soon say so.
+
+    Args:
+        caller: What asks the service.
+        journal: Where the entry is.
+        entry: One whose sender is gone.
+        older_than: How long after the first look in vain another one proves that nothing was
+            charged; `None`: no look proves it.
+    """
+    charge = LostCharge(
+        account_id=entry.account_id,
+        amount=entry.amount,
+        moments=(entry.sent_at or entry.created_at,),
+    )
+    evidence = await look_for(caller, charge)
+    # After the look: whose invoice was there by then is in flight here, or has recorded it.
+    others = [
+        other
+        for other in await journal.entries(account_id=entry.account_id)
+        if other.key != entry.key and other.base_url == entry.base_url
+    ]
+    found = evidence.judged({o.payment_intent_id for o in others if o.payment_intent_id})
+    in_flight = any(
+        o.state == "sent" and decide(o, caller.clock.now()) is Step.WAIT for o in others
+    )
+    if found.outcome == "charged" and in_flight:
+        found = evolve(found, outcome="ambiguous")
+    return await _record(caller, journal, entry, found, older_than)
+
+
+async def recover_one(
+    caller: Caller, journal: Journal, entry: Entry, older_than: timedelta
+) -> TopupRecovery:
+    """Settle an open entry, as far as that is possible now."""
+    step = decide(entry, caller.clock.now())
+    try:
+        if step is Step.RECONCILE:
+            settled = await settle(caller, journal, entry, older_than)
+            return TopupRecovery(entry=settled.entry, reconciliation=settled.reconciliation)
+        if step is Step.SEND:  # nothing was sent, and its sender is gone
+            new = evolve(entry, state="not_charged", version=entry.version + 1)
+            is_stored = await journal.replace(entry, new)
+            entry = new if is_stored else await journal.find(entry.key) or entry
+    except Exception as error:
+        return TopupRecovery(entry=entry, error=error)
+    return TopupRecovery(entry=entry)
+
+
+async def _record(
+    caller: Caller,
+    journal: Journal,
+    entry: Entry,
+    found: TopupReconciliation,
+    older_than: timedelta | None,
+) -> Settlement:
+    new = evolve(entry, state="unknown", version=entry.version + 1)
+    if found.outcome == "charged":
+        new = evolve(
+            new,
+            state="charged",
+            payment_intent_id=found.payment_intent_id,
+            answer=json.dumps(
+                # The account is onboarded, in the service's words: it has a paid invoice.
+                {"payment_intent_id": found.payment_intent_id, "onboarding": True}
+            ),
+        )
+    elif found.outcome == "not_found_yet":
+        now = caller.service_clock.now(caller.clock)
+        since = entry.not_found_at or now
+        settled = older_than is not None and now - since >= older_than
+        new = evolve(new, state="not_charged" if settled else "unknown", not_found_at=since)
+    elif entry.not_found_at is not None:
+        new = evolve(new, not_found_at=None)
+    if evolve(new, version=entry.version) == entry or await journal.replace(entry, new):
+        return Settlement(entry=new, reconciliation=found)
+    current = await journal.find(entry.key) or entry
+    if current == entry:  # another key has just taken that invoice
+        found = evolve(found, outcome="ambiguous")
+    return Settlement(entry=current, reconciliation=found)
