@@ -22,8 +22,14 @@ CALLS = {
     if inspect.isfunction(value) and "Resource." in name and not name.endswith("__init__")
 }
 """The methods of the resources, async and sync."""
-COMPOSED = {"wait", "create_and_wait", "reconcile", "recover"}
-COMPOSED |= {"credit_balances", "usage_histories"}
+COMPOSED = {
+    "wait",
+    "create_and_wait",
+    "reconcile",
+    "recover",
+    "credit_balances",
+    "usage_histories",
+}
 """Those that make several calls: they have no page of their own in the reference."""
 
 

@@ -28,11 +28,29 @@ REPOSITORY = Path(__file__).parent.parent
 
 # Imports.
 
-ORDER = ("_wire", "_show", "types", "errors", "_core", "journal")
-ORDER += ("_io", "_async", "_sync", "testing", "cli")
+ORDER = tuple(
+    [
+        "_wire",
+        "_show",
+        "types",
+        "errors",
+        "_core",
+        "journal",
+        "_io",
+        "_async",
+        "_sync",
+        "testing",
+        "cli",
+    ]
+)
 """The folders (and `errors.py`): each imports only from those before it."""
-APART = {("_show", "_wire"), ("types", "errors"), ("errors", "types"), ("errors", "_show")}
-APART |= {("_io", "journal")}
+APART = {
+    ("_show", "_wire"),
+    ("types", "errors"),
+    ("errors", "types"),
+    ("errors", "_show"),
+    ("_io", "journal"),
+}
 """Neighbours in that order which know nothing of each other."""
 FACES = {"", "__main__", "_version", "_pytest_plugin"}
 """The modules at the top. They hand names on, or are handed to other programs."""

@@ -29,7 +29,6 @@ async def check_journal(make: Callable[[], Journal]) -> None:
     Raises: `AssertionError`, which says what is wrong.
     """
     journals = [make() for _ in range(_RACERS)]
-    _expect(isinstance(journals[0], Journal), "a journal has the methods of `Journal`")
     try:
         for check in (_keeps, _inserts_once, _replaces_once, _settles_one_key, _lists):
             await check(journals)
@@ -120,7 +119,7 @@ async def _lists(journals: Sequence[Journal]) -> None:
     for entry in (unknown, second, first):
         await journals[0].insert(entry)
     reader = journals[1]
-    listed = [
+    listed: list[tuple[Sequence[Entry], list[Entry]]] = [
         (await reader.entries(account_id="list"), [first, second, unknown]),
         (await reader.entries(account_id="list", state="claimed"), [first, second]),
         (await reader.entries(account_id="nobody"), []),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from attrs import evolve
@@ -67,6 +67,7 @@ def test_only_what_is_proven_is_sent_again() -> None:
     ],
 )
 def test_a_key_is_of_one_top_up(name: str, other: object) -> None:
+    changed: dict[str, Any] = {name: other}
     check_same(ENTRY, evolve(ENTRY, holder="x", created_at=NOW + timedelta(1), attempt=2))
     with pytest.raises(ValueError, match=f"'order-1' belongs .* another `{name}`"):
-        check_same(ENTRY, evolve(ENTRY, **{name: other}))
+        check_same(ENTRY, evolve(ENTRY, **changed))
