@@ -28,20 +28,9 @@ REPOSITORY = Path(__file__).parent.parent
 
 # Imports.
 
-ORDER = tuple(
-    [
-        "_wire",
-        "_show",
-        "types",
-        "errors",
-        "_core",
-        "journal",
-        "_io",
-        "_async",
-        "_sync",
-        "testing",
-        "cli",
-    ]
+ORDER = (
+    *("_wire", "_show", "types", "errors", "_core", "journal"),
+    *("_io", "_async", "_sync", "testing", "cli"),
 )
 """The folders (and `errors.py`): each imports only from those before it."""
 APART = {
