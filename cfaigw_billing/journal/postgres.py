@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from .._wire.secrets import Secret
 from ..errors import JournalError
 from ._sql import TABLE, SQLJournal
 
@@ -68,7 +69,7 @@ class PostgresJournal(SQLJournal):
     _taken = psycopg.errors.UniqueViolation
 
     def __init__(self, conninfo: str, *, connect_timeout: int = 10) -> None:
-        self._conninfo = make_conninfo(conninfo, connect_timeout=connect_timeout)
+        self._conninfo = Secret(make_conninfo(conninfo, connect_timeout=connect_timeout))
         super().__init__()
 
     def __repr__(self) -> str:

@@ -63,9 +63,9 @@ SETTINGS = {"journal_mode": "wal", "synchronous": 2, "user_version": 1}
 
 @posix
 async def test_the_file_is_for_its_owner_alone(path: Path) -> None:
+    journal = SQLiteJournal(path)
     previous = os.umask(0)
     try:
-        journal = SQLiteJournal(path)
         await journal.insert(ENTRY)
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     finally:
@@ -229,7 +229,8 @@ def test_a_lock_in_the_middle_of_a_charge_hides_no_answer(
 def full_disk() -> Iterator[None]:
     """No file of this process can grow beyond what a journal has at first."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, hard))
+    yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
