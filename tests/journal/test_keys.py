@@ -242,6 +242,44 @@ def test_no_invoice_is_taken_while_a_charge_alike_is_in_flight(
     assert ask(create("lost"), journal=journal).payment_intent_id == "in_emulated000001"
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_lost_charges_alike_share_out_their_invoices(
+    order: tuple[int, ...],
+    ask: Run,
+    account: EmulatedAccount,
+    billing_emulator: Emulator,
+    journal: MemoryJournal,
+) -> None:
+    """Three were lost, and two of them charged; which two makes no difference."""
+    for key, fault in enumerate((Fault.lost_answer(), NOT_CHARGED, Fault.lost_answer())):
+        billing_emulator.inject(fault, path="/topup")
+        with pytest.raises(TopupOutcomeUnknownError):
+            ask(create(f"{key}"), journal=journal)
+    billing_emulator.advance(3)
+    settled: list[str] = []
+    for key in order:
+        try:
+            settled.append(ask(create(f"{key}"), journal=journal).payment_intent_id)
+        except TopupOutcomeUnknownError:
+            settled.append("unknown")
+    assert sorted(settled) == ["in_emulated000001", "in_emulated000002", "unknown"]
+    assert posts(billing_emulator) == 3
+
+
+def test_more_invoices_than_lost_charges_are_for_a_person_to_look_at(
+    ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
+) -> None:
+    for key in ("a", "b"):
+        billing_emulator.inject(Fault.lost_answer(), path="/topup")
+        with pytest.raises(TopupOutcomeUnknownError):
+            ask(create(key), journal=journal)
+    account.add_invoice(5250)  # of somebody else
+    billing_emulator.advance(3)
+    for recovery in ask(recover(), journal=journal):
+        assert recovery.entry.state == "unknown"
+        assert recovery.reconciliation.outcome == "ambiguous"
+
+
 def test_the_service_knows_best_whose_invoice_it_is(
     ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
 ) -> None:

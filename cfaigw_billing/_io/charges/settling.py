@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
 from ..._core.journal import Entry, Journal, Step, decide
-from ..._core.reconciliation import LostCharge, TopupReconciliation, TopupRecovery
+from ..._core.reconciliation import PROMPT, LostCharge, TopupReconciliation, TopupRecovery
 from ..call import Caller
-from .evidence import look_for
+from .evidence import Evidence, look_for
 
 
 @frozen(kw_only=True)
@@ -29,7 +30,8 @@ async def settle(
     """Look for the invoice of an entry, and record what that shows.
 
     The invoices of other keys are not its own. While another charge of the account is in flight, no
-    invoice is: it may be that of the other, which will soon say so.
+    invoice is: it may be that of the other, which will soon say so. Those of lost charges alike are
+    shared out among these.
 
     Args:
         caller: What asks the service.
@@ -50,13 +52,48 @@ async def settle(
         for other in await journal.entries(account_id=entry.account_id)
         if other.key != entry.key and other.base_url == entry.base_url
     ]
-    found = evidence.judged({o.payment_intent_id for o in others if o.payment_intent_id})
-    in_flight = any(
-        o.state == "sent" and decide(o, caller.clock.now()) is Step.WAIT for o in others
-    )
-    if found.outcome == "charged" and in_flight:
-        found = evolve(found, outcome="ambiguous")
+    found = _conclusion(evidence, entry, others, caller.clock.now())
     return await _record(caller, journal, entry, found, older_than)
+
+
+def _conclusion(
+    evidence: Evidence, entry: Entry, others: Sequence[Entry], now: datetime
+) -> TopupReconciliation:
+    taken: set[str | None] = {o.payment_intent_id for o in others if o.payment_intent_id}
+    found = evidence.judged(taken)
+    if found.outcome == "ambiguous":
+        twins = [other for other in others if _is_twin(entry, other, now)]
+        found = _shared_out(evidence, entry, twins, taken, found)
+    in_flight = any(o.state == "sent" and decide(o, now) is Step.WAIT for o in others)
+    return evolve(found, outcome="ambiguous") if in_flight and found.invoices else found
+
+
+def _is_twin(entry: Entry, other: Entry, now: datetime) -> bool:
+    """Whether it is another lost charge whose invoice would look the same."""
+    apart = (other.sent_at or other.created_at) - (entry.sent_at or entry.created_at)
+    alike = other.amount == entry.amount and abs(apart) <= PROMPT
+    return alike and decide(other, now) is Step.RECONCILE
+
+
+def _shared_out(
+    evidence: Evidence,
+    entry: Entry,
+    twins: Sequence[Entry],
+    taken: set[str | None],
+    found: TopupReconciliation,
+) -> TopupReconciliation:
+    """Share out the invoices of lost charges alike, in the order in which these were sent.
+
+    Which of them is whose makes no difference, as long as each settles one. There must be no more
+    of them than lost charges: else one is of somebody else, and a person has to look.
+    """
+    ids = [i.id for i in sorted(found.invoices, key=lambda i: i.created or 0) if i.id]
+    fitting = [i for i in ids if evidence.judged(taken | {*ids} - {i}).outcome == "charged"]
+    if not fitting or len(fitting) > 1 + len(twins):
+        return found
+    before = sum((t.sent_at or t.created_at) < (entry.sent_at or entry.created_at) for t in twins)
+    own = fitting[min(before, len(fitting) - 1)]
+    return evidence.judged(taken | {*fitting} - {own})
 
 
 async def recover_one(
