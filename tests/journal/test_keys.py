@@ -724,6 +724,34 @@ async def test_of_two_senders_of_one_claim_one_sends(
     assert journal.rows["order-1"].payment_intent_id == answer.payment_intent_id
 
 
+async def test_a_sender_sends_nothing_while_another_that_took_over_is_in_flight(
+    account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
+) -> None:
+    paused, resumed, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def pause(entry: Entry) -> None:
+        if entry.state == "sent" and not paused.is_set():
+            paused.set()
+            await resumed.wait()
+        if entry.state == "charged":
+            resumed.set()
+            await ended.wait()
+
+    journal.before = pause
+    async with billing_emulator.async_client(journal=journal) as client:
+        slow = asyncio.create_task(create()(client))
+        await paused.wait()
+        held = journal.rows["order-1"]
+        journal.rows["order-1"] = evolve(held, lease_until=held.created_at)
+        fast = asyncio.create_task(create()(client))
+        with pytest.raises(JournalError, match=r"another sender .* nothing was sent"):
+            await slow
+        assert journal.rows["order-1"].state == "sent"
+        ended.set()
+        await fast
+    assert posts(billing_emulator) == 1
+
+
 async def test_a_sender_that_slept_on_its_mark_sends_nothing(
     account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
 ) -> None:

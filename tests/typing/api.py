@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, assert_type
 
@@ -30,9 +30,18 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
     TopupPendingError,
     TopupReconciliation,
+    TopupRecovery,
     UsageHistories,
 )
-from cfaigw_billing.testing import Charge, EmulatedAccount, Emulator, Fault, RecordedRequest
+from cfaigw_billing.journal import Entry, Journal, PostgresJournal, SQLiteJournal, State
+from cfaigw_billing.testing import (
+    Charge,
+    EmulatedAccount,
+    Emulator,
+    Fault,
+    RecordedRequest,
+    check_journal,
+)
 from cfaigw_billing.types import (
     Account,
     AccountListParams,
@@ -137,6 +146,8 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     assert_type(await topup.create_and_wait(amount=1000, timeout=None), TopupStatusResponse)
 
     assert_type(await topup.reconcile(BaseException()), TopupReconciliation)
+    assert_type(await topup.create(amount=1000, idempotency_key="order-1"), TopupCreateResponse)
+    assert_type(await topup.recover(older_than=timedelta(hours=1)), list[TopupRecovery])
 
     balances = await billing.credit_balances(["a"], progress=lambda done, total: None)
     assert_type(balances, CreditBalances)
@@ -219,6 +230,9 @@ def blocking_methods(client: Cloudflare) -> None:
     assert_type(topup.create_and_wait(amount=1000, timeout=None), TopupStatusResponse)
 
     assert_type(topup.reconcile(BaseException()), TopupReconciliation)
+    assert_type(topup.create(amount=1000, idempotency_key="order-1"), TopupCreateResponse)
+    for recovery in topup.recover():
+        assert_type(recovery.entry.state, State)
 
     balances = billing.credit_balances(progress=True, concurrency=5, reserve=0.5)
     assert_type(balances, CreditBalances)
@@ -385,6 +399,18 @@ async def clients(session: aiohttp.ClientSession) -> None:
         assert_type(blocking.copy(account_id="a"), Cloudflare)
         assert_type(blocking.with_options(base_url=None, set_default_headers={}), Cloudflare)
         assert_type(blocking.close(), None)
+
+
+async def journals(journal: Journal) -> None:
+    given: list[Journal] = [SQLiteJournal("topups.sqlite3"), PostgresJournal("dbname=topups")]
+    async with AsyncCloudflare(journal=given[0]) as client:
+        assert_type(client.with_options(journal=None), AsyncCloudflare)
+        assert_type(await client.ai_gateway.billing.topup.recover(), list[TopupRecovery])
+    Cloudflare(journal=journal).close()
+    entry = await journal.find("order-1")
+    assert_type(entry, Entry | None)
+    assert_type([entry.key for entry in await journal.entries(state="unknown")], list[str])
+    await check_journal(lambda: journal)
 
 
 class OurClient(Cloudflare):
