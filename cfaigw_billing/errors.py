@@ -32,7 +32,7 @@ act on.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from attrs import frozen
 
@@ -67,13 +67,17 @@ class CloudflareError(Exception):
     too."""
     idempotency_key: str | None = None
     """Where it is about a charge of a client with a `journal`: the key, given or made up."""
-    answer_status: ClassVar[int] = 502
-    """The HTTP status for a web app to answer with, where this error ends a request to it.
 
-    202: the card may have been charged, or has been; a 4xx or 5xx would be sent again, if only by a
-    proxy. 402, 404, 409, 422: it cannot be done as it was asked for. 502, 503, 504: it may be sent
-    again; also for 401 and 403, as the credentials are those of the app.
-    """
+    @property
+    def answer_status(self) -> int:
+        """The HTTP status for a web app to answer with, where this error ends a request to it.
+
+        202: the card may have been charged, or has been; a 4xx or 5xx would be sent again, if only
+        by a proxy. 402, 404, 409, 422: it cannot be done as it was asked for. 502, 503, 504: it may
+        be sent again; also for 401 and 403, as the credentials are those of the app.
+        """
+        found = (status for status, kinds in _ANSWERS.items() if isinstance(self, kinds))
+        return next(found, 502)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with `args` alone, which fails for keyword arguments.
@@ -92,8 +96,6 @@ class JournalError(CloudflareError):
     Where it ends a charge, nothing was sent.
     """
 
-    answer_status = 503
-
     def __init__(self, message: str, *, idempotency_key: str | None = None) -> None:
         super().__init__(message + _with_key(idempotency_key))
         self.idempotency_key = idempotency_key
@@ -103,10 +105,8 @@ def _with_key(idempotency_key: str | None) -> str:
     return f" · idempotency key {idempotency_key}" if idempotency_key is not None else ""
 
 
-class _TopupError(CloudflareError):
-    """An error about a top-up that the service has taken."""
-
-    answer_status = 202
+class _OfTopup:
+    """What the errors have that are about a top-up which the service has taken."""
 
     payment_intent_id: str
     """The identifier of the top-up, `in_…`, which is an invoice."""
@@ -115,12 +115,14 @@ class _TopupError(CloudflareError):
     amount: int | None
     """The credit that was asked for, in cents; `None` if only `topup.wait` was called."""
 
-    def __init__(self, message: str, idempotency_key: str | None, **facts: Any) -> None:
-        super().__init__(message + _with_key(idempotency_key))
-        self.__dict__.update(facts, idempotency_key=idempotency_key)
+
+def _say(error: CloudflareError, message: str, idempotency_key: str | None, **facts: Any) -> None:
+    """Give an error its line and its facts."""
+    error.args = (message + _with_key(idempotency_key),)
+    error.__dict__.update(facts, idempotency_key=idempotency_key)
 
 
-class TopupPendingError(_TopupError):
+class TopupPendingError(CloudflareError, _OfTopup):
     """A top-up was charged and has not been seen to complete. It may still, or may have by now.
 
     The time that `topup.wait` had is over, or its status could not be asked (see `__cause__`).
@@ -134,7 +136,8 @@ class TopupPendingError(_TopupError):
         amount: int | None,
         idempotency_key: str | None = None,
     ) -> None:
-        super().__init__(
+        _say(
+            self,
             f"the top-up {payment_intent_id} has been charged and was not seen to complete: wait "
             f"for it again instead of making another",
             idempotency_key,
@@ -144,7 +147,7 @@ class TopupPendingError(_TopupError):
         )
 
 
-class TopupFailedError(_TopupError):
+class TopupFailedError(CloudflareError, _OfTopup):
     """A top-up ended without its credit: its status says that it has failed or been cancelled."""
 
     status: str
@@ -159,7 +162,8 @@ class TopupFailedError(_TopupError):
         amount: int | None,
         idempotency_key: str | None = None,
     ) -> None:
-        super().__init__(
+        _say(
+            self,
             f"the top-up {payment_intent_id} is {status!r}, and its credit will not come: look at "
             f"that invoice before you make another",
             idempotency_key,
@@ -170,7 +174,7 @@ class TopupFailedError(_TopupError):
         )
 
 
-class TopupConfirmationError(_TopupError):
+class TopupConfirmationError(CloudflareError, _OfTopup):
     """A top-up waits for its payer to confirm the payment (3-D Secure)."""
 
     amount: int  # pyright: ignore[reportIncompatibleVariableOverride]  # it is never changed
@@ -195,7 +199,8 @@ class TopupConfirmationError(_TopupError):
             if client_secret is not None
             else "and the `client_secret` for that went to an earlier call: it is not stored"
         )
-        super().__init__(
+        _say(
+            self,
             f"the top-up {payment_intent_id} waits for the payer to confirm the payment, {page}",
             idempotency_key,
             payment_intent_id=payment_intent_id,
@@ -236,8 +241,6 @@ class APIConnectionError(APIError):
 class APITimeoutError(APIConnectionError):
     """No answer came in time."""
 
-    answer_status = 504
-
 
 class TopupOutcomeUnknownError(APIConnectionError):
     """A charge was sent and no understandable answer came: the card may have been charged.
@@ -245,8 +248,6 @@ class TopupOutcomeUnknownError(APIConnectionError):
     The SDK never sends it again. Do not do it by hand either before `topup.reconcile(error)` has
     looked whether the charge went through. The cause (`__cause__`) says what happened.
     """
-
-    answer_status = 202
 
     account_id: str
     """The account that the top-up was for."""
@@ -329,8 +330,6 @@ class APIStatusError(APIResponseError):
 class BadRequestError(APIStatusError):
     """400: the service does not accept these arguments."""
 
-    answer_status = 422
-
 
 class AuthenticationError(APIStatusError):
     """401: the credentials are wrong."""
@@ -338,8 +337,6 @@ class AuthenticationError(APIStatusError):
 
 class PaymentRequiredError(APIStatusError):
     """402: the card was declined. Nothing was charged."""
-
-    answer_status = 402
 
 
 class PermissionDeniedError(APIStatusError):
@@ -349,19 +346,13 @@ class PermissionDeniedError(APIStatusError):
 class NotFoundError(APIStatusError):
     """404: no such account, or no such call."""
 
-    answer_status = 404
-
 
 class ConflictError(APIStatusError):
     """409: the request is at odds with the state of the account."""
 
-    answer_status = 409
-
 
 class UnprocessableEntityError(APIStatusError):
     """422: the service understood the arguments and does not accept them."""
-
-    answer_status = 422
 
 
 class RateLimitError(APIStatusError):
@@ -370,8 +361,6 @@ class RateLimitError(APIStatusError):
     Or the call would have had to wait longer than it may for the rate limit, and was not sent:
     `request.attempts` is then 0, or that of the attempts before.
     """
-
-    answer_status = 503
 
     retry_after: float | None = None
     """Seconds until the service accepts requests again, where that is known."""
@@ -398,3 +387,14 @@ def class_for_status(status_code: int) -> type[APIStatusError]:
     if status_code >= 500:
         return InternalServerError
     return _BY_STATUS.get(status_code, APIStatusError)
+
+
+_ANSWERS: dict[int, tuple[type[CloudflareError], ...]] = {
+    202: (TopupPendingError, TopupFailedError, TopupConfirmationError, TopupOutcomeUnknownError),
+    402: (PaymentRequiredError,),
+    404: (NotFoundError,),
+    409: (ConflictError,),
+    422: (BadRequestError, UnprocessableEntityError),
+    503: (JournalError, RateLimitError),
+    504: (APITimeoutError,),
+}
