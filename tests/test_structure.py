@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 ORDER = (
     *("_wire", "_show", "types", "errors", "_core", "journal"),
-    *("_io", "_async", "_sync", "testing", "cli"),
+    *("_io", "_charges", "_async", "_sync", "testing", "cli"),
 )
 """The folders (and `errors.py`): each imports only from those before it."""
 APART = {

@@ -8,6 +8,7 @@ from typing import Self, TypeVar, Unpack
 
 from aiohttp import ClientSession, TraceConfig
 
+from .._charges.keyed import KeyedExecutor
 from .._core.config import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_MAX_RETRY_WAIT,
@@ -19,7 +20,6 @@ from .._core.journal import Journal
 from .._core.options import AsyncClientOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
 from .._core.untyped import UntypedParams
-from .._io.executor import Executor
 from .._wire.secrets import conceal, conceal_headers, conceal_options
 from ..types import Params
 from .resources import (
@@ -102,7 +102,7 @@ class AsyncCloudflare:
             default_query={} if default_query is None else default_query,
             journal=journal,
         )
-        self._executor = Executor.connect(
+        self._executor = KeyedExecutor.connect(
             config,
             trace_configs=trace_configs,
             http_client=http_client,

@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import anyio
 
+from .._charges.evidence import look_for
+from .._charges.settling import recover_one
 from .._core.journal import OPEN
 from .._core.options import check_seconds
 from .._core.reconciliation import (
@@ -21,8 +23,6 @@ from .._core.reconciliation import (
     check_age,
     invoice_ids,
 )
-from .._io.charges.evidence import look_for
-from .._io.charges.settling import recover_one
 from .._io.executor import Executor
 from ..errors import JournalError, TopupConfirmationError, TopupFailedError, TopupPendingError
 from ..types import TopupCreateParams, TopupStatusParams, TopupStatusResponse

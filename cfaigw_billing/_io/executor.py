@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from math import inf, isfinite
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from aiohttp import ClientSession, TraceConfig
+from attrs import define
 
 from .._core.answer import Answer
 from .._core.config import Config
-from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions
+from .._core.operations import Operation, Safety
+from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions, Timeout
 from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
 from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
@@ -22,8 +24,6 @@ from .._wire.secrets import conceal_options
 from ..errors import APIConnectionError, RateLimitError, TopupOutcomeUnknownError
 from ..types import Params
 from .batch import NotSentError, Turn
-from .call import Call, Outcome
-from .charges.keyed import charge_once, check_keyless
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error, without_frames
 from .limiter import Limiter, RateLimitedError
@@ -34,6 +34,53 @@ T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
 # No `NullHandler`: without one, a warning about a charge is seen where logging is not set up, too.
+
+
+Outcome = Answer[Any] | APIConnectionError
+"""The end of a call: an answer, or the error to raise if none came."""
+
+
+@define(kw_only=True, eq=False)
+class Call:
+    """One call on its way: what is sent, and on what terms."""
+
+    operation: Operation[Any]
+    params: Any
+    request: HTTPRequest
+    timeout: Timeout
+    """For one attempt."""
+    deadline: float
+    """When the call must have ended, by the monotonic clock."""
+    turn: Turn | None
+    """Its part in a sweep, if it has one: it then waits for the rate limit, outside its own time,
+    rather than failing."""
+    stream: bool
+    """Whether to leave the body of a good answer to be read by the caller."""
+
+    @property
+    def charges(self) -> bool:
+        """Whether it charges a card."""
+        return self.operation.safety is Safety.CHARGES
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it needs a connection of its own: one that was idle may be dead."""
+        return self.operation.safety in (Safety.CHARGES, Safety.UNKNOWN)
+
+    @property
+    def reserve(self) -> float | None:
+        """For a call of a sweep, the part of the rate limit to leave to others."""
+        return None if self.turn is None else self.turn.batch.reserve
+
+    def to_come_again(self) -> None:
+        """Nothing has come of what was sent: it is as if it had not been."""
+        self.request.may_have_arrived = False
+        if self.turn is not None:
+            self.turn.sent = False
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Around a wait before it is sent."""
+        return nullcontext() if self.turn is None else self.turn.batch.waiting()
 
 
 class Executor:
@@ -64,14 +111,14 @@ class Executor:
         """Make one with connections of its own, which open when they are needed."""
         return cls(config, Transport(config.base_url, http_client, trace_configs))
 
-    def with_options(self, options: AsyncClientOptions) -> Executor:
+    def with_options(self, options: AsyncClientOptions) -> Self:
         """Make one with other settings on the same connections, unless those must differ.
 
         It shares the rate limit of the same credentials.
         """
         config = self.config.with_options(options)
         connections = {name: value for name, value in options.items() if name in CONNECTION_OPTIONS}
-        other = Executor(config, self._transport.lend(config.base_url, connections))
+        other = type(self)(config, self._transport.lend(config.base_url, connections))
         other.clock = self.clock
         mine = self.config
         if config.base_url == mine.base_url:
@@ -81,10 +128,13 @@ class Executor:
         return other
 
     async def close(self) -> None:
-        """Close the connections, and the journal. A second close does nothing."""
+        """Close the connections. A second close does nothing."""
         await self._transport.close()
-        if self.config.journal is not None and isinstance(self._transport, Transport):
-            await self.config.journal.close()
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the connections are those of another client."""
+        return isinstance(self._transport, BorrowedTransport)
 
     async def run(
         self,
@@ -143,7 +193,7 @@ class Executor:
             stream=stream,
         )
         self._transport.check_open()
-        outcome = await self._charge(call) if call.charges else (await self._send(call))[0]
+        outcome = await self.charge(call) if call.charges else (await self._send(call))[0]
         try:
             if isinstance(outcome, APIConnectionError):
                 raise outcome
@@ -172,14 +222,6 @@ class Executor:
     def asks(self, url: str) -> bool:
         """Whether this client sends to the service that the address is of."""
         return url.startswith(f"{self.config.base_url}/")
-
-    async def _charge(self, call: Call) -> Outcome:
-        """Charge once for the key, if there is a journal; else as often as it is asked for."""
-        journal = self.config.journal
-        if journal is None:
-            check_keyless(call)
-            return await self.charge(call)
-        return await charge_once(self, journal, call)
 
     async def charge(self, call: Call) -> Outcome:
         """Send a charge. Report an unknown outcome if it may have been charged."""

@@ -11,6 +11,7 @@ from typing import Self, TypeVar, Unpack
 
 from aiohttp import TraceConfig
 
+from .executor import BlockingExecutor
 from .._core.config import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_MAX_RETRY_WAIT,
@@ -22,7 +23,6 @@ from .._core.journal import Journal
 from .._core.options import ClientOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
 from .._core.untyped import UntypedParams
-from .executor import BlockingExecutor
 from .._wire.secrets import conceal, conceal_headers, conceal_options
 from ..types import Params
 from .resources import (

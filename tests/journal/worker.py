@@ -22,7 +22,7 @@ from typing import Any
 import aiohttp
 
 from cfaigw_billing import AsyncCloudflare, CloudflareError
-from cfaigw_billing._io.charges import keyed, lease
+from cfaigw_billing._charges import keyed, lease
 from cfaigw_billing.journal import Entry, PostgresJournal, SQLiteJournal
 
 STEPS = ("claim", "claimed", "mark", "marked", "sending", "answered", "record", "recorded")

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
-from ..._core.journal import Entry, Journal, Step, decide
-from ..._core.reconciliation import PROMPT, LostCharge, TopupReconciliation, TopupRecovery
-from ..call import Caller
+from .._core.journal import Entry, Journal, Step, decide
+from .._core.reconciliation import PROMPT, LostCharge, TopupReconciliation, TopupRecovery
+from .._io.executor import Executor
 from .evidence import Evidence, look_for
 
 
@@ -25,7 +25,7 @@ class Settlement:
 
 
 async def settle(
-    caller: Caller, journal: Journal, entry: Entry, older_than: timedelta | None = None
+    executor: Executor, journal: Journal, entry: Entry, older_than: timedelta | None = None
 ) -> Settlement:
     """Look for the invoice of an entry, and record what that shows.
 
@@ -34,7 +34,7 @@ async def settle(
     shared out among these.
 
     Args:
-        caller: What asks the service.
+        executor: What asks the service.
         journal: Where the entry is.
         entry: One whose sender is gone.
         older_than: How long after the first look in vain another one proves that nothing was
@@ -45,15 +45,15 @@ async def settle(
         amount=entry.amount,
         moments=(entry.sent_at or entry.created_at,),
     )
-    evidence = await look_for(caller, charge)
+    evidence = await look_for(executor, charge)
     # After the look: whose invoice was there by then is in flight here, or has recorded it.
     others = [
         other
         for other in await journal.entries(account_id=entry.account_id)
         if other.key != entry.key and other.base_url == entry.base_url
     ]
-    found = _conclusion(evidence, entry, others, caller.clock.now())
-    return await _record(caller, journal, entry, found, older_than)
+    found = _conclusion(evidence, entry, others, executor.clock.now())
+    return await _record(executor, journal, entry, found, older_than)
 
 
 def _conclusion(
@@ -97,13 +97,13 @@ def _shared_out(
 
 
 async def recover_one(
-    caller: Caller, journal: Journal, entry: Entry, older_than: timedelta
+    executor: Executor, journal: Journal, entry: Entry, older_than: timedelta
 ) -> TopupRecovery:
     """Settle an open entry, as far as that is possible now."""
-    step = decide(entry, caller.clock.now())
+    step = decide(entry, executor.clock.now())
     try:
         if step is Step.RECONCILE:
-            settled = await settle(caller, journal, entry, older_than)
+            settled = await settle(executor, journal, entry, older_than)
             return TopupRecovery(entry=settled.entry, reconciliation=settled.reconciliation)
         if step is Step.SEND:  # nothing was sent, and its sender is gone
             new = evolve(entry, state="not_charged", version=entry.version + 1)
@@ -115,7 +115,7 @@ async def recover_one(
 
 
 async def _record(
-    caller: Caller,
+    executor: Executor,
     journal: Journal,
     entry: Entry,
     found: TopupReconciliation,
@@ -133,7 +133,7 @@ async def _record(
             ),
         )
     elif found.outcome == "not_found_yet":
-        now = caller.service_clock.now(caller.clock)
+        now = executor.service_clock.now(executor.clock)
         since = entry.not_found_at or now
         settled = older_than is not None and now - since >= older_than
         new = evolve(new, state="not_charged" if settled else "unknown", not_found_at=since)

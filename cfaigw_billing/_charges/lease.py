@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import anyio
 from attrs import evolve
 
-from ..._core.journal import LEASE, OPEN, Entry, Journal
-from ...errors import JournalError
-from ..clock import Clock
+from .._core.journal import LEASE, OPEN, Entry, Journal
+from .._io.clock import Clock
+from ..errors import JournalError
 
 T = TypeVar("T")
 

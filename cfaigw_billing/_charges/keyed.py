@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from math import inf
 from typing import Any, cast
@@ -27,15 +27,15 @@ from uuid import uuid4
 from aiohttp import ClientTimeout
 from attrs import evolve
 
-from ..._core.answer import Answer
-from ..._core.journal import LEASE, Entry, Journal, Step, check_same, decide
-from ..._core.options import Timeout
-from ..._wire import strict_json
-from ..._wire.messages import HTTPResponse
-from ..._wire.secrets import is_client_secret
-from ...errors import APIError, JournalError, TopupConfirmationError, TopupOutcomeUnknownError
-from ...types import TopupStatusParams
-from ..call import Call, Caller, Outcome
+from .._core.answer import Answer
+from .._core.journal import LEASE, Entry, Journal, Step, check_same, decide
+from .._core.options import Timeout
+from .._io.executor import Call, Executor, Outcome
+from .._wire import strict_json
+from .._wire.messages import HTTPResponse
+from .._wire.secrets import is_client_secret
+from ..errors import APIError, JournalError, TopupConfirmationError, TopupOutcomeUnknownError
+from ..types import TopupStatusParams
 from .lease import Lease, to_its_end
 from .settling import settle
 
@@ -46,35 +46,50 @@ LONGEST_PAUSE = 1.0
 """Seconds between two looks at a charge that is in flight elsewhere."""
 
 
-def check_keyless(call: Call) -> None:
-    """Raise if a charge has a key, on a client that could not keep it."""
-    if call.params.idempotency_key is not None:
+class KeyedExecutor(Executor):
+    """An executor that charges once for each key, where the client has a journal."""
+
+    async def charge(self, call: Call) -> Outcome:
+        """Charge at most once for the key; without one, record the charge under a random key."""
+        journal = self.config.journal
+        if journal is not None:
+            return await _Keyed(self, journal, call, super().charge).run()
+        if call.params.idempotency_key is None:
+            return await super().charge(call)
         raise ValueError(
             "`idempotency_key` needs a journal to be kept in: give the client one, such as "
             "`journal=SQLiteJournal('topups.sqlite3')` from `cfaigw_billing.journal`; nothing was "
             "sent"
         )
 
-
-async def charge_once(caller: Caller, journal: Journal, call: Call) -> Outcome:
-    """Charge at most once for the key of a call; without one, record it under a random key."""
-    return await _Keyed(caller, journal, call).run()
+    async def close(self) -> None:
+        """Close the connections, and the journal, which a copy of a client leaves open."""
+        await super().close()
+        if self.config.journal is not None and not self.is_copy:
+            await self.config.journal.close()
 
 
 class _Keyed:
     """One call for a key."""
 
-    def __init__(self, caller: Caller, journal: Journal, call: Call) -> None:
-        self._caller = caller
+    def __init__(
+        self,
+        executor: Executor,
+        journal: Journal,
+        call: Call,
+        charge: Callable[[Call], Awaitable[Outcome]],
+    ) -> None:
+        self._executor = executor
+        self._charge = charge
         self._journal = journal
         self._call = call
         self._key: str = call.params.idempotency_key or uuid4().hex
         call.request.idempotency_key = self._key
-        now = caller.clock.now()
+        now = executor.clock.now()
         self._claim = Entry(
             key=self._key,
-            base_url=caller.config.base_url,
-            account_id=caller.account_id(call.params),
+            base_url=executor.config.base_url,
+            account_id=executor.account_id(call.params),
             amount=call.params.amount,
             payment_method_id=call.params.payment_method_id,
             created_at=now,
@@ -83,7 +98,7 @@ class _Keyed:
         )
 
     async def run(self) -> Outcome:
-        clock, pause, reconciled = self._caller.clock, FIRST_PAUSE, False
+        clock, pause, reconciled = self._executor.clock, FIRST_PAUSE, False
         patience = clock.monotonic() + _seconds(self._call.timeout)
         until = min(patience, self._call.deadline)
         while True:
@@ -113,14 +128,14 @@ class _Keyed:
     async def _settle(self, entry: Entry) -> TopupOutcomeUnknownError | None:
         """Look for the charge, and return an error if it stays in doubt."""
         try:
-            settled = await settle(self._caller, self._journal, entry)
+            settled = await settle(self._executor, self._journal, entry)
         except (APIError, ValueError) as error:
             doubt = self._unknown(entry, f"it could not be looked for: {error}")
             doubt.__cause__ = error
             return doubt
         except Exception as error:
             raise self._not_sent(error) from error
-        if decide(settled.entry, self._caller.clock.now()) is not Step.RECONCILE:
+        if decide(settled.entry, self._executor.clock.now()) is not Step.RECONCILE:
             return None
         return self._unknown(settled.entry, _FOUND[settled.reconciliation.outcome])
 
@@ -132,7 +147,7 @@ class _Keyed:
 
     async def _take(self, entry: Entry | None) -> Lease | None:
         """Claim the key; `None` if another was faster."""
-        now = self._caller.clock.now()
+        now = self._executor.clock.now()
         claim = evolve(self._claim, lease_until=now + LEASE)
         if entry is None:
             storing = self._journal.insert(claim)
@@ -144,7 +159,7 @@ class _Keyed:
                 version=entry.version + 1,
             )
             storing = self._journal.replace(entry, claim)
-        lease = Lease(self._journal, claim, self._caller.clock)
+        lease = Lease(self._journal, claim, self._executor.clock)
         try:
             return lease if await to_its_end(storing) else None
         except asyncio.CancelledError:
@@ -159,20 +174,20 @@ class _Keyed:
         call.request.before_sending = lease.mark_sent
         lease.begin_beating()
         try:
-            outcome = await self._caller.charge(call)
+            outcome = await self._charge(call)
         except GeneratorExit:  # the loop has gone, and nothing can be awaited
             raise
         except BaseException as error:
             state = "unknown" if call.request.may_have_arrived else "not_charged"
             try:
-                await lease.record(state=state, lease_until=self._caller.clock.now())
+                await lease.record(state=state, lease_until=self._executor.clock.now())
             except asyncio.CancelledError:
                 if not isinstance(error, asyncio.CancelledError):
                     raise
             raise
         end = _end_of(outcome)
         try:
-            await lease.record(**end, lease_until=self._caller.clock.now())
+            await lease.record(**end, lease_until=self._executor.clock.now())
         except asyncio.CancelledError as interrupt:
             self._tell(interrupt, outcome, end)
             raise
@@ -205,7 +220,7 @@ class _Keyed:
         """Raise if the payer has still to confirm, with a secret that only the first answer had."""
         payment_intent_id = entry.payment_intent_id or ""
         params = TopupStatusParams(account_id=entry.account_id, payment_intent_id=payment_intent_id)
-        if (await self._caller.send(params, {})).status != "completed":
+        if (await self._executor.send(params, {})).status != "completed":
             raise TopupConfirmationError(
                 payment_intent_id,
                 None,

@@ -6,16 +6,16 @@ from collections.abc import Collection
 
 from attrs import evolve, frozen
 
-from ..._core.pages import INVOICES, PageTurner
-from ..._core.reconciliation import CLOCK_SKEW, LostCharge, TopupReconciliation, judge
-from ...errors import APIError
-from ...types import (
+from .._core.pages import INVOICES, PageTurner
+from .._core.reconciliation import CLOCK_SKEW, LostCharge, TopupReconciliation, judge
+from .._io.executor import Executor
+from ..errors import APIError
+from ..types import (
     BillingCreditBalanceParams,
     BillingCreditBalanceResponse,
     BillingInvoiceHistoryParams,
     Invoice,
 )
-from ..call import Caller
 
 
 @frozen(kw_only=True)
@@ -43,11 +43,11 @@ class Evidence:
         )
 
 
-async def look_for(caller: Caller, charge: LostCharge) -> Evidence:
+async def look_for(executor: Executor, charge: LostCharge) -> Evidence:
     """Ask the service for what its account shows of a charge."""
-    invoices, is_complete = await _manual_invoices(caller, charge.account_id)
-    charge = _by_the_services_clock(caller, charge)
-    balance, balance_error = await _balance(caller, charge.account_id)
+    invoices, is_complete = await _manual_invoices(executor, charge.account_id)
+    charge = _by_the_services_clock(executor, charge)
+    balance, balance_error = await _balance(executor, charge.account_id)
     return Evidence(
         charge=charge,
         invoices=invoices,
@@ -57,7 +57,9 @@ async def look_for(caller: Caller, charge: LostCharge) -> Evidence:
     )
 
 
-async def _manual_invoices(caller: Caller, account_id: str | None) -> tuple[list[Invoice], bool]:
+async def _manual_invoices(
+    executor: Executor, account_id: str | None
+) -> tuple[list[Invoice], bool]:
     """Return each of them once, and whether these are all. Two without an id are two invoices."""
     params = BillingInvoiceHistoryParams(account_id=account_id, type="manual", page=1, per_page=50)
     known: dict[str, Invoice] = {}  # one may move to the next page meanwhile
@@ -66,7 +68,7 @@ async def _manual_invoices(caller: Caller, account_id: str | None) -> tuple[list
     has_more = False
     turner = PageTurner(params, INVOICES)
     while turner.params is not None:
-        page = await caller.send(turner.params, {})
+        page = await executor.send(turner.params, {})
         if not turner.new(page):
             continue
         known |= {invoice.id: invoice for invoice in page.invoices if invoice.id}
@@ -77,18 +79,18 @@ async def _manual_invoices(caller: Caller, account_id: str | None) -> tuple[list
 
 
 async def _balance(
-    caller: Caller, account_id: str | None
+    executor: Executor, account_id: str | None
 ) -> tuple[BillingCreditBalanceResponse | None, APIError | None]:
     """The balance, or why there is none: what the invoices say does not depend on it."""
     try:
-        return await caller.send(BillingCreditBalanceParams(account_id=account_id), {}), None
+        return await executor.send(BillingCreditBalanceParams(account_id=account_id), {}), None
     except APIError as error:
         return None, error.with_traceback(None)
 
 
-def _by_the_services_clock(caller: Caller, charge: LostCharge) -> LostCharge:
+def _by_the_services_clock(executor: Executor, charge: LostCharge) -> LostCharge:
     """The charge with one more reading of its moment, now that the service has told its time."""
-    heard, clock = caller.service_clock, caller.clock
+    heard, clock = executor.service_clock, executor.clock
     moments = (*charge.moments, heard.corrected(charge.moments[-1], clock))
     if min(moments) > max(clock.now(), heard.corrected(clock.now(), clock)) + CLOCK_SKEW:
         raise ValueError(
