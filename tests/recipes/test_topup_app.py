@@ -37,7 +37,7 @@ async def served() -> AsyncGenerator[Any]:
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(topup_app.app, log_config=None))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not (server.started or serving.done()):
+    while not (server.started or serving.done()):  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     async with aiohttp.ClientSession("http://{}:{}".format(*listener.getsockname())) as session:
 
