@@ -44,7 +44,8 @@ class Lease:
         """
         began, monotonic = self._clock.now(), self._clock.monotonic()
         try:
-            is_ours = await self._store(state="sent", sent_at=began)
+            # What was looked for before was not this request: that look proves nothing any more.
+            is_ours = await self._store(state="sent", sent_at=began, not_found_at=None)
         except Exception as error:
             raise self._error(f"{error}; nothing was sent") from error
         passed = max(

@@ -695,7 +695,59 @@ async def test_a_journal_that_hangs_does_not_hide_the_answer(
             await asyncio.sleep(0.005)
 
 
+async def test_what_a_journal_does_to_one_of_many_calls_is_in_its_outcome(
+    account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
+) -> None:
+    def fail(entry: Entry) -> None:
+        if entry.key == "unstored":
+            raise OSError(28, "No space left on device")
+
+    account.needs_confirmation = True
+    async with billing_emulator.async_client(journal=journal) as client:
+        await create("confirm")(client)
+        journal.before = fail
+        requests = [
+            TopupCreateParams(account_id="acc", amount=5000, idempotency_key=key)
+            for key in ("unstored", "confirm", "made")
+        ]
+        async with client.send_many(requests, allow_charges=True) as outcomes:
+            ended = {o.request: o.error async for o in outcomes}
+    assert [type(ended[request]) for request in requests] == [
+        JournalError,
+        TopupConfirmationError,
+        type(None),
+    ]
+
+
 # Senders that are only slow.
+
+
+async def test_a_look_before_a_charge_was_sent_proves_nothing_about_it(
+    account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
+) -> None:
+    """It was thought lost while it waited for the rate limit, and is sent a day later."""
+    billing_emulator.inject(Fault(status=429, headers={"Retry-After": "0"}), path="/topup")
+    billing_emulator.inject(Fault.lost_answer(), path="/topup")
+    looks: list[str] = []
+
+    async def look(entry: Entry) -> None:
+        if entry.state != "sent" or looks:
+            return
+        looks.append("begun")
+        async with billing_emulator.async_client(journal=journal) as other:
+            journal.rows[entry.key] = evolve(entry, lease_until=entry.created_at)
+            looks.extend(found.entry.state for found in await recover()(other))
+        billing_emulator.advance(100_000)
+
+    journal.after = look
+    account.topup_seconds = 3600
+    async with billing_emulator.async_client(journal=journal) as client:
+        with pytest.raises((TopupOutcomeUnknownError, JournalError)):
+            await create()(client)
+        (found,) = await recover()(client)
+    assert looks == ["begun", "unknown"]
+    assert len(billing_emulator.charges) == 1
+    assert found.entry.state == "unknown"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
