@@ -34,6 +34,11 @@ HEADER = (
 WORDS = (
     (r" \| AsyncIterable\[Params\[T\]\]", ""),
     (r"AsyncIterable, ", ""),
+    (
+        r"from \.\._charges\.keyed import KeyedExecutor\n",
+        "from .executor import BlockingExecutor\n",
+    ),
+    (r"\bKeyedExecutor\b", "BlockingExecutor"),
     (r"from \.\._io\.executor import Executor\n", "from .executor import BlockingExecutor\n"),
     (
         r"(from \.\._wire\.messages import HTTPRequest), Unread\n",

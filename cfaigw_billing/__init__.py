@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from ._core.outcome import Outcome
     from ._core.ratelimit import RateLimit
-    from ._core.reconciliation import TopupReconciliation
+    from ._core.reconciliation import TopupReconciliation, TopupRecovery
     from ._core.runway import forecast_runway
     from ._core.sweeps.credit_balances import CreditBalances
     from ._core.sweeps.runways import Runways
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         ConflictError,
         ErrorData,
         InternalServerError,
+        JournalError,
         NotFoundError,
         PaymentRequiredError,
         PermissionDeniedError,
@@ -88,6 +89,7 @@ __all__ = [
     "HTTPRequest",
     "HTTPResponse",
     "InternalServerError",
+    "JournalError",
     "Money",
     "NotFoundError",
     "Outcome",
@@ -106,6 +108,7 @@ __all__ = [
     "TopupOutcomeUnknownError",
     "TopupPendingError",
     "TopupReconciliation",
+    "TopupRecovery",
     "UnprocessableEntityError",
     "UsageHistories",
     "__version__",
@@ -140,6 +143,7 @@ _MODULES = {
     "Runways": "._core.sweeps.runways",
     "Timeout": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
+    "TopupRecovery": "._core.reconciliation",
     "UsageHistories": "._core.sweeps.usage_histories",
     "forecast_runway": "._core.runway",
 }

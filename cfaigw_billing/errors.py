@@ -1,6 +1,7 @@
 """The errors of this package.
 
     CloudflareError
+    ├── JournalError
     ├── TopupConfirmationError
     ├── TopupFailedError
     ├── TopupPendingError
@@ -24,8 +25,7 @@
 A wrong argument is not in this tree: it is a `ValueError` or a `TypeError` that names the argument
 and the limit, raised before anything is sent.
 
-All of them pickle and copy, hold no secret, and say in one line (`str(error)`) what a person can
-act on.
+All of them pickle and copy, hold no secret, and say in one line what a person can act on.
 """
 
 from __future__ import annotations
@@ -61,9 +61,21 @@ class CloudflareError(Exception):
     """The root of every error of this package; itself raised where credentials are missing."""
 
     partial: Any = None
-    """Where it ended a sweep, such as `credit_balances`, the result of what was answered before;
-    its `.missing` names the accounts to ask about next. Everything else that ends one carries it
-    too."""
+    """If it ended a sweep, the result so far; `.missing` of that are the accounts to ask next. Any
+    other exception that ends a sweep has it too."""
+    idempotency_key: str | None = None
+    """The key of the charge, given or made up, if the client has a `journal`."""
+
+    @property
+    def answer_status(self) -> int:
+        """The HTTP status for a web app to answer with, where this error ends a request to it.
+
+        202: the card may have been charged, or has been; a 4xx or 5xx would be sent again, if only
+        by a proxy. 402, 404, 409, 422: it cannot be done as it was asked for. 502, 503, 504: it may
+        be sent again; also for 401 and 403, as the credentials are those of the app.
+        """
+        found = (status for status, kinds in _ANSWERS.items() if isinstance(self, kinds))
+        return next(found, 502)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with `args` alone, which fails for keyword arguments.
@@ -76,77 +88,121 @@ def _restore(cls: type[CloudflareError], args: tuple[Any, ...], state: Any) -> C
     return error
 
 
-class TopupPendingError(CloudflareError):
+class JournalError(CloudflareError):
+    """The journal could not be read or written (see `__cause__`). A charge was not sent then."""
+
+    def __init__(self, message: str, *, idempotency_key: str | None = None) -> None:
+        super().__init__(message + _with_key(idempotency_key))
+        self.idempotency_key = idempotency_key
+
+
+def _with_key(idempotency_key: str | None) -> str:
+    return f" · idempotency key {idempotency_key}" if idempotency_key is not None else ""
+
+
+class _OfTopup:
+    """What the errors have that are about a top-up which the service has taken."""
+
+    payment_intent_id: str
+    """The identifier of the top-up, `in_…`, which is an invoice."""
+    account_id: str
+    """The account that the top-up is for."""
+    amount: int | None
+    """The credit that was asked for, in cents; `None` if only `topup.wait` was called."""
+
+
+def _say(error: CloudflareError, message: str, idempotency_key: str | None, **facts: Any) -> None:
+    """Give an error its line and its facts."""
+    error.args = (message + _with_key(idempotency_key),)
+    error.__dict__.update(facts, idempotency_key=idempotency_key)
+
+
+class TopupPendingError(CloudflareError, _OfTopup):
     """A top-up was charged and has not been seen to complete. It may still, or may have by now.
 
     The time that `topup.wait` had is over, or its status could not be asked (see `__cause__`).
     """
 
-    payment_intent_id: str
-    """The identifier of the top-up, `in_…`, for `topup.status` and `topup.wait`."""
-    account_id: str
-    """The account that the top-up is for."""
-    amount: int | None
-    """The credit that was bought, in cents; `None` if only `topup.wait` was called."""
-
-    def __init__(self, payment_intent_id: str, *, account_id: str, amount: int | None) -> None:
-        super().__init__(
+    def __init__(
+        self,
+        payment_intent_id: str,
+        *,
+        account_id: str,
+        amount: int | None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        _say(
+            self,
             f"the top-up {payment_intent_id} has been charged and was not seen to complete: wait "
-            f"for it again instead of making another"
+            f"for it again instead of making another",
+            idempotency_key,
+            payment_intent_id=payment_intent_id,
+            account_id=account_id,
+            amount=amount,
         )
-        self.payment_intent_id = payment_intent_id
-        self.account_id = account_id
-        self.amount = amount
 
 
-class TopupFailedError(CloudflareError):
+class TopupFailedError(CloudflareError, _OfTopup):
     """A top-up ended without its credit: its status says that it has failed or been cancelled."""
 
     status: str
     """The status, in the service's word."""
-    payment_intent_id: str
-    """The top-up, which is an invoice."""
-    account_id: str
-    """The account that the top-up was for."""
-    amount: int | None
-    """The credit that was asked for, in cents; `None` if only `topup.wait` was called."""
 
     def __init__(
-        self, status: str, payment_intent_id: str, *, account_id: str, amount: int | None
+        self,
+        status: str,
+        payment_intent_id: str,
+        *,
+        account_id: str,
+        amount: int | None,
+        idempotency_key: str | None = None,
     ) -> None:
-        super().__init__(
+        _say(
+            self,
             f"the top-up {payment_intent_id} is {status!r}, and its credit will not come: look at "
-            f"that invoice before you make another"
+            f"that invoice before you make another",
+            idempotency_key,
+            status=status,
+            payment_intent_id=payment_intent_id,
+            account_id=account_id,
+            amount=amount,
         )
-        self.status = status
-        self.payment_intent_id = payment_intent_id
-        self.account_id = account_id
-        self.amount = amount
 
 
-class TopupConfirmationError(CloudflareError):
+class TopupConfirmationError(CloudflareError, _OfTopup):
     """A top-up waits for its payer to confirm the payment (3-D Secure)."""
 
-    payment_intent_id: str
-    """The identifier of the top-up, `in_…`, for `topup.wait` once the payer has confirmed."""
-    account_id: str
-    """The account that the top-up is for."""
-    amount: int
+    amount: int  # pyright: ignore[reportIncompatibleVariableOverride]  # it is never changed
     """The credit that is bought, in cents."""
-    client_secret: Secret
-    """The secret for the page in which the payer confirms; masked in reprs, not in pickles."""
+    client_secret: Secret | None
+    """The secret for the page in which the payer confirms; masked in reprs, not in pickles.
+
+    `None`: it was answered to an earlier call with this `idempotency_key`, and is not stored.
+    """
 
     def __init__(
-        self, payment_intent_id: str, client_secret: Secret, *, account_id: str, amount: int
+        self,
+        payment_intent_id: str,
+        client_secret: Secret | None,
+        *,
+        account_id: str,
+        amount: int,
+        idempotency_key: str | None = None,
     ) -> None:
-        super().__init__(
-            f"the top-up {payment_intent_id} waits for the payer to confirm the payment, in a page "
-            f"that gets the `client_secret` of this error"
+        page = (
+            "in a page that gets the `client_secret` of this error"
+            if client_secret is not None
+            else "and the `client_secret` for that went to an earlier call: it is not stored"
         )
-        self.payment_intent_id = payment_intent_id
-        self.account_id = account_id
-        self.amount = amount
-        self.client_secret = client_secret
+        _say(
+            self,
+            f"the top-up {payment_intent_id} waits for the payer to confirm the payment, {page}",
+            idempotency_key,
+            payment_intent_id=payment_intent_id,
+            account_id=account_id,
+            amount=amount,
+            client_secret=client_secret,
+        )
 
 
 class APIError(CloudflareError):
@@ -165,11 +221,12 @@ class APIError(CloudflareError):
 
     def __init__(self, message: str, *, request: HTTPRequest, retries_taken: int = 0) -> None:
         # One line, whatever the service wrote: no line breaks, no escapes for a terminal.
-        message = Mask(request.headers)(message)
+        message = Mask(request.headers)(message) + _with_key(request.idempotency_key)
         self.message = " ".join("".join(c if c.isprintable() else " " for c in message).split())
         super().__init__(self.message)
         self.request = request.redacted()
         self.retries_taken = retries_taken
+        self.idempotency_key = request.idempotency_key
 
 
 class APIConnectionError(APIError):
@@ -198,8 +255,7 @@ class TopupOutcomeUnknownError(APIConnectionError):
     than two seconds; else by this machine's, which is also in `request.sent_at`.
     """
     is_by_the_service: bool = False
-    """Whether `sent_at` is known to be right by the service's clock, because an answer had told its
-    time when the charge was lost."""
+    """Whether `sent_at` is right by the service's clock, which an answer had told before."""
 
     def __init__(
         self,
@@ -212,10 +268,11 @@ class TopupOutcomeUnknownError(APIConnectionError):
         is_by_the_service: bool = False,
     ) -> None:
         call = f"{request.method} {request.path}: "  # the reason may be the line of an error
+        reason = reason.removesuffix(_with_key(request.idempotency_key))
         super().__init__(
-            f"{call}a top-up of {amount} cents "
-            f"(${amount / 100:,.2f}) was sent at {sent_at:%Y-%m-%dT%H:%M:%SZ}, and whether it was "
-            f"charged is unknown: {reason.replace(call, '')} · do not send it again before "
+            f"{call}a top-up of {amount} cents (${amount / 100:,.2f}) was sent at "
+            f"{sent_at:%Y-%m-%dT%H:%M:%SZ}, and whether it was charged is unknown: "
+            f"{reason.replace(call, '')} · do not send it again before "
             f"`billing.topup.reconcile(error)` has looked",
             request=request,
             retries_taken=max(request.attempts - 1, 0),
@@ -330,3 +387,14 @@ def class_for_status(status_code: int) -> type[APIStatusError]:
     if status_code >= 500:
         return InternalServerError
     return _BY_STATUS.get(status_code, APIStatusError)
+
+
+_ANSWERS: dict[int, tuple[type[CloudflareError], ...]] = {
+    202: (TopupPendingError, TopupFailedError, TopupConfirmationError, TopupOutcomeUnknownError),
+    402: (PaymentRequiredError,),
+    404: (NotFoundError,),
+    409: (ConflictError,),
+    422: (BadRequestError, UnprocessableEntityError),
+    503: (JournalError, RateLimitError),
+    504: (APITimeoutError,),
+}

@@ -23,7 +23,7 @@ CALLS = {
 }
 """The methods of the resources, async and sync."""
 COMPOSED = {
-    *("wait", "create_and_wait", "reconcile"),
+    *("wait", "create_and_wait", "reconcile", "recover"),
     *("credit_balances", "usage_histories", "runway", "runways"),
 }
 """Those that make several calls: they have no page of their own in the reference."""

@@ -213,6 +213,7 @@ WITHOUT_RESPONSE = {
         "create_and_wait": "several calls",
         "wait": "several calls",
         "reconcile": "several calls",
+        "recover": "several calls",
     },
     "AsyncBillingResource": {
         "credit_balances": "many calls",

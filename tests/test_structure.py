@@ -28,9 +28,18 @@ REPOSITORY = Path(__file__).parent.parent
 
 # Imports.
 
-ORDER = ("_wire", "_show", "types", "errors", "_core", "_io", "_async", "_sync", "testing", "cli")
+ORDER = (
+    *("_wire", "_show", "types", "errors", "_core", "journal"),
+    *("_io", "_charges", "_async", "_sync", "testing", "cli"),
+)
 """The folders (and `errors.py`): each imports only from those before it."""
-APART = {("_show", "_wire"), ("types", "errors"), ("errors", "types"), ("errors", "_show")}
+APART = {
+    ("_show", "_wire"),
+    ("types", "errors"),
+    ("errors", "types"),
+    ("errors", "_show"),
+    ("_io", "journal"),
+}
 """Neighbours in that order which know nothing of each other."""
 FACES = {"", "__main__", "_version", "_pytest_plugin", "resources"}
 """The modules at the top. They hand names on, or are handed to other programs."""
@@ -112,6 +121,7 @@ COSTS = [
         "import cfaigw_billing",
         {"aiohttp", "anyio", "asyncio", "attr", "attrs", "cattrs", "multidict", "ssl", "yarl"},
     ),
+    ("from cfaigw_billing.journal import SQLiteJournal", {"psycopg", "cfaigw_billing.testing"}),
     ("import cfaigw_billing.types", {"aiohttp", "anyio", "asyncio", "cattrs", "ssl"}),
     (
         "from cfaigw_billing import AsyncCloudflare",
@@ -226,6 +236,7 @@ ARGUMENTS = {
     "max_charge",
     "default_headers",
     "default_query",
+    "journal",
 }
 
 OPTIONS = {"extra_headers", "extra_query", "extra_body", "timeout"}

@@ -8,6 +8,7 @@ from typing import Self, TypeVar, Unpack
 
 from aiohttp import ClientSession, TraceConfig
 
+from .._charges.keyed import KeyedExecutor
 from .._core.config import (
     DEFAULT_MAX_REQUESTS_PER_SECOND,
     DEFAULT_MAX_RETRIES,
@@ -16,10 +17,10 @@ from .._core.config import (
     Config,
     Credentials,
 )
+from .._core.journal import Journal
 from .._core.options import AsyncClientOptions, ReadOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
 from .._core.untyped import BillingOnly, UntypedParams
-from .._io.executor import Executor
 from .._wire.secrets import conceal, conceal_headers, conceal_options
 from ..types import Money, Params
 from .resources import (
@@ -67,6 +68,8 @@ class AsyncCloudflare(BillingOnly):
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
         trace_configs: Hooks of aiohttp (`aiohttp.TraceConfig`) that see every request.
+        journal: Where each top-up is recorded, so that it is charged once for its
+            `idempotency_key` (see `cfaigw_billing.journal`). `close` closes it.
         http_client: Your own `aiohttp.ClientSession`, which the client uses and never closes.
 
     An empty string counts as not given. Credentials given here beat those of the environment.
@@ -91,6 +94,7 @@ class AsyncCloudflare(BillingOnly):
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
         trace_configs: Sequence[TraceConfig] = (),
+        journal: Journal | None = None,
         http_client: ClientSession | None = None,
     ) -> None:
         api_token, api_key, user_service_key = conceal(api_token, api_key, user_service_key)
@@ -107,8 +111,9 @@ class AsyncCloudflare(BillingOnly):
             max_charge=max_charge,
             default_headers={} if default_headers is None else default_headers,
             default_query={} if default_query is None else default_query,
+            journal=journal,
         )
-        self._executor = Executor.connect(
+        self._executor = KeyedExecutor.connect(
             config,
             trace_configs=trace_configs,
             http_client=http_client,

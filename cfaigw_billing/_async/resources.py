@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal, Unpack
 
 from .._core.options import ReadOptions, RequestOptions
-from .._core.reconciliation import TopupReconciliation
+from .._core.reconciliation import TopupReconciliation, TopupRecovery
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
 from .._core.sweeps.runways import Runways, runways
 from .._core.sweeps.usage_histories import UsageHistories, usage_histories
@@ -57,7 +57,7 @@ from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
 from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
 from .runway import runway
 from .sweeps import run_sweep
-from .topups import create_and_wait, reconcile, wait
+from .topups import create_and_wait, reconcile, recover, wait
 
 if sys.version_info >= (3, 13):
     from warnings import deprecated
@@ -267,6 +267,7 @@ class AsyncTopupResource(AsyncResource):
         account_id: str | None = None,
         amount: int | Money,
         payment_method_id: str | None = None,
+        idempotency_key: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> TopupCreateResponse:
         """Charge a card for credit. The credit arrives when `status` says `completed`.
@@ -276,20 +277,31 @@ class AsyncTopupResource(AsyncResource):
                 least $10.00. The card is charged more: a fee of 5 % ($50.00 of credit is a charge
                 of $52.50), and tax where it is due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
+            idempotency_key: Charge once for this key, on a client with a `journal`: 1 to 255
+                printable characters, such as the number of an order.
+
+        With a key, a repeat answers what the first one did, in whatever process, and charges again
+        only if it is certain that nothing was charged. It waits for one that is in flight, at most
+        its `timeout`, and looks once for one whose answer was lost. A `client_secret` is answered
+        once and not stored: later ones raise `TopupConfirmationError` until the payer has confirmed.
 
         `account_id`: the account; if left out, the client's.
         `**options`: `timeout`, `extra_headers`, …: see `RequestOptions`.
-        Permission: AI Gateway Write. A repeat charges the card again, so it reaches the service
-        once: the SDK tries again only if nothing can have arrived (no connection, or a 429 with
-        `Retry-After` and without a `Ratelimit` that tells of room).
+        Permission: AI Gateway Write. A repeat without a key charges the card again, so it reaches
+        the service once: the SDK tries again only if nothing can have arrived (no connection, or a
+        429 with `Retry-After` and without a `Ratelimit` that tells of room).
         Raises: `PaymentRequiredError` (declined, nothing charged) and other `APIStatusError`;
-            `TopupOutcomeUnknownError` (it may have been charged: see `reconcile`);
-            `APIConnectionError` (nothing was sent); `ValueError` or `TypeError` before that.
+            `TopupOutcomeUnknownError` (it may have been charged: see `reconcile` and `recover`);
+            `APIConnectionError` (nothing was sent); `JournalError` (nothing was sent); `ValueError`
+            or `TypeError` before that, also for a key that belongs to another top-up.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/create
         """
         return await self._executor.send(
             TopupCreateParams(
-                account_id=account_id, amount=amount, payment_method_id=payment_method_id
+                account_id=account_id,
+                amount=amount,
+                payment_method_id=payment_method_id,
+                idempotency_key=idempotency_key,
             ),
             options,
         )
@@ -353,6 +365,7 @@ class AsyncTopupResource(AsyncResource):
         account_id: str | None = None,
         amount: int | Money,
         payment_method_id: str | None = None,
+        idempotency_key: str | None = None,
         timeout: float | None = 300.0,
     ) -> TopupStatusResponse:
         """Charge a card for credit, as `create`, and wait until the credit has arrived.
@@ -361,10 +374,11 @@ class AsyncTopupResource(AsyncResource):
             amount: The credit to buy, in whole cents or as `Money`; at least $10.00. The card is
                 charged more: a fee of 5 %, and tax where it is due.
             payment_method_id: The card, `pm_…`; `None`: the account's default card.
+            idempotency_key: Charge once for this key, on a client with a `journal`; see `create`.
             timeout: Seconds to wait at most, once it is charged; `None`: no limit.
 
         `account_id`: the account; if left out, the client's.
-        Permission: AI Gateway Write. A repeat charges the card again.
+        Permission: AI Gateway Write. A repeat without a key charges the card again.
         Raises: what `create` raises; after it, each with the `payment_intent_id`, `account_id` and
             `amount`: `TopupPendingError` when the time is over or the status cannot be asked (the
             cause says why); `TopupFailedError` where the status says that it has failed or been
@@ -376,6 +390,7 @@ class AsyncTopupResource(AsyncResource):
             account_id=account_id,
             amount=amount,
             payment_method_id=payment_method_id,
+            idempotency_key=idempotency_key,
             timeout=timeout,
         )
 
@@ -421,6 +436,30 @@ class AsyncTopupResource(AsyncResource):
             sent_at=sent_at,
             exclude=exclude,
         )
+
+    async def recover(self, *, older_than: timedelta = timedelta(days=1)) -> list[TopupRecovery]:
+        """Settle what is open in the client's `journal`: find out what became of each top-up.
+
+        Run it when a program starts, or from time to time. It charges nothing, and leaves alone
+        what another process is sending.
+
+            for recovery in await client.ai_gateway.billing.topup.recover():
+                print(recovery.entry.key, recovery.entry.state, recovery.error or "")
+
+        A top-up that was never sent is `not_charged`, and one whose invoice is found `charged`. One
+        without an invoice stays `unknown`, because an invoice may come later. Found in vain again,
+        `older_than` after the first look (of this, or of a `create` with its key), it counts as
+        `not_charged`, and its key may be sent again.
+
+        Args:
+            older_than: At least 15 minutes. In that time, the invoice of a charge must have
+                appeared: choose it longer where payers confirm payments (3-D Secure).
+
+        Permission: AI Gateway Read. A repeat changes nothing more.
+        Raises: `ValueError` without a journal; `JournalError` if it cannot be read. What fails for
+            one top-up is in its own result.
+        """
+        return await self._executor.run(recover, older_than=older_than)
 
     async def limits(
         self,

@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TypedDict
+from uuid import uuid4
 
 import anyio
 
+from .._charges.evidence import look_for
+from .._charges.settling import recover_one
+from .._core.journal import OPEN
 from .._core.options import check_seconds
 from .._core.reconciliation import (
-    CLOCK_SKEW,
-    LostCharge,
     TopupReconciliation,
+    TopupRecovery,
     charge_of_error,
     charge_of_facts,
     check_absent,
+    check_age,
     invoice_ids,
-    judge,
 )
 from .._io.executor import Executor
-from ..errors import (
-    APIError,
-    TopupConfirmationError,
-    TopupFailedError,
-    TopupPendingError,
-)
-from ..types import (
-    BillingCreditBalanceParams,
-    BillingCreditBalanceResponse,
-    BillingInvoiceHistoryParams,
-    Invoice,
-    Money,
-    TopupCreateParams,
-    TopupStatusParams,
-    TopupStatusResponse,
-)
-from .paging import AsyncInvoicePaginator
+from ..errors import JournalError, TopupConfirmationError, TopupFailedError, TopupPendingError
+from ..types import Money, TopupCreateParams, TopupStatusParams, TopupStatusResponse
 
 _log = logging.getLogger("cfaigw_billing")
 
@@ -67,54 +56,16 @@ async def reconcile(
     else:
         check_absent(account_id=account_id, amount=amount, sent_at=sent_at)
         charge = charge_of_error(error, executor.asks)
-    invoices, complete = await _manual_invoices(executor, charge.account_id)
-    charge = _by_the_services_clock(executor, charge)
-    balance, balance_error = await _balance(executor, charge.account_id)
-    outcome, evidence = judge(charge, (i for i in invoices if i.id not in others), balance)
-    if outcome == "not_found_yet" and not complete:
-        outcome = "ambiguous"  # the charge's invoice may be among those that were not listed
-    return TopupReconciliation(
-        outcome=outcome, invoices=evidence, balance=balance, balance_error=balance_error
-    )
+    evidence = await look_for(executor, charge)
+    return evidence.judged(others)
 
 
-async def _manual_invoices(
-    executor: Executor, account_id: str | None
-) -> tuple[list[Invoice], bool]:
-    """Return each of them once, and whether these are all. Two without an id are two invoices."""
-    params = BillingInvoiceHistoryParams(account_id=account_id, type="manual", page=1, per_page=50)
-    known: dict[str, Invoice] = {}  # one may move to the next page meanwhile
-    nameless: list[Invoice] = []
-    total = 0
-    has_more = False
-    async for page in AsyncInvoicePaginator(executor, params, {}).pages():
-        known |= {invoice.id: invoice for invoice in page.invoices if invoice.id}
-        nameless += [invoice for invoice in page.invoices if not invoice.id]
-        total, has_more = page.pagination.total_count, page.pagination.has_more
-    found = [*known.values(), *nameless]
-    return found, not has_more and len(found) >= total
+class _Facts(TypedDict):
+    """What the errors after a charge carry."""
 
-
-async def _balance(
-    executor: Executor, account_id: str | None
-) -> tuple[BillingCreditBalanceResponse | None, APIError | None]:
-    """The balance, or why there is none: what the invoices say does not depend on it."""
-    try:
-        return await executor.send(BillingCreditBalanceParams(account_id=account_id), {}), None
-    except APIError as error:
-        return None, error.with_traceback(None)
-
-
-def _by_the_services_clock(executor: Executor, charge: LostCharge) -> LostCharge:
-    """The charge with one more reading of its moment, now that the service has told its time."""
-    heard, clock = executor.service_clock, executor.clock
-    charge = charge.read_again(heard.corrected(charge.moments[-1], clock))
-    moments = charge.moments
-    if min(moments) > max(clock.now(), heard.corrected(clock.now(), clock)) + CLOCK_SKEW:
-        raise ValueError(
-            f"`sent_at` is {min(moments)}, which is in the future: no invoice can be found by it"
-        )
-    return charge
+    account_id: str
+    amount: int | None
+    idempotency_key: str | None
 
 
 async def wait(
@@ -124,11 +75,13 @@ async def wait(
     payment_intent_id: str,
     timeout: float | None,
     amount: int | None = None,
+    idempotency_key: str | None = None,
 ) -> TopupStatusResponse:
     """Ask for the status of a top-up until it has completed or failed."""
     check_seconds("timeout", timeout)
     params = TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id)
     account_id = executor.account_id(params)
+    facts = _Facts(account_id=account_id, amount=amount, idempotency_key=idempotency_key)
     pause = FIRST_PAUSE
     try:
         with anyio.fail_after(timeout):
@@ -137,16 +90,14 @@ async def wait(
                 pause = min(pause * 1.5, LONGEST_PAUSE)
             executor.recent.changed(account_id)  # its credit has just come
     except TimeoutError:
-        raise TopupPendingError(payment_intent_id, account_id=account_id, amount=amount) from None
+        raise TopupPendingError(payment_intent_id, **facts) from None
     except BaseException as error:
         error.add_note(f"payment_intent_id: {payment_intent_id}")
         if not isinstance(error, Exception):  # a cancellation may never be seen by anyone
             _log.warning("the wait for top-up %s was ended by %r", payment_intent_id, error)
         raise
     if answer.status != "completed":
-        raise TopupFailedError(
-            answer.status, payment_intent_id, account_id=account_id, amount=amount
-        )
+        raise TopupFailedError(answer.status, payment_intent_id, **facts)
     return answer
 
 
@@ -172,35 +123,54 @@ async def create_and_wait(
     account_id: str | None,
     amount: int | Money,
     payment_method_id: str | None,
+    idempotency_key: str | None,
     timeout: float | None,
 ) -> TopupStatusResponse:
     """Charge a card for credit and wait for the credit."""
     check_seconds("timeout", timeout)  # before there is a charge
+    if idempotency_key is None and executor.config.journal is not None:
+        idempotency_key = uuid4().hex  # so that the errors after the charge carry it too
     params = TopupCreateParams(
-        account_id=account_id, amount=amount, payment_method_id=payment_method_id
+        account_id=account_id,
+        amount=amount,
+        payment_method_id=payment_method_id,
+        idempotency_key=idempotency_key,
     )
     account_id, cents = executor.account_id(params), params.amount
     created = await executor.send(params, {})
     payment_intent_id = created.payment_intent_id
     if created.client_secret is not None:
         raise TopupConfirmationError(
-            payment_intent_id, created.client_secret, account_id=account_id, amount=cents
-        )
-    try:
-        return await wait(
-            executor,
+            payment_intent_id,
+            created.client_secret,
             account_id=account_id,
-            payment_intent_id=payment_intent_id,
-            timeout=timeout,
             amount=cents,
+            idempotency_key=idempotency_key,
         )
+    facts = _Facts(account_id=account_id, amount=cents, idempotency_key=idempotency_key)
+    try:
+        return await wait(executor, payment_intent_id=payment_intent_id, timeout=timeout, **facts)
     except (TopupPendingError, TopupFailedError):
         raise
     except Exception as error:  # it is about a question, not about the charge
-        raise TopupPendingError(payment_intent_id, account_id=account_id, amount=cents) from error
+        raise TopupPendingError(payment_intent_id, **facts) from error
     except BaseException as interrupt:
         if interrupt.__cause__ is None:
-            interrupt.__cause__ = TopupPendingError(
-                payment_intent_id, account_id=account_id, amount=cents
-            )
+            interrupt.__cause__ = TopupPendingError(payment_intent_id, **facts)
         raise
+
+
+async def recover(executor: Executor, *, older_than: timedelta) -> list[TopupRecovery]:
+    """Settle the open entries of the journal."""
+    check_age(older_than)
+    journal = executor.config.journal
+    if journal is None:
+        raise ValueError("`recover` needs a client with a `journal`; there is none to look into")
+    try:
+        entries = [each for each in await journal.entries() if each.state in OPEN]
+    except JournalError:
+        raise
+    except Exception as error:
+        raise JournalError(str(error)) from error
+    mine = [entry for entry in entries if entry.base_url == executor.config.base_url]
+    return [await recover_one(executor, journal, entry, older_than) for entry in mine]

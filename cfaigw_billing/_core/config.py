@@ -17,6 +17,7 @@ from .._wire.secrets import Secret, conceal, kind
 from ..errors import CloudflareError
 from ..types import Money
 from ..types._validators import account, check_account, in_cents, whole
+from .journal import Journal
 from .options import ClientOptions, Timeout, check_headers, check_seconds, check_timeout
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
@@ -116,6 +117,14 @@ def _max_charge(value: int | Money | None) -> int | None:
 
 def _headers(_: object, attribute: Attribute[Any], value: Any) -> None:
     check_headers(attribute.name, value)
+
+
+def _journal(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, Journal):
+        raise TypeError(
+            f"`{attribute.name}` must be a Journal, such as SQLiteJournal('topups.sqlite3') from "
+            f"`cfaigw_billing.journal`, not {type(value).__name__}"
+        )
 
 
 def _mapping(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -227,6 +236,7 @@ class Config:
     )
     default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)
+    journal: Journal | None = field(default=None, validator=_journal)
 
     def __str__(self) -> str:
         account = "no account" if self.account_id is None else f"account {self.account_id}"
@@ -268,5 +278,5 @@ def _joined(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dic
 
 
 _AUTHENTICATING = {"authorization", "x-auth-email", "x-auth-key", "x-auth-user-service-key"}
-_CAN_BE_NONE = {"timeout", "total_timeout", "max_requests_per_second", "max_charge"}
+_CAN_BE_NONE = {"timeout", "total_timeout", "max_requests_per_second", "max_charge", "journal"}
 _CHANGEABLE = {setting.name for setting in fields(Config)} - {"credentials"}

@@ -40,7 +40,8 @@ class Safety(Enum):
 
 def _payload(operation: Operation[Any]) -> tuple[str, ...]:
     in_path = re.findall(r"{(\w+)}", operation.path)
-    return tuple(f.name for f in attrs.fields(operation.params) if f.name not in in_path)
+    fields = [f for f in attrs.fields(operation.params) if f.metadata.get("sent", True)]
+    return tuple(f.name for f in fields if f.name not in in_path)
 
 
 def _names_account(operation: Operation[Any]) -> bool:

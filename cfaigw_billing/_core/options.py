@@ -10,6 +10,7 @@ from aiohttp import ClientSession, ClientTimeout, TraceConfig
 
 from .._wire.secrets import kind
 from ..types import Money
+from .journal import Journal
 
 _LONGEST = 1_000_000_000
 """Seconds. Beyond this, event loops cannot count."""
@@ -68,6 +69,8 @@ class ConstructorOptions(TypedDict, total=False):
     default_query: Mapping[str, object] | None
     """Query parameters to add to those of the client; `None` as a value leaves one out."""
     trace_configs: Sequence[TraceConfig]
+    journal: Journal | None
+    """Where top-ups are recorded."""
 
 
 class AsyncConstructorOptions(ConstructorOptions, total=False):

@@ -35,6 +35,7 @@ from attrs import evolve, frozen
 from ..errors import APIError, TopupOutcomeUnknownError
 from ..types import BillingCreditBalanceResponse, Invoice, Money
 from ..types._validators import FEE, check_whole, in_cents
+from .journal import Entry
 
 CLOCK_SKEW = timedelta(minutes=10)
 """How far a clock may be off that nobody has compared."""
@@ -79,6 +80,18 @@ class TopupReconciliation:
     def payment_intent_id(self) -> str | None:
         """The identifier of the top-up for `topup.status`, if it was charged."""
         return self.invoices[0].id if self.outcome == "charged" else None
+
+
+@frozen(kw_only=True)
+class TopupRecovery:
+    """What `topup.recover` found about one top-up of the journal."""
+
+    entry: Entry
+    """The entry as it stands now; its `state` is the result."""
+    reconciliation: TopupReconciliation | None = None
+    """The evidence; `None` if none was needed, or there is an `error`."""
+    error: Exception | None = None
+    """Why it could not be looked for."""
 
 
 @frozen(kw_only=True)
@@ -291,3 +304,11 @@ def invoice_ids(exclude: Iterable[str]) -> frozenset[str | None]:
         if not isinstance(each, str):
             raise TypeError(f"`exclude` must hold invoice ids (str), not {type(each).__name__}")
     return ids
+
+
+def check_age(older_than: object) -> None:
+    """A time in which the invoice of a charge appears."""
+    if not isinstance(older_than, timedelta):
+        raise TypeError(f"`older_than` must be a timedelta, not {type(older_than).__name__}")
+    if older_than < PROMPT:
+        raise ValueError(f"`older_than` must be at least 15 minutes, got {older_than}")

@@ -52,6 +52,15 @@ class ServiceClock:
         if date is not None and (self._heard is None or date != self._heard[0]):
             self._heard = date, clock.now(), clock.monotonic()
 
+    def now(self, clock: Clock) -> datetime:
+        """The moment by the service's clock, however that of the machine was set; else by that."""
+        if self._heard is not None:
+            date, _, monotonic = self._heard
+            told = parse_date(date)
+            if told is not None:
+                return told + timedelta(seconds=clock.monotonic() - monotonic)
+        return clock.now()
+
     def corrected(self, moment: datetime, clock: Clock) -> datetime:
         """A recent moment by the machine's clock, as it is by the service's, if that is known."""
         ahead = self._ahead(clock)

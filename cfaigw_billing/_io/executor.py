@@ -72,14 +72,14 @@ class Executor:
         """Make one with connections of its own, which open when they are needed."""
         return cls(config, Transport(config.base_url, http_client, trace_configs))
 
-    def with_options(self, options: AsyncClientOptions) -> Executor:
+    def with_options(self, options: AsyncClientOptions) -> Self:
         """Make one with other settings on the same connections, unless those must differ.
 
         It shares the rate limit and the recent answers of the same credentials.
         """
         config = self.config.with_options(options)
         connections = {name: value for name, value in options.items() if name in CONNECTION_OPTIONS}
-        other = Executor(config, self._transport.lend(config.base_url, connections))
+        other = type(self)(config, self._transport.lend(config.base_url, connections))
         other.clock = self.clock
         if config.base_url == self.config.base_url:
             other.service_clock = self.service_clock
@@ -101,6 +101,11 @@ class Executor:
         """Close the connections. A second close does nothing."""
         self.recent = Recent(self.config.base_url)  # copies that are still open keep the other
         await self._transport.close()
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the connections are those of another client."""
+        return isinstance(self._transport, BorrowedTransport)
 
     async def run(
         self,
@@ -161,7 +166,7 @@ class Executor:
         self._transport.check_open()
         if operation.safety is not Safety.READS:
             with self.recent.changing(call.request):
-                outcome = await self._charge(call) if call.charges else (await self._send(call))[0]
+                outcome = await self.charge(call) if call.charges else (await self._send(call))[0]
         elif options and (max_age := max_age_of(options)):
             terms = call.timeout, self.config.max_retries, self.config.max_retry_wait
             send = partial(self._send, call)
@@ -201,7 +206,7 @@ class Executor:
         """Whether this client sends to the service that the address is of."""
         return url.startswith(f"{self.config.base_url}/")
 
-    async def _charge(self, call: Call) -> Outcome:
+    async def charge(self, call: Call) -> Outcome:
         """Send a charge. Report an unknown outcome if it may have been charged."""
 
         def unknown(reason: str) -> TopupOutcomeUnknownError:

@@ -28,7 +28,14 @@ import anyio
 from .._core.operations import Safety
 from .._core.outcome import Outcome
 from .._core.untyped import operation_of
-from ..errors import APIError, AuthenticationError, RateLimitError, TopupOutcomeUnknownError
+from ..errors import (
+    APIError,
+    AuthenticationError,
+    JournalError,
+    RateLimitError,
+    TopupConfirmationError,
+    TopupOutcomeUnknownError,
+)
 from ..types import Params
 from ..types._validators import check_whole
 from .batch import Batch, NotSentError, Turn
@@ -260,7 +267,7 @@ class ManyCalls(Generic[T]):
         try:
             answer = await self._executor.execute(request, {}, turn=turn)
             return Outcome(request, answer.parse())
-        except (APIError, ValueError, TypeError) as error:
+        except (APIError, JournalError, TopupConfirmationError, ValueError, TypeError) as error:
             return Outcome(request, error=error)
 
     def _end_of_all(self, error: Exception | None) -> Exception | None:

@@ -17,14 +17,14 @@ import asyncio
 import sys
 import threading
 import warnings
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+from aiohttp.connector import Connection
 from yarl import URL
 
 
@@ -104,20 +104,35 @@ def open_session(
     return session
 
 
+class _Announcing(Connector):
+    """New connections, of which each is announced before anything goes over it."""
+
+    def __init__(self, announce: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(force_close=True)  # pyright: ignore[reportUnknownMemberType]
+        self._announce = announce
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        try:
+            await self._announce()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
 @asynccontextmanager
 async def fresh_session(
-    trace_configs: Sequence[aiohttp.TraceConfig],
+    trace_configs: Sequence[aiohttp.TraceConfig], announce: Callable[[], Awaitable[None]]
 ) -> AsyncGenerator[aiohttp.ClientSession]:
-    """A session for one request, which notes when there is a connection."""
-    tracing = aiohttp.TraceConfig()
-    tracing.on_connection_create_end.append(_note_connection)
-    connector = Connector(force_close=True)
-    async with open_session([*trace_configs, tracing], connector) as session:
+    """A session for one request, which is announced when there is a connection for it."""
+    async with open_session(trace_configs, _Announcing(announce)) as session:
         yield session
-
-
-async def _note_connection(_: object, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.may_have_arrived = True
 
 
 def drop_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:

@@ -116,8 +116,10 @@ class Transport:
             raise TransportError("no time left to send it", timed_out=True)
         if fresh and self._http_client is None:
             limits = _client_timeout(timeout, remaining)
-            async with fresh_session(self._trace_configs) as session:
+            async with fresh_session(self._trace_configs, request.announce) as session:
                 return await exchange(session, request, limits, fresh=True, **self._proxy)
+        if request.before_sending is not None:
+            await request.announce()
         request.may_have_arrived = True
         if self._http_client is not None:
             # It may let aiohttp send what is idempotent twice: the tracker counts.

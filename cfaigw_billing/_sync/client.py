@@ -11,6 +11,7 @@ from typing import Self, TypeVar, Unpack
 
 from aiohttp import TraceConfig
 
+from .executor import BlockingExecutor
 from .._core.config import (
     DEFAULT_MAX_REQUESTS_PER_SECOND,
     DEFAULT_MAX_RETRIES,
@@ -19,10 +20,10 @@ from .._core.config import (
     Config,
     Credentials,
 )
+from .._core.journal import Journal
 from .._core.options import ClientOptions, ReadOptions, RequestOptions, Timeout, check_names
 from .._core.ratelimit import RateLimit
 from .._core.untyped import BillingOnly, UntypedParams
-from .executor import BlockingExecutor
 from .._wire.secrets import conceal, conceal_headers, conceal_options
 from ..types import Money, Params
 from .resources import (
@@ -70,6 +71,8 @@ class Cloudflare(BillingOnly):
         default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
         default_query: Query parameters of every request.
         trace_configs: Hooks of aiohttp (`aiohttp.TraceConfig`) that see every request.
+        journal: Where each top-up is recorded, so that it is charged once for its
+            `idempotency_key` (see `cfaigw_billing.journal`). `close` closes it.
 
     An empty string counts as not given. Credentials given here beat those of the environment.
     Without any, the `with` block or the first call raises `CloudflareError`.
@@ -93,6 +96,7 @@ class Cloudflare(BillingOnly):
         default_headers: Mapping[str, str | None] | None = None,
         default_query: Mapping[str, object] | None = None,
         trace_configs: Sequence[TraceConfig] = (),
+        journal: Journal | None = None,
     ) -> None:
         api_token, api_key, user_service_key = conceal(api_token, api_key, user_service_key)
         default_headers = conceal_headers(default_headers)
@@ -108,6 +112,7 @@ class Cloudflare(BillingOnly):
             max_charge=max_charge,
             default_headers={} if default_headers is None else default_headers,
             default_query={} if default_query is None else default_query,
+            journal=journal,
         )
         self._executor = BlockingExecutor.connect(
             config,

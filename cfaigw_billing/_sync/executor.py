@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from aiohttp import TraceConfig
 
+from .._charges.keyed import KeyedExecutor
 from .._core.answer import Answer
 from .._core.config import Config
 from .._core.options import AsyncClientOptions, ClientOptions, RequestOptions
@@ -42,7 +43,7 @@ class BlockingExecutor:
         cls, config: Config, *, trace_configs: Sequence[TraceConfig] = ()
     ) -> BlockingExecutor:
         """Make one with connections and a loop of its own, which open when they are needed."""
-        return cls(Executor.connect(config, trace_configs=trace_configs))
+        return cls(KeyedExecutor.connect(config, trace_configs=trace_configs))
 
     def with_options(self, options: ClientOptions) -> BlockingExecutor:
         """Make one with other settings, on the same loop; see `Executor.with_options`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol, cast
@@ -43,6 +43,16 @@ class HTTPRequest:
     """When it was last tried, by this machine's clock; kept for charges only."""
     may_have_arrived: bool = False
     """Whether a connection has stood while it was tried: from then on the service may have it."""
+    idempotency_key: str | None = None
+    """The key of a charge in a journal; it is not sent."""
+    before_sending: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
+    """What is to be done once there is a connection, and before anything goes over it."""
+
+    async def announce(self) -> None:
+        """Do what must be done before it is sent: the next step sends it."""
+        if self.before_sending is not None:
+            await self.before_sending()
+        self.may_have_arrived = True
 
     @property
     def path(self) -> str:
@@ -59,6 +69,7 @@ class HTTPRequest:
             attempts=self.attempts,
             sent_at=self.sent_at,
             may_have_arrived=self.may_have_arrived,
+            idempotency_key=self.idempotency_key,
         )
 
 

@@ -67,6 +67,9 @@ the SDK does then. No server at all is the `base_url` of an emulator that has st
 for (each charge knows what the card `paid` for it),
 `emulator.requests` what was sent, as it arrived; `emulator.reset()` forgets both.
 
+**Journals.** `await check_journal(make)` checks a journal of your own
+(`cfaigw_billing.journal.Journal`): what clients rely on so that a top-up is charged once.
+
 **Other languages.** `python -m cfaigw_billing emulator` serves the same on port 8787, with a JSON
 API to control it below `/_emulator`, for this machine alone and without credentials;
 `GET /_emulator/` lists what there is.
@@ -82,6 +85,7 @@ API to control it below `/_emulator`, for this machine alone and without credent
 """
 
 from ._faults import Fault
+from ._journals import check_journal
 from ._limit import AddressLimit, RequestLimit
 from ._messages import RecordedRequest
 from ._processor import Charge
@@ -97,4 +101,5 @@ __all__ = [
     "Fault",
     "RecordedRequest",
     "RequestLimit",
+    "check_journal",
 ]

@@ -199,3 +199,19 @@ def milliseconds(name: str, value: Any) -> float | None:
             f"1000) or an aware datetime"
         )
     return int(value) if value == int(value) else value
+
+
+LONGEST_KEY = 255
+
+
+def idempotency_key(_: object, attribute: Attribute[Any], value: Any) -> None:
+    """A string of 1 to 255 printable characters; `None` passes."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"`{attribute.name}` must be a str, not {type(value).__name__}")
+    if not 1 <= len(value) <= LONGEST_KEY or not value.isprintable():
+        raise ValueError(
+            f"`{attribute.name}` must have 1 to {LONGEST_KEY} printable characters, "
+            f"got {len(value)}: {value!r:.60}"
+        )

@@ -14,6 +14,7 @@ from ._validators import (
     amount_in_cents,
     cents,
     each_of_type,
+    idempotency_key,
     identifier,
     of_type,
     one_of,
@@ -39,6 +40,13 @@ class TopupCreateParams(AccountParams["TopupCreateResponse"]):
     """
     payment_method_id: str | None = field(default=None, validator=identifier)
     """The card to charge, `pm_…`; `None`: the default card."""
+    idempotency_key: str | None = field(
+        default=None, validator=idempotency_key, metadata={"sent": False}
+    )
+    """The key of this top-up, for a client with a `journal`: 1 to 255 printable characters.
+
+    It is not sent. The top-up is charged once, however often it is asked for with this key.
+    """
 
 
 @frozen(kw_only=True)

@@ -39,9 +39,11 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
     TopupPendingError,
     TopupReconciliation,
+    TopupRecovery,
     UsageHistories,
     forecast_runway,
 )
+from cfaigw_billing.journal import Entry, Journal, PostgresJournal, SQLiteJournal, State
 from cfaigw_billing.resources import (
     AccountPaginator,
     AccountsResource,
@@ -60,7 +62,14 @@ from cfaigw_billing.resources import (
     TopupResource,
     TopupResourceWithStreamingResponse,
 )
-from cfaigw_billing.testing import Charge, EmulatedAccount, Emulator, Fault, RecordedRequest
+from cfaigw_billing.testing import (
+    Charge,
+    EmulatedAccount,
+    Emulator,
+    Fault,
+    RecordedRequest,
+    check_journal,
+)
 from cfaigw_billing.types import (
     Account,
     AccountListParams,
@@ -170,6 +179,8 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     await topup.reconcile(amount=Money.dollars(10), sent_at=NOW)
 
     assert_type(await topup.reconcile(BaseException()), TopupReconciliation)
+    assert_type(await topup.create(amount=1000, idempotency_key="order-1"), TopupCreateResponse)
+    assert_type(await topup.recover(older_than=timedelta(hours=1)), list[TopupRecovery])
 
     balances = await billing.credit_balances(["a"], progress=lambda done, total: None)
     assert_type(balances, CreditBalances)
@@ -259,6 +270,9 @@ def blocking_methods(client: Cloudflare) -> None:
     assert_type(topup.create_and_wait(amount=1000, timeout=None), TopupStatusResponse)
 
     assert_type(topup.reconcile(BaseException()), TopupReconciliation)
+    assert_type(topup.create(amount=1000, idempotency_key="order-1"), TopupCreateResponse)
+    for recovery in topup.recover():
+        assert_type(recovery.entry.state, State)
 
     balances = billing.credit_balances(progress=True, concurrency=5, reserve=0.5)
     assert_type(balances, CreditBalances)
@@ -441,6 +455,18 @@ async def clients(session: aiohttp.ClientSession) -> None:
         assert_type(blocking.copy(account_id="a"), Cloudflare)
         assert_type(blocking.with_options(base_url=None, set_default_headers={}), Cloudflare)
         assert_type(blocking.close(), None)
+
+
+async def journals(journal: Journal) -> None:
+    given: list[Journal] = [SQLiteJournal("topups.sqlite3"), PostgresJournal("dbname=topups")]
+    async with AsyncCloudflare(journal=given[0]) as client:
+        assert_type(client.with_options(journal=None), AsyncCloudflare)
+        assert_type(await client.ai_gateway.billing.topup.recover(), list[TopupRecovery])
+    Cloudflare(journal=journal).close()
+    entry = await journal.find("order-1")
+    assert_type(entry, Entry | None)
+    assert_type([entry.key for entry in await journal.entries(state="unknown")], list[str])
+    await check_journal(lambda: journal)
 
 
 class OurClient(Cloudflare):

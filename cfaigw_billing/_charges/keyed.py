@@ -1,0 +1,286 @@
+"""Charge once for each key: claim it in the journal, send, and record the end.
+
+What is durable when, and what the next one who comes with the key finds after a crash at that
+point:
+
+1. The claim (`claimed`), before anything else. Nothing was sent: the next one waits for the end of
+   the lease, takes it over, and sends.
+2. The mark (`sent`), when a connection stands and before the first byte. It may have been charged:
+   the next one looks for an invoice, and never sends.
+3. The end: `charged` with the answer, `not_charged`, or `unknown`.
+
+Where the end cannot be recorded, the caller gets the answer all the same, and the log an error: the
+entry stays `sent`, and the next one finds the charge by its invoice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from math import inf
+from typing import Any, cast
+from uuid import uuid4
+
+from aiohttp import ClientTimeout
+from attrs import evolve
+
+from .._core.answer import Answer
+from .._core.journal import LEASE, Entry, Journal, Step, check_same, decide
+from .._core.options import Timeout
+from .._io.call import Call
+from .._io.executor import Executor
+from .._io.recent import Outcome
+from .._wire import strict_json
+from .._wire.messages import HTTPResponse
+from .._wire.secrets import is_client_secret
+from ..errors import APIError, JournalError, TopupConfirmationError, TopupOutcomeUnknownError
+from ..types import TopupStatusParams
+from .lease import Lease, to_its_end
+from .settling import settle
+
+_log = logging.getLogger("cfaigw_billing")
+
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+"""Seconds between two looks at a charge that is in flight elsewhere."""
+
+
+class KeyedExecutor(Executor):
+    """An executor that charges once for each key, where the client has a journal."""
+
+    async def charge(self, call: Call) -> Outcome:
+        """Charge at most once for the key; without one, record the charge under a random key."""
+        journal = self.config.journal
+        if journal is not None:
+            return await _Keyed(self, journal, call, super().charge).run()
+        if call.params.idempotency_key is None:
+            return await super().charge(call)
+        raise ValueError(
+            "`idempotency_key` needs a journal to be kept in: give the client one, such as "
+            "`journal=SQLiteJournal('topups.sqlite3')` from `cfaigw_billing.journal`; nothing was "
+            "sent"
+        )
+
+    async def close(self) -> None:
+        """Close the connections, and the journal, which a copy of a client leaves open."""
+        await super().close()
+        if self.config.journal is not None and not self.is_copy:
+            await self.config.journal.close()
+
+
+class _Keyed:
+    """One call for a key."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        journal: Journal,
+        call: Call,
+        charge: Callable[[Call], Awaitable[Outcome]],
+    ) -> None:
+        self._executor = executor
+        self._charge = charge
+        self._journal = journal
+        self._call = call
+        self._key: str = call.params.idempotency_key or uuid4().hex
+        call.request.idempotency_key = self._key
+        now = executor.clock.now()
+        self._claim = Entry(
+            key=self._key,
+            base_url=executor.config.base_url,
+            account_id=executor.account_id(call.params),
+            amount=call.params.amount,
+            payment_method_id=call.params.payment_method_id,
+            created_at=now,
+            holder=uuid4().hex,
+            lease_until=now + LEASE,
+        )
+
+    async def run(self) -> Outcome:
+        clock, pause, reconciled = self._executor.clock, FIRST_PAUSE, False
+        patience = clock.monotonic() + _seconds(self._call.timeout)
+        until = min(patience, self._call.deadline)
+        while True:
+            entry = await self._find()
+            if entry is not None:
+                check_same(entry, self._claim)
+            step = decide(entry, clock.now())
+            if step is Step.SEND:
+                lease = await self._take(entry)
+                if lease is not None:
+                    return await self._send(lease)
+            elif step is Step.ANSWER:
+                return await self._recorded(cast("Entry", entry))
+            elif step is Step.RECONCILE:
+                if reconciled:
+                    return self._unknown(entry, "it was looked for, and is in doubt again")
+                reconciled = True
+                doubt = await self._settle(cast("Entry", entry))
+                if doubt is not None:
+                    return doubt
+            elif clock.monotonic() >= until:
+                return self._unknown(entry, "another sender has not come to its end in time")
+            else:
+                await clock.sleep(min(pause, max(until - clock.monotonic(), 0.0)))
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    async def _settle(self, entry: Entry) -> TopupOutcomeUnknownError | None:
+        """Look for the charge, and return an error if it stays in doubt."""
+        try:
+            settled = await settle(self._executor, self._journal, entry)
+        except (APIError, ValueError) as error:
+            doubt = self._unknown(entry, f"it could not be looked for: {error}")
+            doubt.__cause__ = error
+            return doubt
+        except Exception as error:
+            raise self._not_sent(error) from error
+        if decide(settled.entry, self._executor.clock.now()) is not Step.RECONCILE:
+            return None
+        return self._unknown(settled.entry, _FOUND[settled.reconciliation.outcome])
+
+    async def _find(self) -> Entry | None:
+        try:
+            return await self._journal.find(self._key)
+        except Exception as error:
+            raise self._not_sent(error) from error
+
+    async def _take(self, entry: Entry | None) -> Lease | None:
+        """Claim the key; `None` if another was faster."""
+        now = self._executor.clock.now()
+        claim = evolve(self._claim, lease_until=now + LEASE)
+        if entry is None:
+            storing = self._journal.insert(claim)
+        else:
+            claim = evolve(
+                claim,
+                created_at=entry.created_at,
+                attempt=entry.attempt + 1,
+                version=entry.version + 1,
+            )
+            storing = self._journal.replace(entry, claim)
+        lease = Lease(self._journal, claim, self._executor.clock)
+        try:
+            return lease if await to_its_end(storing) else None
+        except asyncio.CancelledError:
+            await lease.record(state="not_charged", lease_until=now)
+            raise
+        except Exception as error:
+            raise self._not_sent(error) from error
+
+    async def _send(self, lease: Lease) -> Outcome:
+        """Send the charge, and record what has become of it."""
+        call = self._call
+        call.request.before_sending = lease.mark_sent
+        lease.begin_beating()
+        try:
+            outcome = await self._charge(call)
+        except GeneratorExit:  # the loop has gone, and nothing can be awaited
+            raise
+        except BaseException as error:
+            state = "unknown" if call.request.may_have_arrived else "not_charged"
+            try:
+                await lease.record(state=state, lease_until=self._executor.clock.now())
+            except asyncio.CancelledError:
+                if not isinstance(error, asyncio.CancelledError):
+                    raise
+            raise
+        end = _end_of(outcome)
+        try:
+            await lease.record(**end, lease_until=self._executor.clock.now())
+        except asyncio.CancelledError as interrupt:
+            self._tell(interrupt, outcome, end)
+            raise
+        return outcome
+
+    def _tell(self, interrupt: BaseException, outcome: Outcome, end: Mapping[str, Any]) -> None:
+        """Have an interrupt that met the record of a charge lead to that charge."""
+        if end["state"] == "not_charged":
+            return
+        if not isinstance(outcome, TopupOutcomeUnknownError):
+            charged = f"interrupted after its answer, {end['payment_intent_id']}"
+            outcome = self._unknown(None, charged)
+        interrupt.add_note(str(outcome))
+        interrupt.__cause__ = outcome
+        _log.warning("%s", outcome)  # what awaits a cancelled task may never see its error
+
+    async def _recorded(self, entry: Entry) -> Outcome:
+        """The recorded answer, in an envelope as the service sends it."""
+        if entry.needs_confirmation:
+            await self._check_confirmed(entry)
+        body = b'{"success":true,"errors":[],"messages":[],"result":%s}'
+        response = HTTPResponse(
+            status_code=200,
+            headers={"Content-Type": "application/json", "Idempotent-Replayed": "true"},
+            body=body % (entry.answer or "null").encode(),
+        )
+        return Answer(self._call.operation, self._call.request, response, 0)
+
+    async def _check_confirmed(self, entry: Entry) -> None:
+        """Raise if the payer has still to confirm, with a secret that only the first answer had."""
+        payment_intent_id = entry.payment_intent_id or ""
+        params = TopupStatusParams(account_id=entry.account_id, payment_intent_id=payment_intent_id)
+        if (await self._executor.send(params, {})).status != "completed":
+            raise TopupConfirmationError(
+                payment_intent_id,
+                None,
+                account_id=entry.account_id,
+                amount=entry.amount,
+                idempotency_key=entry.key,
+            )
+
+    def _unknown(self, entry: Entry | None, reason: str) -> TopupOutcomeUnknownError:
+        sent_at: datetime = self._claim.created_at
+        if entry is not None:
+            sent_at = entry.sent_at or entry.created_at
+        return TopupOutcomeUnknownError(
+            reason,
+            request=self._call.request,
+            account_id=self._claim.account_id,
+            amount=self._claim.amount,
+            sent_at=sent_at,
+        )
+
+    def _not_sent(self, error: Exception) -> JournalError:
+        return JournalError(f"{error}; nothing was sent", idempotency_key=self._key)
+
+
+_FOUND = {
+    "charged": "another key has the only invoice that fits",
+    "not_found_yet": "there is no invoice of it yet",
+    "ambiguous": "there are invoices that may be its own, or those of other charges",
+}
+
+
+def _end_of(outcome: Outcome) -> dict[str, Any]:
+    """What to record of the end of a charge."""
+    if isinstance(outcome, TopupOutcomeUnknownError):
+        return {"state": "unknown"}
+    if not isinstance(outcome, Answer) or outcome.failure() is not None:
+        return {"state": "not_charged"}
+    envelope = cast("dict[str, Any]", strict_json.loads(outcome.http_response.body))
+    result: dict[str, Any] = envelope["result"]
+    return {
+        "state": "charged",
+        "payment_intent_id": result["payment_intent_id"],
+        "answer": json.dumps(_without_secrets(result)),
+        "needs_confirmation": result.get("client_secret") is not None,
+    }
+
+
+def _without_secrets(value: Any) -> Any:
+    """Decoded JSON without whatever is called a `client_secret`, at any depth."""
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        items = cast("dict[str, object]", value).items()
+        return {key: _without_secrets(item) for key, item in items if not is_client_secret(key)}
+    return value
+
+
+def _seconds(timeout: Timeout) -> float:
+    if isinstance(timeout, ClientTimeout):
+        return timeout.total or inf
+    return inf if timeout is None else timeout

@@ -1,0 +1,148 @@
+"""Settle an entry whose charge may have been made: by its invoice, or by the lack of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from attrs import evolve, frozen
+
+from .._core.journal import Entry, Journal, Step, decide
+from .._core.reconciliation import PROMPT, LostCharge, TopupReconciliation, TopupRecovery
+from .._io.executor import Executor
+from .evidence import Evidence, look_for
+
+
+@frozen(kw_only=True)
+class Settlement:
+    """An entry after a look at its account."""
+
+    entry: Entry
+    """The entry as it stands now."""
+    reconciliation: TopupReconciliation
+    """The evidence."""
+
+
+async def settle(
+    executor: Executor, journal: Journal, entry: Entry, older_than: timedelta | None = None
+) -> Settlement:
+    """Look for the invoice of an entry, and record what that shows.
+
+    The invoices of other keys are not its own. While another charge of the account is in flight, no
+    invoice is: it may be that of the other, which will soon say so. Those of lost charges alike are
+    shared out among these.
+
+    Args:
+        executor: What asks the service.
+        journal: Where the entry is.
+        entry: One whose sender is gone.
+        older_than: How long after the first look in vain another one proves that nothing was
+            charged; `None`: no look proves it.
+    """
+    charge = LostCharge(
+        account_id=entry.account_id,
+        amount=entry.amount,
+        moments=(entry.sent_at or entry.created_at,),
+        is_compared=False,
+    )
+    evidence = await look_for(executor, charge)
+    # After the look: whose invoice was there by then is in flight here, or has recorded it.
+    others = [
+        other
+        for other in await journal.entries(account_id=entry.account_id)
+        if other.key != entry.key and other.base_url == entry.base_url
+    ]
+    found = _conclusion(evidence, entry, others, executor.clock.now())
+    return await _record(executor, journal, entry, found, older_than)
+
+
+def _conclusion(
+    evidence: Evidence, entry: Entry, others: Sequence[Entry], now: datetime
+) -> TopupReconciliation:
+    taken: set[str | None] = {o.payment_intent_id for o in others if o.payment_intent_id}
+    found = evidence.judged(taken)
+    if found.outcome == "ambiguous":
+        twins = [other for other in others if _is_twin(entry, other, now)]
+        found = _shared_out(evidence, entry, twins, taken, found)
+    in_flight = any(o.state == "sent" and decide(o, now) is Step.WAIT for o in others)
+    return evolve(found, outcome="ambiguous") if in_flight and found.invoices else found
+
+
+def _is_twin(entry: Entry, other: Entry, now: datetime) -> bool:
+    """Whether it is another lost charge whose invoice would look the same."""
+    apart = (other.sent_at or other.created_at) - (entry.sent_at or entry.created_at)
+    alike = other.amount == entry.amount and abs(apart) <= PROMPT
+    return alike and decide(other, now) is Step.RECONCILE
+
+
+def _shared_out(
+    evidence: Evidence,
+    entry: Entry,
+    twins: Sequence[Entry],
+    taken: set[str | None],
+    found: TopupReconciliation,
+) -> TopupReconciliation:
+    """Share out the invoices of lost charges alike, in the order in which these were sent.
+
+    Which of them is whose makes no difference, as long as each settles one. There must be no more
+    of them than lost charges: else one is of somebody else, and a person has to look.
+    """
+    ids = [i.id for i in sorted(found.invoices, key=lambda i: i.created or 0) if i.id]
+    fitting = [i for i in ids if evidence.judged(taken | {*ids} - {i}).outcome == "charged"]
+    if not fitting or len(fitting) > 1 + len(twins):
+        return found
+    before = sum((t.sent_at or t.created_at) < (entry.sent_at or entry.created_at) for t in twins)
+    own = fitting[min(before, len(fitting) - 1)]
+    return evidence.judged(taken | {*fitting} - {own})
+
+
+async def recover_one(
+    executor: Executor, journal: Journal, entry: Entry, older_than: timedelta
+) -> TopupRecovery:
+    """Settle an open entry, as far as that is possible now."""
+    step = decide(entry, executor.clock.now())
+    try:
+        if step is Step.RECONCILE:
+            settled = await settle(executor, journal, entry, older_than)
+            return TopupRecovery(entry=settled.entry, reconciliation=settled.reconciliation)
+        if step is Step.SEND:  # nothing was sent, and its sender is gone
+            new = evolve(entry, state="not_charged", version=entry.version + 1)
+            is_stored = await journal.replace(entry, new)
+            entry = new if is_stored else await journal.find(entry.key) or entry
+    except Exception as error:
+        return TopupRecovery(entry=entry, error=error)
+    return TopupRecovery(entry=entry)
+
+
+async def _record(
+    executor: Executor,
+    journal: Journal,
+    entry: Entry,
+    found: TopupReconciliation,
+    older_than: timedelta | None,
+) -> Settlement:
+    new = evolve(entry, state="unknown", version=entry.version + 1)
+    if found.outcome == "charged":
+        new = evolve(
+            new,
+            state="charged",
+            payment_intent_id=found.payment_intent_id,
+            answer=json.dumps(
+                # The account is onboarded, in the service's words: it has a paid invoice.
+                {"payment_intent_id": found.payment_intent_id, "onboarding": True}
+            ),
+        )
+    elif found.outcome == "not_found_yet":
+        now = executor.service_clock.now(executor.clock)
+        since = entry.not_found_at or now
+        settled = older_than is not None and now - since >= older_than
+        new = evolve(new, state="not_charged" if settled else "unknown", not_found_at=since)
+    elif entry.not_found_at is not None:
+        new = evolve(new, not_found_at=None)
+    if evolve(new, version=entry.version) == entry or await journal.replace(entry, new):
+        return Settlement(entry=new, reconciliation=found)
+    current = await journal.find(entry.key) or entry
+    if current == entry:  # another key has just taken that invoice
+        found = evolve(found, outcome="ambiguous")
+    return Settlement(entry=current, reconciliation=found)

@@ -1,0 +1,111 @@
+"""The journal in PostgreSQL, with psycopg 3 (the extra `postgres`)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from .._wire.secrets import Secret
+from ..errors import JournalError
+from ._sql import TABLE, SQLJournal
+
+try:
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+except ImportError as error:
+    raise ImportError(
+        "PostgresJournal needs psycopg: pip install 'cfaigw_billing[postgres]'"
+    ) from error
+
+VERSIONS = "cfaigw_billing_journal"
+MIGRATIONS = (
+    f"""
+    CREATE TABLE {TABLE} (
+        key text PRIMARY KEY,
+        base_url text NOT NULL,
+        account_id text NOT NULL,
+        amount bigint NOT NULL,
+        payment_method_id text,
+        created_at timestamptz NOT NULL,
+        state text NOT NULL
+            CHECK (state IN ('claimed', 'sent', 'unknown', 'charged', 'not_charged')),
+        attempt integer NOT NULL,
+        holder text NOT NULL,
+        lease_until timestamptz NOT NULL,
+        sent_at timestamptz,
+        not_found_at timestamptz,
+        payment_intent_id text,
+        answer text,
+        needs_confirmation boolean NOT NULL,
+        version integer NOT NULL,
+        UNIQUE (base_url, payment_intent_id)
+    );
+    CREATE INDEX {TABLE}_of_account ON {TABLE} (account_id);
+    """,
+)
+"""What leads from each version of the schema to the next; the table of `VERSIONS` has the number.
+
+The columns are the fields of `Entry`. Amounts are in cents.
+"""
+_LOCK = 0x6366_6169_6777  # "cfaigw": of several processes, one migrates
+
+
+class PostgresJournal(SQLJournal):
+    """A journal in a PostgreSQL database, for any number of machines.
+
+    It makes two tables where they are missing, `cfaigw_billing_topups` and
+    `cfaigw_billing_journal` (the version of the schema), in the first schema of the `search_path`.
+
+    Args:
+        conninfo: The database, as `libpq` takes it: `postgresql://…` or `host=… dbname=…`. It may
+            hold a password, and is never shown.
+        connect_timeout: Seconds to wait for a connection.
+
+    Raises: `JournalError` from every method if the database cannot be used, or if a newer version
+        of this package has written the tables.
+    """
+
+    _errors = psycopg.Error
+    _taken = psycopg.errors.UniqueViolation
+
+    def __init__(self, conninfo: str, *, connect_timeout: int = 10) -> None:
+        self._conninfo = Secret(make_conninfo(conninfo, connect_timeout=connect_timeout))
+        super().__init__()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection: psycopg.Connection[Any] = psycopg.connect(self._conninfo, autocommit=True)
+        try:
+            # What other programs set must not make a commit less than durable, or times local.
+            connection.execute("SET synchronous_commit = on")
+            connection.execute("SET timezone = 'UTC'")
+            with connection.transaction():
+                self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _migrate(self, connection: psycopg.Connection[Any]) -> None:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {VERSIONS} (version integer NOT NULL)")
+        row = connection.execute(f"SELECT max(version) FROM {VERSIONS}").fetchone()  # noqa: S608
+        version = 0 if row is None or row[0] is None else int(row[0])
+        if version > len(MIGRATIONS):
+            raise JournalError(
+                f"the journal {self} has version {version} of the schema, and this package knows "
+                f"{len(MIGRATIONS)} at most: use a newer one"
+            )
+        for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+            connection.execute(migration)
+            connection.execute(f"INSERT INTO {VERSIONS} VALUES (%s)", [number])  # noqa: S608
+
+    def _is_lost(self, error: Exception) -> bool:
+        with suppress(IndexError):
+            return isinstance(error, psycopg.OperationalError) and bool(self._connections[0].closed)
+        return False
+
+    def _spelled(self, statement: str) -> str:
+        return statement.replace("?", "%s")

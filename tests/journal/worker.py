@@ -1,0 +1,140 @@
+"""A program that charges for many keys, and whose processes die on the way.
+
+    python worker.py base_url token journal seed step=key,key,… step=…
+
+It forks a process for each attempt. One that works at a key for the first time dies (SIGKILL) when
+it reaches the step that the key is listed under; `random`, at any moment; `never`, not. The next
+process goes on, until there is an answer or an error for each key, which is printed. Each key has
+an account of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+
+from cfaigw_billing import AsyncCloudflare, CloudflareError
+from cfaigw_billing._charges import keyed, lease
+from cfaigw_billing.journal import Entry, PostgresJournal, SQLiteJournal
+
+STEPS = ("claim", "claimed", "mark", "marked", "sending", "answered", "record", "recorded")
+"""What a process dies at: before and after each write, and around the exchange."""
+_WRITES = {"claimed": ("claim", "claimed"), "sent": ("mark", "marked")}
+
+for module in (keyed, lease):
+    vars(module)["LEASE"] = timedelta(seconds=0.2)  # of the dead, and of the slow
+lease.BEAT = 0.05
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Doom:
+    """The step at which this process dies."""
+
+    step = ""
+
+    def reach(self, step: str) -> None:
+        if step == self.step:
+            die()
+
+
+def deadly(journal: Any, doom: Doom) -> Any:
+    """Have the process die before or after a write of the journal."""
+
+    def around(write: Callable[..., Any]) -> Callable[..., Any]:
+        async def written(*entries: Entry) -> bool:
+            before, after = _WRITES.get(entries[-1].state, ("record", "recorded"))
+            doom.reach(before)
+            stored: bool = await write(*entries)
+            doom.reach(after)
+            return stored
+
+        return written
+
+    journal.insert, journal.replace = around(journal.insert), around(journal.replace)
+    return journal
+
+
+async def charge(arguments: Sequence[str], left: dict[str, str], say: int) -> None:
+    base_url, token, address = arguments
+    doom = Doom()
+    cls: Any = PostgresJournal if address.startswith("postgres") else SQLiteJournal
+
+    async def sending(*_: Any) -> None:
+        doom.reach("sending")
+
+    async def answered(*_: Any) -> None:
+        doom.reach("answered")
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_chunk_sent.append(sending)
+    tracing.on_request_end.append(answered)
+    async with AsyncCloudflare(
+        base_url=base_url,
+        api_token=token,
+        journal=deadly(cls(address), doom),
+        trace_configs=[tracing],
+    ) as client:
+        for key, step in left.items():
+            os.write(say, f"begin {key}\n".encode())
+            doom.step = step
+            try:
+                created = await client.ai_gateway.billing.topup.create(
+                    account_id=key, amount=5000, idempotency_key=key, timeout=20
+                )
+                said = f"charged {key} {created.payment_intent_id}"
+            except CloudflareError as error:
+                said = f"failed {key} {type(error).__name__}"
+            os.write(say, f"{said}\n".encode())
+
+
+def attempt(left: dict[str, str], arguments: Sequence[str], moment: float | None) -> list[str]:
+    """Work in a process of its own. Return what it said before its end."""
+    hear, say = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            if moment is not None:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)  # as SIGKILL: Python runs no more
+                signal.setitimer(signal.ITIMER_REAL, moment)
+            asyncio.run(charge(arguments, left, say))
+        finally:
+            os._exit(0)
+    os.close(say)
+    with os.fdopen(hear) as pipe:
+        lines = pipe.read().splitlines()
+    os.waitpid(pid, 0)
+    return lines
+
+
+def main() -> None:
+    *arguments, seed = sys.argv[1:5]
+    chance = random.Random(seed)
+    left = {
+        key: step
+        for step, _, keys in (argument.partition("=") for argument in sys.argv[5:])
+        for key in keys.split(",")
+    }
+    while left:
+        moment = chance.uniform(0.0, 0.12) if "random" in list(left.values())[:1] else None
+        for line in attempt(left, arguments, moment):
+            word, key, *_ = line.split()
+            if word == "begin":
+                left[key] = "never"  # once is enough
+            else:
+                del left[key]
+                print(line, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
