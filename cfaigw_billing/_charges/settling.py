@@ -44,7 +44,6 @@ async def settle(
         account_id=entry.account_id,
         amount=entry.amount,
         moments=(entry.sent_at or entry.created_at,),
-        is_compared=False,
     )
     evidence = await look_for(executor, charge)
     # After the look: whose invoice was there by then is in flight here, or has recorded it.
