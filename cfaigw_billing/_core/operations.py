@@ -43,6 +43,18 @@ def _payload(operation: Operation[Any]) -> tuple[str, ...]:
     return tuple(f.name for f in attrs.fields(operation.params) if f.name not in in_path)
 
 
+def _is_plain(operation: Operation[Any]) -> bool:
+    return operation.typed and operation.method == "GET" and not operation.payload
+
+
+def _charges(operation: Operation[Any]) -> bool:
+    return operation.safety is Safety.CHARGES
+
+
+def _needs_fresh(operation: Operation[Any]) -> bool:
+    return operation.safety in (Safety.CHARGES, Safety.UNKNOWN)
+
+
 def _names_account(operation: Operation[Any]) -> bool:
     return operation.typed and hasattr(operation.result, "account_id")
 
@@ -76,6 +88,12 @@ class Operation(Generic[T]):
     """Whether the value of an answer has the `account_id` of the call."""
     payload: tuple[str, ...] = field(init=False, default=Factory(_payload, takes_self=True))
     """The names of the parameters that are not in `path`."""
+    plain: bool = field(init=False, default=Factory(_is_plain, takes_self=True))
+    """Whether it sends nothing but its path."""
+    charges: bool = field(init=False, default=Factory(_charges, takes_self=True))
+    """Whether it charges a card."""
+    fresh: bool = field(init=False, default=Factory(_needs_fresh, takes_self=True))
+    """Whether it needs a connection of its own: one that was idle may be dead."""
 
     @property
     def permission(self) -> str:
