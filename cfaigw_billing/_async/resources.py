@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
+from .. import types
 from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
@@ -20,36 +21,7 @@ from .._core.sweeps.usage_histories import UsageHistories, usage_histories
 from .._core.untyped import BillingOnly
 from .._io.executor import Executor
 from .._show.progress import Progress
-from ..types import (
-    AccountListParams,
-    BillingCreditBalanceParams,
-    BillingCreditBalanceResponse,
-    BillingInvoiceHistoryParams,
-    BillingInvoiceHistoryResponse,
-    BillingInvoicePreviewParams,
-    BillingInvoicePreviewResponse,
-    BillingUsageHistoryParams,
-    BillingUsageHistoryResponse,
-    ConfigCreateParams,
-    ConfigCreateResponse,
-    ConfigDeleteParams,
-    ConfigGetParams,
-    ConfigGetResponse,
-    EligibilityPaymentMethod,
-    Money,
-    SpendingLimitCreateParams,
-    SpendingLimitDeleteParams,
-    SpendingLimitGetParams,
-    SpendingLimitGetResponse,
-    TopupCreateParams,
-    TopupCreateResponse,
-    TopupEligibilityParams,
-    TopupEligibilityResponse,
-    TopupLimitsParams,
-    TopupLimitsResponse,
-    TopupStatusParams,
-    TopupStatusResponse,
-)
+from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
 from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
 from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
@@ -109,7 +81,7 @@ class AsyncAccountsResource(AsyncResource):
         """
         return AsyncAccountPaginator(
             self._executor,
-            AccountListParams(name=name, page=page, per_page=per_page),
+            types.AccountListParams(name=name, page=page, per_page=per_page),
             options,
         )
 
@@ -148,7 +120,7 @@ class AsyncConfigResource(AsyncResource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> ConfigGetResponse:
+    ) -> types.ConfigGetResponse:
         """The automatic top-up as it is set up; zeros or `None` if it never was.
 
         Amounts are in cents.
@@ -158,7 +130,7 @@ class AsyncConfigResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
         """
-        return await self._executor.send(ConfigGetParams(account_id=account_id), options)
+        return await self._executor.send(types.ConfigGetParams(account_id=account_id), options)
 
     async def create(
         self,
@@ -167,7 +139,7 @@ class AsyncConfigResource(AsyncResource):
         amount: int | Money,
         threshold: int | Money,
         **options: Unpack[RequestOptions],
-    ) -> ConfigCreateResponse:
+    ) -> types.ConfigCreateResponse:
         """Set the automatic top-up: from now on the service charges the card by itself.
 
         Args:
@@ -184,7 +156,7 @@ class AsyncConfigResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/create
         """
         return await self._executor.send(
-            ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
+            types.ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
             options,
         )
 
@@ -202,7 +174,7 @@ class AsyncConfigResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/delete
         """
-        return await self._executor.send(ConfigDeleteParams(account_id=account_id), options)
+        return await self._executor.send(types.ConfigDeleteParams(account_id=account_id), options)
 
 
 class AsyncConfigResourceWithRawResponse(AsyncRawView):
@@ -262,7 +234,7 @@ class AsyncTopupResource(AsyncResource):
         amount: int | Money,
         payment_method_id: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> TopupCreateResponse:
+    ) -> types.TopupCreateResponse:
         """Charge a card for credit. The credit arrives when `status` says `completed`.
 
         Args:
@@ -281,7 +253,7 @@ class AsyncTopupResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/create
         """
         return await self._executor.send(
-            TopupCreateParams(
+            types.TopupCreateParams(
                 account_id=account_id, amount=amount, payment_method_id=payment_method_id
             ),
             options,
@@ -293,7 +265,7 @@ class AsyncTopupResource(AsyncResource):
         account_id: str | None = None,
         payment_intent_id: str,
         **options: Unpack[ReadOptions],
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Whether the credit of a top-up has arrived: `pending` or `completed`.
 
         Args:
@@ -306,7 +278,7 @@ class AsyncTopupResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/status
         """
         return await self._executor.send(
-            TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
+            types.TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
             options,
         )
 
@@ -316,7 +288,7 @@ class AsyncTopupResource(AsyncResource):
         account_id: str | None = None,
         payment_intent_id: str,
         timeout: float | None = 300.0,
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Ask `status` again and again, less and less often, until the credit has arrived.
 
         Args:
@@ -345,7 +317,7 @@ class AsyncTopupResource(AsyncResource):
         amount: int | Money,
         payment_method_id: str | None = None,
         timeout: float | None = 300.0,
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Charge a card for credit, as `create`, and wait until the credit has arrived.
 
         Args:
@@ -418,7 +390,7 @@ class AsyncTopupResource(AsyncResource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> TopupLimitsResponse:
+    ) -> types.TopupLimitsResponse:
         """The smallest and the largest top-up that the service takes, in cents.
 
         `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
@@ -426,15 +398,15 @@ class AsyncTopupResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
         """
-        return await self._executor.send(TopupLimitsParams(account_id=account_id), options)
+        return await self._executor.send(types.TopupLimitsParams(account_id=account_id), options)
 
     async def eligibility(
         self,
         *,
         account_id: str | None = None,
-        payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
+        payment_methods: Iterable[types.EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
         **options: Unpack[ReadOptions],
-    ) -> TopupEligibilityResponse:
+    ) -> types.TopupEligibilityResponse:
         """Whether the account can top up, and what to do where it cannot.
 
         Args:
@@ -448,7 +420,7 @@ class AsyncTopupResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/eligibility
         """
         return await self._executor.send(
-            TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
+            types.TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
             options,
         )
 
@@ -521,7 +493,7 @@ class AsyncSpendingLimitResource(AsyncResource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> SpendingLimitGetResponse:
+    ) -> types.SpendingLimitGetResponse:
         """The spending limit; its amount is in cents.
 
         `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
@@ -529,7 +501,9 @@ class AsyncSpendingLimitResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
         """
-        return await self._executor.send(SpendingLimitGetParams(account_id=account_id), options)
+        return await self._executor.send(
+            types.SpendingLimitGetParams(account_id=account_id), options
+        )
 
     @deprecated(_RETIRED)
     async def create(
@@ -556,7 +530,7 @@ class AsyncSpendingLimitResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/create
         """
         return await self._executor.send(
-            SpendingLimitCreateParams(
+            types.SpendingLimitCreateParams(
                 account_id=account_id, amount=amount, duration=duration, strategy=strategy
             ),
             options,
@@ -576,7 +550,9 @@ class AsyncSpendingLimitResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/delete
         """
-        return await self._executor.send(SpendingLimitDeleteParams(account_id=account_id), options)
+        return await self._executor.send(
+            types.SpendingLimitDeleteParams(account_id=account_id), options
+        )
 
 
 class AsyncSpendingLimitResourceWithRawResponse(AsyncRawView):
@@ -661,7 +637,7 @@ class AsyncBillingResource(AsyncResource):
         start_time: datetime | float | None = None,
         end_time: datetime | float | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingUsageHistoryResponse:
+    ) -> types.BillingUsageHistoryResponse:
         """The usage, a row a day or hour, in cents; no rows if nothing was billable.
 
         Args:
@@ -676,7 +652,7 @@ class AsyncBillingResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/usage_history
         """
         return await self._executor.send(
-            BillingUsageHistoryParams(
+            types.BillingUsageHistoryParams(
                 account_id=account_id,
                 value_grouping_window=value_grouping_window,
                 start_time=start_time,
@@ -693,7 +669,7 @@ class AsyncBillingResource(AsyncResource):
         page: int | None = None,
         per_page: int | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingInvoiceHistoryResponse:
+    ) -> types.BillingInvoiceHistoryResponse:
         """One page of past invoices; amounts in cents, times in Unix seconds.
 
         Args:
@@ -709,7 +685,7 @@ class AsyncBillingResource(AsyncResource):
         (`page` and `per_page` are seen to work and not described there).
         """
         return await self._executor.send(
-            BillingInvoiceHistoryParams(
+            types.BillingInvoiceHistoryParams(
                 account_id=account_id, type=type, page=page, per_page=per_page
             ),
             options,
@@ -737,7 +713,7 @@ class AsyncBillingResource(AsyncResource):
         """
         return AsyncInvoicePaginator(
             self._executor,
-            BillingInvoiceHistoryParams(
+            types.BillingInvoiceHistoryParams(
                 account_id=account_id, type=type, page=1, per_page=per_page
             ),
             options,
@@ -812,7 +788,7 @@ class AsyncBillingResource(AsyncResource):
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
         """
-        params = BillingUsageHistoryParams(
+        params = types.BillingUsageHistoryParams(
             value_grouping_window=value_grouping_window, start_time=start_time, end_time=end_time
         )
         return await run_sweep(
@@ -828,7 +804,7 @@ class AsyncBillingResource(AsyncResource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingInvoicePreviewResponse:
+    ) -> types.BillingInvoicePreviewResponse:
         """The invoice that is building up; amounts in cents, times in Unix seconds.
 
         `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
@@ -837,7 +813,7 @@ class AsyncBillingResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview
         """
         return await self._executor.send(
-            BillingInvoicePreviewParams(account_id=account_id),
+            types.BillingInvoicePreviewParams(account_id=account_id),
             options,
         )
 

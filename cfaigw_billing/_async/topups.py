@@ -9,6 +9,7 @@ from datetime import datetime
 import anyio
 from attrs import evolve
 
+from .. import types
 from .._core.options import check_seconds
 from .._core.reconciliation import (
     CLOCK_SKEW,
@@ -27,16 +28,7 @@ from ..errors import (
     TopupFailedError,
     TopupPendingError,
 )
-from ..types import (
-    BillingCreditBalanceParams,
-    BillingCreditBalanceResponse,
-    BillingInvoiceHistoryParams,
-    Invoice,
-    Money,
-    TopupCreateParams,
-    TopupStatusParams,
-    TopupStatusResponse,
-)
+from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .paging import AsyncInvoicePaginator
 
 _log = logging.getLogger("cfaigw_billing")
@@ -81,11 +73,13 @@ async def reconcile(
 
 async def _manual_invoices(
     executor: Executor, account_id: str | None
-) -> tuple[list[Invoice], bool]:
+) -> tuple[list[types.Invoice], bool]:
     """Return each of them once, and whether these are all. Two without an id are two invoices."""
-    params = BillingInvoiceHistoryParams(account_id=account_id, type="manual", page=1, per_page=50)
-    known: dict[str, Invoice] = {}  # one may move to the next page meanwhile
-    nameless: list[Invoice] = []
+    params = types.BillingInvoiceHistoryParams(
+        account_id=account_id, type="manual", page=1, per_page=50
+    )
+    known: dict[str, types.Invoice] = {}  # one may move to the next page meanwhile
+    nameless: list[types.Invoice] = []
     total = 0
     has_more = False
     async for page in AsyncInvoicePaginator(executor, params, {}).pages():
@@ -124,10 +118,10 @@ async def wait(
     payment_intent_id: str,
     timeout: float | None,
     amount: int | None = None,
-) -> TopupStatusResponse:
+) -> types.TopupStatusResponse:
     """Ask for the status of a top-up until it has completed or failed."""
     check_seconds("timeout", timeout)
-    params = TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id)
+    params = types.TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id)
     account_id = executor.account_id(params)
     pause = FIRST_PAUSE
     try:
@@ -150,7 +144,7 @@ async def wait(
     return answer
 
 
-async def _status(executor: Executor, params: TopupStatusParams) -> TopupStatusResponse:
+async def _status(executor: Executor, params: types.TopupStatusParams) -> types.TopupStatusResponse:
     """Ask once; another top-up may have completed while this one has not."""
     answer = await executor.execute(params, {})
     status = answer.parse()
@@ -162,7 +156,7 @@ async def _status(executor: Executor, params: TopupStatusParams) -> TopupStatusR
     return status
 
 
-def _has_ended(answer: TopupStatusResponse) -> bool:
+def _has_ended(answer: types.TopupStatusResponse) -> bool:
     return answer.status == "completed" or answer.status.lower() in FAILED
 
 
@@ -173,10 +167,10 @@ async def create_and_wait(
     amount: int | Money,
     payment_method_id: str | None,
     timeout: float | None,
-) -> TopupStatusResponse:
+) -> types.TopupStatusResponse:
     """Charge a card for credit and wait for the credit."""
     check_seconds("timeout", timeout)  # before there is a charge
-    params = TopupCreateParams(
+    params = types.TopupCreateParams(
         account_id=account_id, amount=amount, payment_method_id=payment_method_id
     )
     account_id, cents = executor.account_id(params), params.amount

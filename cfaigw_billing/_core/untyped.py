@@ -68,8 +68,8 @@ class UntypedParams(Params[T]):
 
 def operation_of(params: Params[T]) -> Operation[T]:
     """The call that these are the parameters of."""
-    operation = BY_PARAMS.get(type(params))
-    if operation is None:
+    operation = BY_PARAMS.get(type(params).__name__)
+    if operation is None or operation.params is not type(params):
         if isinstance(params, UntypedParams):
             return _untyped(params)
         raise TypeError(

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
+from .. import types
 from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
@@ -18,36 +19,7 @@ from .._core.sweeps.usage_histories import UsageHistories, usage_histories
 from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
 from .._show.progress import Progress
-from ..types import (
-    AccountListParams,
-    BillingCreditBalanceParams,
-    BillingCreditBalanceResponse,
-    BillingInvoiceHistoryParams,
-    BillingInvoiceHistoryResponse,
-    BillingInvoicePreviewParams,
-    BillingInvoicePreviewResponse,
-    BillingUsageHistoryParams,
-    BillingUsageHistoryResponse,
-    ConfigCreateParams,
-    ConfigCreateResponse,
-    ConfigDeleteParams,
-    ConfigGetParams,
-    ConfigGetResponse,
-    EligibilityPaymentMethod,
-    Money,
-    SpendingLimitCreateParams,
-    SpendingLimitDeleteParams,
-    SpendingLimitGetParams,
-    SpendingLimitGetResponse,
-    TopupCreateParams,
-    TopupCreateResponse,
-    TopupEligibilityParams,
-    TopupEligibilityResponse,
-    TopupLimitsParams,
-    TopupLimitsResponse,
-    TopupStatusParams,
-    TopupStatusResponse,
-)
+from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
 from .paging import AccountPaginator, InvoicePaginator
 from .responses import RawView, StreamingView, raw, streamed
@@ -107,7 +79,7 @@ class AccountsResource(Resource):
         """
         return AccountPaginator(
             self._executor,
-            AccountListParams(name=name, page=page, per_page=per_page),
+            types.AccountListParams(name=name, page=page, per_page=per_page),
             options,
         )
 
@@ -146,7 +118,7 @@ class ConfigResource(Resource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> ConfigGetResponse:
+    ) -> types.ConfigGetResponse:
         """The automatic top-up as it is set up; zeros or `None` if it never was.
 
         Amounts are in cents.
@@ -156,7 +128,7 @@ class ConfigResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
         """
-        return self._executor.send(ConfigGetParams(account_id=account_id), options)
+        return self._executor.send(types.ConfigGetParams(account_id=account_id), options)
 
     def create(
         self,
@@ -165,7 +137,7 @@ class ConfigResource(Resource):
         amount: int | Money,
         threshold: int | Money,
         **options: Unpack[RequestOptions],
-    ) -> ConfigCreateResponse:
+    ) -> types.ConfigCreateResponse:
         """Set the automatic top-up: from now on the service charges the card by itself.
 
         Args:
@@ -182,7 +154,7 @@ class ConfigResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/create
         """
         return self._executor.send(
-            ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
+            types.ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
             options,
         )
 
@@ -200,7 +172,7 @@ class ConfigResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/delete
         """
-        return self._executor.send(ConfigDeleteParams(account_id=account_id), options)
+        return self._executor.send(types.ConfigDeleteParams(account_id=account_id), options)
 
 
 class ConfigResourceWithRawResponse(RawView):
@@ -260,7 +232,7 @@ class TopupResource(Resource):
         amount: int | Money,
         payment_method_id: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> TopupCreateResponse:
+    ) -> types.TopupCreateResponse:
         """Charge a card for credit. The credit arrives when `status` says `completed`.
 
         Args:
@@ -279,7 +251,7 @@ class TopupResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/create
         """
         return self._executor.send(
-            TopupCreateParams(
+            types.TopupCreateParams(
                 account_id=account_id, amount=amount, payment_method_id=payment_method_id
             ),
             options,
@@ -291,7 +263,7 @@ class TopupResource(Resource):
         account_id: str | None = None,
         payment_intent_id: str,
         **options: Unpack[ReadOptions],
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Whether the credit of a top-up has arrived: `pending` or `completed`.
 
         Args:
@@ -304,7 +276,7 @@ class TopupResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/status
         """
         return self._executor.send(
-            TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
+            types.TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
             options,
         )
 
@@ -314,7 +286,7 @@ class TopupResource(Resource):
         account_id: str | None = None,
         payment_intent_id: str,
         timeout: float | None = 300.0,
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Ask `status` again and again, less and less often, until the credit has arrived.
 
         Args:
@@ -343,7 +315,7 @@ class TopupResource(Resource):
         amount: int | Money,
         payment_method_id: str | None = None,
         timeout: float | None = 300.0,
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Charge a card for credit, as `create`, and wait until the credit has arrived.
 
         Args:
@@ -416,7 +388,7 @@ class TopupResource(Resource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> TopupLimitsResponse:
+    ) -> types.TopupLimitsResponse:
         """The smallest and the largest top-up that the service takes, in cents.
 
         `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
@@ -424,15 +396,15 @@ class TopupResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
         """
-        return self._executor.send(TopupLimitsParams(account_id=account_id), options)
+        return self._executor.send(types.TopupLimitsParams(account_id=account_id), options)
 
     def eligibility(
         self,
         *,
         account_id: str | None = None,
-        payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
+        payment_methods: Iterable[types.EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
         **options: Unpack[ReadOptions],
-    ) -> TopupEligibilityResponse:
+    ) -> types.TopupEligibilityResponse:
         """Whether the account can top up, and what to do where it cannot.
 
         Args:
@@ -446,7 +418,7 @@ class TopupResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/eligibility
         """
         return self._executor.send(
-            TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
+            types.TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
             options,
         )
 
@@ -519,7 +491,7 @@ class SpendingLimitResource(Resource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> SpendingLimitGetResponse:
+    ) -> types.SpendingLimitGetResponse:
         """The spending limit; its amount is in cents.
 
         `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
@@ -527,7 +499,9 @@ class SpendingLimitResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
         """
-        return self._executor.send(SpendingLimitGetParams(account_id=account_id), options)
+        return self._executor.send(
+            types.SpendingLimitGetParams(account_id=account_id), options
+        )
 
     @deprecated(_RETIRED)
     def create(
@@ -554,7 +528,7 @@ class SpendingLimitResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/create
         """
         return self._executor.send(
-            SpendingLimitCreateParams(
+            types.SpendingLimitCreateParams(
                 account_id=account_id, amount=amount, duration=duration, strategy=strategy
             ),
             options,
@@ -574,7 +548,9 @@ class SpendingLimitResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/delete
         """
-        return self._executor.send(SpendingLimitDeleteParams(account_id=account_id), options)
+        return self._executor.send(
+            types.SpendingLimitDeleteParams(account_id=account_id), options
+        )
 
 
 class SpendingLimitResourceWithRawResponse(RawView):
@@ -659,7 +635,7 @@ class BillingResource(Resource):
         start_time: datetime | float | None = None,
         end_time: datetime | float | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingUsageHistoryResponse:
+    ) -> types.BillingUsageHistoryResponse:
         """The usage, a row a day or hour, in cents; no rows if nothing was billable.
 
         Args:
@@ -674,7 +650,7 @@ class BillingResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/usage_history
         """
         return self._executor.send(
-            BillingUsageHistoryParams(
+            types.BillingUsageHistoryParams(
                 account_id=account_id,
                 value_grouping_window=value_grouping_window,
                 start_time=start_time,
@@ -691,7 +667,7 @@ class BillingResource(Resource):
         page: int | None = None,
         per_page: int | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingInvoiceHistoryResponse:
+    ) -> types.BillingInvoiceHistoryResponse:
         """One page of past invoices; amounts in cents, times in Unix seconds.
 
         Args:
@@ -707,7 +683,7 @@ class BillingResource(Resource):
         (`page` and `per_page` are seen to work and not described there).
         """
         return self._executor.send(
-            BillingInvoiceHistoryParams(
+            types.BillingInvoiceHistoryParams(
                 account_id=account_id, type=type, page=page, per_page=per_page
             ),
             options,
@@ -735,7 +711,7 @@ class BillingResource(Resource):
         """
         return InvoicePaginator(
             self._executor,
-            BillingInvoiceHistoryParams(
+            types.BillingInvoiceHistoryParams(
                 account_id=account_id, type=type, page=1, per_page=per_page
             ),
             options,
@@ -810,7 +786,7 @@ class BillingResource(Resource):
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
         """
-        params = BillingUsageHistoryParams(
+        params = types.BillingUsageHistoryParams(
             value_grouping_window=value_grouping_window, start_time=start_time, end_time=end_time
         )
         return run_sweep(
@@ -826,7 +802,7 @@ class BillingResource(Resource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingInvoicePreviewResponse:
+    ) -> types.BillingInvoicePreviewResponse:
         """The invoice that is building up; amounts in cents, times in Unix seconds.
 
         `account_id`: the account; the client's own if left out. `**options`: see `ReadOptions`.
@@ -835,7 +811,7 @@ class BillingResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview
         """
         return self._executor.send(
-            BillingInvoicePreviewParams(account_id=account_id),
+            types.BillingInvoicePreviewParams(account_id=account_id),
             options,
         )
 
