@@ -385,7 +385,7 @@ def test_a_lost_charge_names_what_came_in_its_place(ask: Run, billing_emulator: 
 
 
 HEX = "0123456789abcdef0123456789ABCDEF"
-ACCOUNT_IDS = {HEX: "", HEX[1:]: HEX[1:], f"{HEX}0": f"{HEX}0", "my acc": "my acc"}
+ACCOUNT_IDS = {HEX: "", HEX[1:]: HEX[1:], f"{HEX}0": f"{HEX}0", "my-acc": "my-acc"}
 
 
 @pytest.mark.parametrize("account_id", ACCOUNT_IDS)

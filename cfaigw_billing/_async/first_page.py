@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Generator
 from inspect import signature
 from typing import Any, Concatenate, ParamSpec
 
-from ..types import AccountListResponse
+from .. import types
 
 P = ParamSpec("P")
 
@@ -14,20 +14,20 @@ P = ParamSpec("P")
 class AsyncFirstPage:
     """A list that answers its first page when it is awaited."""
 
-    async def first_page(self) -> AccountListResponse:
+    async def first_page(self) -> types.AccountListResponse:
         """Return the first page alone."""
         raise NotImplementedError
 
-    def __await__(self) -> Generator[Any, Any, AccountListResponse]:
+    def __await__(self) -> Generator[Any, Any, types.AccountListResponse]:
         return self.first_page().__await__()
 
 
 def first_page(
     method: Callable[Concatenate[Any, P], AsyncFirstPage],
-) -> Callable[Concatenate[Any, P], Awaitable[AccountListResponse]]:
+) -> Callable[Concatenate[Any, P], Awaitable[types.AccountListResponse]]:
     """Make a method that answers a list into one that answers its first page."""
 
-    async def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AccountListResponse:
+    async def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> types.AccountListResponse:
         return await method(view, *args, **kwargs).first_page()
 
     described: Any = call

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Generic, TypeVar
 
+from .. import types
 from .._core.options import RequestOptions
 from .._core.pages import ACCOUNTS, INVOICES, Layout, PageTurner, on_one_page
 from .._io.executor import Executor
-from ..types import (
-    Account,
-    AccountListParams,
-    AccountListResponse,
-    BillingInvoiceHistoryParams,
-    BillingInvoiceHistoryResponse,
-    Invoice,
-    Params,
-)
+from ..types import Params
 from .first_page import AsyncFirstPage
 
 P = TypeVar("P")
@@ -53,31 +46,33 @@ class AsyncPaginator(Generic[P, T]):
                 yield page
 
 
-class AsyncAccountPaginator(AsyncPaginator[AccountListResponse, Account], AsyncFirstPage):
+class AsyncAccountPaginator(
+    AsyncPaginator["types.AccountListResponse", "types.Account"], AsyncFirstPage
+):
     """The accounts: `async for` yields all of them, from as many pages as it takes.
 
     `await` answers the first page alone, as in the official SDK.
     """
 
     def __init__(
-        self, executor: Executor, params: AccountListParams, options: RequestOptions
+        self, executor: Executor, params: types.AccountListParams, options: RequestOptions
     ) -> None:
         super().__init__(executor, ACCOUNTS, params, options)
 
-    async def first_page(self) -> AccountListResponse:
+    async def first_page(self) -> types.AccountListResponse:
         """Return the first page alone."""
         return await self._executor.send(self._params, self._options)
 
 
-class AsyncInvoicePaginator(AsyncPaginator[BillingInvoiceHistoryResponse, Invoice]):
+class AsyncInvoicePaginator(AsyncPaginator["types.BillingInvoiceHistoryResponse", "types.Invoice"]):
     """The past invoices: `async for` yields all of them, from as many pages as it takes."""
 
     def __init__(
-        self, executor: Executor, params: BillingInvoiceHistoryParams, options: RequestOptions
+        self, executor: Executor, params: types.BillingInvoiceHistoryParams, options: RequestOptions
     ) -> None:
         super().__init__(executor, INVOICES, params, options)
 
-    async def collect(self) -> BillingInvoiceHistoryResponse:
+    async def collect(self) -> types.BillingInvoiceHistoryResponse:
         """All of them as if they had come on one page, to be shown or exported."""
         account_id = self._executor.account_id(self._params)
         return on_one_page([invoice async for invoice in self], account_id)

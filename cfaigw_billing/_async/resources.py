@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
+from .. import types
 from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation, TopupRecovery
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
@@ -21,37 +22,7 @@ from .._core.sweeps.usage_histories import UsageHistories, usage_histories
 from .._core.untyped import BillingOnly
 from .._io.executor import Executor
 from .._show.progress import Progress
-from ..types import (
-    AccountListParams,
-    BillingCreditBalanceParams,
-    BillingCreditBalanceResponse,
-    BillingInvoiceHistoryParams,
-    BillingInvoiceHistoryResponse,
-    BillingInvoicePreviewParams,
-    BillingInvoicePreviewResponse,
-    BillingUsageHistoryParams,
-    BillingUsageHistoryResponse,
-    ConfigCreateParams,
-    ConfigCreateResponse,
-    ConfigDeleteParams,
-    ConfigGetParams,
-    ConfigGetResponse,
-    EligibilityPaymentMethod,
-    Money,
-    Runway,
-    SpendingLimitCreateParams,
-    SpendingLimitDeleteParams,
-    SpendingLimitGetParams,
-    SpendingLimitGetResponse,
-    TopupCreateParams,
-    TopupCreateResponse,
-    TopupEligibilityParams,
-    TopupEligibilityResponse,
-    TopupLimitsParams,
-    TopupLimitsResponse,
-    TopupStatusParams,
-    TopupStatusResponse,
-)
+from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
 from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
 from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
@@ -112,7 +83,7 @@ class AsyncAccountsResource(AsyncResource):
         """
         return AsyncAccountPaginator(
             self._executor,
-            AccountListParams(name=name, page=page, per_page=per_page),
+            types.AccountListParams(name=name, page=page, per_page=per_page),
             options,
         )
 
@@ -151,7 +122,7 @@ class AsyncConfigResource(AsyncResource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> ConfigGetResponse:
+    ) -> types.ConfigGetResponse:
         """Return the automatic top-up as it is set up; zeros or `None` if it never was.
 
         Amounts are in cents.
@@ -162,7 +133,7 @@ class AsyncConfigResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
         """
-        return await self._executor.send(ConfigGetParams(account_id=account_id), options)
+        return await self._executor.send(types.ConfigGetParams(account_id=account_id), options)
 
     async def create(
         self,
@@ -171,7 +142,7 @@ class AsyncConfigResource(AsyncResource):
         amount: int | Money,
         threshold: int | Money,
         **options: Unpack[RequestOptions],
-    ) -> ConfigCreateResponse:
+    ) -> types.ConfigCreateResponse:
         """Set the automatic top-up: from now on the service charges the card by itself.
 
         Args:
@@ -189,7 +160,7 @@ class AsyncConfigResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/create
         """
         return await self._executor.send(
-            ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
+            types.ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
             options,
         )
 
@@ -208,7 +179,7 @@ class AsyncConfigResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/delete
         """
-        return await self._executor.send(ConfigDeleteParams(account_id=account_id), options)
+        return await self._executor.send(types.ConfigDeleteParams(account_id=account_id), options)
 
 
 class AsyncConfigResourceWithRawResponse(AsyncRawView):
@@ -269,7 +240,7 @@ class AsyncTopupResource(AsyncResource):
         payment_method_id: str | None = None,
         idempotency_key: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> TopupCreateResponse:
+    ) -> types.TopupCreateResponse:
         """Charge a card for credit. The credit arrives when `status` says `completed`.
 
         Args:
@@ -297,7 +268,7 @@ class AsyncTopupResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/create
         """
         return await self._executor.send(
-            TopupCreateParams(
+            types.TopupCreateParams(
                 account_id=account_id,
                 amount=amount,
                 payment_method_id=payment_method_id,
@@ -312,7 +283,7 @@ class AsyncTopupResource(AsyncResource):
         account_id: str | None = None,
         payment_intent_id: str,
         **options: Unpack[ReadOptions],
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Return the status of a top-up: `pending`, or `completed` when its credit has arrived.
 
         Args:
@@ -326,7 +297,7 @@ class AsyncTopupResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/status
         """
         return await self._executor.send(
-            TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
+            types.TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
             options,
         )
 
@@ -336,7 +307,7 @@ class AsyncTopupResource(AsyncResource):
         account_id: str | None = None,
         payment_intent_id: str,
         timeout: float | None = 300.0,
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Ask `status` again and again, less and less often, until the credit has arrived.
 
         Args:
@@ -367,7 +338,7 @@ class AsyncTopupResource(AsyncResource):
         payment_method_id: str | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = 300.0,
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Charge a card for credit, as `create`, and wait until the credit has arrived.
 
         Args:
@@ -466,7 +437,7 @@ class AsyncTopupResource(AsyncResource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> TopupLimitsResponse:
+    ) -> types.TopupLimitsResponse:
         """Return the smallest and the largest top-up that the service accepts, in cents.
 
         `account_id`: the account; if left out, the client's.
@@ -475,15 +446,15 @@ class AsyncTopupResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
         """
-        return await self._executor.send(TopupLimitsParams(account_id=account_id), options)
+        return await self._executor.send(types.TopupLimitsParams(account_id=account_id), options)
 
     async def eligibility(
         self,
         *,
         account_id: str | None = None,
-        payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
+        payment_methods: Iterable[types.EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
         **options: Unpack[ReadOptions],
-    ) -> TopupEligibilityResponse:
+    ) -> types.TopupEligibilityResponse:
         """Return whether the account can top up, and what to do if it cannot.
 
         Args:
@@ -498,7 +469,7 @@ class AsyncTopupResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/eligibility
         """
         return await self._executor.send(
-            TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
+            types.TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
             options,
         )
 
@@ -571,7 +542,7 @@ class AsyncSpendingLimitResource(AsyncResource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> SpendingLimitGetResponse:
+    ) -> types.SpendingLimitGetResponse:
         """Return the spending limit; its amount is in cents.
 
         `account_id`: the account; if left out, the client's.
@@ -580,7 +551,9 @@ class AsyncSpendingLimitResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
         """
-        return await self._executor.send(SpendingLimitGetParams(account_id=account_id), options)
+        return await self._executor.send(
+            types.SpendingLimitGetParams(account_id=account_id), options
+        )
 
     @deprecated(_RETIRED)
     async def create(
@@ -608,7 +581,7 @@ class AsyncSpendingLimitResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/create
         """
         return await self._executor.send(
-            SpendingLimitCreateParams(
+            types.SpendingLimitCreateParams(
                 account_id=account_id, amount=amount, duration=duration, strategy=strategy
             ),
             options,
@@ -629,7 +602,9 @@ class AsyncSpendingLimitResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/delete
         """
-        return await self._executor.send(SpendingLimitDeleteParams(account_id=account_id), options)
+        return await self._executor.send(
+            types.SpendingLimitDeleteParams(account_id=account_id), options
+        )
 
 
 class AsyncSpendingLimitResourceWithRawResponse(AsyncRawView):
@@ -715,7 +690,7 @@ class AsyncBillingResource(AsyncResource):
         start_time: datetime | float | None = None,
         end_time: datetime | float | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingUsageHistoryResponse:
+    ) -> types.BillingUsageHistoryResponse:
         """Return the usage in cents, a row a day or hour; no rows if nothing was billable.
 
         Args:
@@ -731,7 +706,7 @@ class AsyncBillingResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/usage_history
         """
         return await self._executor.send(
-            BillingUsageHistoryParams(
+            types.BillingUsageHistoryParams(
                 account_id=account_id,
                 value_grouping_window=value_grouping_window,
                 start_time=start_time,
@@ -748,7 +723,7 @@ class AsyncBillingResource(AsyncResource):
         page: int | None = None,
         per_page: int | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingInvoiceHistoryResponse:
+    ) -> types.BillingInvoiceHistoryResponse:
         """Return one page of past invoices; amounts in cents, times in Unix seconds.
 
         Args:
@@ -765,7 +740,7 @@ class AsyncBillingResource(AsyncResource):
         (`page` and `per_page` are seen to work and not described there).
         """
         return await self._executor.send(
-            BillingInvoiceHistoryParams(
+            types.BillingInvoiceHistoryParams(
                 account_id=account_id, type=type, page=page, per_page=per_page
             ),
             options,
@@ -794,7 +769,7 @@ class AsyncBillingResource(AsyncResource):
         """
         return AsyncInvoicePaginator(
             self._executor,
-            BillingInvoiceHistoryParams(
+            types.BillingInvoiceHistoryParams(
                 account_id=account_id, type=type, page=1, per_page=per_page
             ),
             options,
@@ -869,7 +844,7 @@ class AsyncBillingResource(AsyncResource):
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
         """
-        params = BillingUsageHistoryParams(
+        params = types.BillingUsageHistoryParams(
             value_grouping_window=value_grouping_window, start_time=start_time, end_time=end_time
         )
         return await run_sweep(
@@ -885,7 +860,7 @@ class AsyncBillingResource(AsyncResource):
         *,
         account_id: str | None = None,
         history: timedelta = timedelta(days=56),
-    ) -> Runway:
+    ) -> types.Runway:
         """When the credit runs out, if spending goes on as it did; two calls at the same time.
 
         They are `credit_balance` and `usage_history` by the hour; `forecast_runway` makes the
@@ -943,7 +918,7 @@ class AsyncBillingResource(AsyncResource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingInvoicePreviewResponse:
+    ) -> types.BillingInvoicePreviewResponse:
         """Return the invoice that is building up; amounts in cents, times in Unix seconds.
 
         `account_id`: the account; if left out, the client's.
@@ -953,7 +928,7 @@ class AsyncBillingResource(AsyncResource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview
         """
         return await self._executor.send(
-            BillingInvoicePreviewParams(account_id=account_id),
+            types.BillingInvoicePreviewParams(account_id=account_id),
             options,
         )
 

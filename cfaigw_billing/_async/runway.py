@@ -1,4 +1,4 @@
-"""Ask for what a forecast needs, two calls at the same time."""
+"""Ask for what a forecast needs: two calls, at the same time if the service's clock is known."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import anyio
 
 from .._core.runway import check_history, forecast_runway, runway_requests
 from .._io.executor import Executor
-from ..types import Params, Runway
+from ..types import BillingCreditBalanceParams, Params, Runway
 
 
 async def runway(executor: Executor, *, account_id: str | None, history: timedelta) -> Runway:
     """Forecast when the credit of an account runs out."""
     check_history(history)
-    requests = runway_requests(account_id, history, executor.now())
-    balance, usage = await _both(executor, *requests)
+    if executor.service_clock.is_known(executor.clock):
+        requests = runway_requests(account_id, history, executor.now())
+        balance, usage = await _both(executor, *requests)
+    else:  # one after the other: this machine's clock may be wrong, and any answer tells the time
+        balance = await executor.send(BillingCreditBalanceParams(account_id=account_id), {})
+        _, request = runway_requests(account_id, history, executor.now())
+        usage = await executor.send(request, {})
     return forecast_runway(balance, usage, now=executor.now())
 
 

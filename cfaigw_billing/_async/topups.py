@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import anyio
 
+from .. import types
 from .._charges.evidence import look_for
 from .._charges.settling import recover_one
 from .._core.journal import OPEN
@@ -25,7 +26,7 @@ from .._core.reconciliation import (
 )
 from .._io.executor import Executor
 from ..errors import JournalError, TopupConfirmationError, TopupFailedError, TopupPendingError
-from ..types import Money, TopupCreateParams, TopupStatusParams, TopupStatusResponse
+from ..types import Money
 
 _log = logging.getLogger("cfaigw_billing")
 
@@ -76,10 +77,10 @@ async def wait(
     timeout: float | None,
     amount: int | None = None,
     idempotency_key: str | None = None,
-) -> TopupStatusResponse:
+) -> types.TopupStatusResponse:
     """Ask for the status of a top-up until it has completed or failed."""
     check_seconds("timeout", timeout)
-    params = TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id)
+    params = types.TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id)
     account_id = executor.account_id(params)
     facts = _Facts(account_id=account_id, amount=amount, idempotency_key=idempotency_key)
     pause = FIRST_PAUSE
@@ -101,7 +102,7 @@ async def wait(
     return answer
 
 
-async def _status(executor: Executor, params: TopupStatusParams) -> TopupStatusResponse:
+async def _status(executor: Executor, params: types.TopupStatusParams) -> types.TopupStatusResponse:
     """Ask once; another top-up may have completed while this one has not."""
     answer = await executor.execute(params, {})
     status = answer.parse()
@@ -113,7 +114,7 @@ async def _status(executor: Executor, params: TopupStatusParams) -> TopupStatusR
     return status
 
 
-def _has_ended(answer: TopupStatusResponse) -> bool:
+def _has_ended(answer: types.TopupStatusResponse) -> bool:
     return answer.status == "completed" or answer.status.lower() in FAILED
 
 
@@ -125,12 +126,12 @@ async def create_and_wait(
     payment_method_id: str | None,
     idempotency_key: str | None,
     timeout: float | None,
-) -> TopupStatusResponse:
+) -> types.TopupStatusResponse:
     """Charge a card for credit and wait for the credit."""
     check_seconds("timeout", timeout)  # before there is a charge
     if idempotency_key is None and executor.config.journal is not None:
         idempotency_key = uuid4().hex  # so that the errors after the charge carry it too
-    params = TopupCreateParams(
+    params = types.TopupCreateParams(
         account_id=account_id,
         amount=amount,
         payment_method_id=payment_method_id,

@@ -6,16 +6,12 @@ from collections.abc import Collection
 
 from attrs import frozen
 
+from .. import types
 from .._core.pages import INVOICES, PageTurner
 from .._core.reconciliation import CLOCK_SKEW, LostCharge, TopupReconciliation, judge
 from .._io.executor import Executor
 from ..errors import APIError
-from ..types import (
-    BillingCreditBalanceParams,
-    BillingCreditBalanceResponse,
-    BillingInvoiceHistoryParams,
-    Invoice,
-)
+from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse
 
 
 @frozen(kw_only=True)
@@ -23,7 +19,7 @@ class Evidence:
     """What an account shows, and the charge that it is looked at for."""
 
     charge: LostCharge
-    invoices: list[Invoice]
+    invoices: list[types.Invoice]
     is_complete: bool
     """Whether these are all manual invoices of the account."""
     balance: BillingCreditBalanceResponse | None
@@ -59,11 +55,13 @@ async def look_for(executor: Executor, charge: LostCharge) -> Evidence:
 
 async def _manual_invoices(
     executor: Executor, account_id: str | None
-) -> tuple[list[Invoice], bool]:
+) -> tuple[list[types.Invoice], bool]:
     """Return each of them once, and whether these are all. Two without an id are two invoices."""
-    params = BillingInvoiceHistoryParams(account_id=account_id, type="manual", page=1, per_page=50)
-    known: dict[str, Invoice] = {}  # one may move to the next page meanwhile
-    nameless: list[Invoice] = []
+    params = types.BillingInvoiceHistoryParams(
+        account_id=account_id, type="manual", page=1, per_page=50
+    )
+    known: dict[str, types.Invoice] = {}  # one may move to the next page meanwhile
+    nameless: list[types.Invoice] = []
     total = 0
     has_more = False
     turner = PageTurner(params, INVOICES)

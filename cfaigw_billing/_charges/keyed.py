@@ -27,6 +27,7 @@ from uuid import uuid4
 from aiohttp import ClientTimeout
 from attrs import evolve
 
+from .. import types
 from .._core.answer import Answer
 from .._core.journal import LEASE, Entry, Journal, Step, check_same, decide
 from .._core.options import Timeout
@@ -37,7 +38,6 @@ from .._wire import strict_json
 from .._wire.messages import HTTPResponse
 from .._wire.secrets import is_client_secret
 from ..errors import APIError, JournalError, TopupConfirmationError, TopupOutcomeUnknownError
-from ..types import TopupStatusParams
 from .lease import Lease, to_its_end
 from .settling import settle
 
@@ -221,7 +221,9 @@ class _Keyed:
     async def _check_confirmed(self, entry: Entry) -> None:
         """Raise if the payer has still to confirm, with a secret that only the first answer had."""
         payment_intent_id = entry.payment_intent_id or ""
-        params = TopupStatusParams(account_id=entry.account_id, payment_intent_id=payment_intent_id)
+        params = types.TopupStatusParams(
+            account_id=entry.account_id, payment_intent_id=payment_intent_id
+        )
         if (await self._executor.send(params, {})).status != "completed":
             raise TopupConfirmationError(
                 payment_intent_id,

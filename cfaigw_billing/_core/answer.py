@@ -26,7 +26,7 @@ from ..errors import (
     class_for_status,
 )
 from .codec import DecodeError, decode
-from .operations import Operation, Safety
+from .operations import Operation
 from .ratelimit import parse as parse_limits
 from .retry import BUSY_STATUSES, Failure, retry_after
 
@@ -106,8 +106,8 @@ class Answer(Generic[T]):
         What charges is looked at to the end: an answer that cannot be understood leaves open
         whether the card was charged. Elsewhere the status is enough.
         """
-        response, charges = self.http_response, self.operation.safety is Safety.CHARGES
-        if self._accepted and response.flaw is None and not charges:
+        response = self.http_response
+        if self._accepted and response.flaw is None and not self.operation.charges:
             return None
         if response.status_code == 429:
             return Failure.RATE_LIMITED if self._is_of_the_limiter else Failure.THROTTLED
@@ -158,7 +158,7 @@ class Answer(Generic[T]):
         if not self.operation.typed and self._accepted:
             return self._untyped()
         try:
-            envelope = _json.loads(self.http_response.body)
+            envelope: Any = _json.loads(self.http_response.body)
         except ValueError as error:
             return self._unexpected(str(error))
         if not isinstance(envelope, dict):

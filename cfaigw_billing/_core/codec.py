@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from datetime import datetime
+from functools import cache
 from math import isfinite
 from typing import Any, TypeVar, cast, get_args, get_origin
 
@@ -61,7 +62,7 @@ def decode(value: object, cls: type[T], path: str, again: Callable[[], object]) 
         again: Gives it anew, to look for the faults.
     """
     try:
-        return _fast.structure(value, cls)
+        return _fast_hook(cls)(value, cls)  # type: ignore[no-any-return]
     except Exception:  # cattrs and the hooks raise what they like; the second pass explains it
         try:
             return _thorough.structure(again(), cls)
@@ -266,4 +267,5 @@ def _converter(*, detailed_validation: bool) -> Converter:
 
 
 _fast = _converter(detailed_validation=False)
+_fast_hook: Callable[[Any], Hook] = cache(_fast.get_structure_hook)
 _thorough = _converter(detailed_validation=True)

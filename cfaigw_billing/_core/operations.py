@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 
@@ -38,14 +39,12 @@ class Safety(Enum):
     """This package does not know the call: it must not be repeated either."""
 
 
-def _payload(operation: Operation[Any]) -> tuple[str, ...]:
-    in_path = re.findall(r"{(\w+)}", operation.path)
-    fields = [f for f in attrs.fields(operation.params) if f.metadata.get("sent", True)]
-    return tuple(f.name for f in fields if f.name not in in_path)
+def _charges(operation: Operation[Any]) -> bool:
+    return operation.safety is Safety.CHARGES
 
 
-def _names_account(operation: Operation[Any]) -> bool:
-    return operation.typed and hasattr(operation.result, "account_id")
+def _needs_fresh(operation: Operation[Any]) -> bool:
+    return operation.safety in (Safety.CHARGES, Safety.UNKNOWN)
 
 
 @frozen(kw_only=True)
@@ -58,10 +57,10 @@ class Operation(Generic[T]):
     """The HTTP method."""
     path: str
     """The path below the base URL; `{name}` stands for the parameter of that name."""
-    params: type[Params[T]]
-    """The class of its parameters. Those not in `path` go to the query, on a POST to the body."""
-    result: type[T]
-    """The type of its answer."""
+    params_given: type[Params[T]] | str = field(alias="params")
+    """The class `params`, or its name in `types`: then it is imported when it is first used."""
+    result_given: type[T] | str = field(alias="result")
+    """The class `result`, or its name in `types`."""
     safety: Safety
     """The effect of a repeat."""
     charges_later: bool = False
@@ -73,10 +72,39 @@ class Operation(Generic[T]):
     forbidden: str | None = None
     """Why a 403 comes, where there is more to say than that a permission is missing."""
 
-    names_account: bool = field(init=False, default=Factory(_names_account, takes_self=True))
-    """Whether the value of an answer has the `account_id` of the call."""
-    payload: tuple[str, ...] = field(init=False, default=Factory(_payload, takes_self=True))
-    """The names of the parameters that are not in `path`."""
+    charges: bool = field(init=False, default=Factory(_charges, takes_self=True))
+    """Whether it charges a card."""
+    fresh: bool = field(init=False, default=Factory(_needs_fresh, takes_self=True))
+    """Whether it needs a connection of its own: one that was idle may be dead."""
+
+    @cached_property
+    def params(self) -> type[Params[T]]:
+        """The class of its parameters; those not in `path` go to the query, or a POST's body."""
+        params: type[Params[T]] = _class(self.params_given)
+        return params
+
+    @cached_property
+    def result(self) -> type[T]:
+        """The type of its answer."""
+        result: type[T] = _class(self.result_given)
+        return result
+
+    @cached_property
+    def names_account(self) -> bool:
+        """Whether the value of an answer has the `account_id` of the call."""
+        return self.typed and hasattr(self.result, "account_id")
+
+    @cached_property
+    def payload(self) -> tuple[str, ...]:
+        """The names of the parameters that are not in `path`."""
+        in_path = re.findall(r"{(\w+)}", self.path)
+        fields = [f for f in attrs.fields(self.params) if f.metadata.get("sent", True)]
+        return tuple(f.name for f in fields if f.name not in in_path)
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether it sends nothing but its path."""
+        return self.typed and self.method == "GET" and not self.payload
 
     @property
     def permission(self) -> str:
@@ -84,6 +112,10 @@ class Operation(Generic[T]):
         if not self.name.startswith("ai_gateway."):
             return "Account Settings Read"
         return "AI Gateway Read" if self.safety is Safety.READS else "AI Gateway Write"
+
+
+def _class(found: Any) -> Any:
+    return getattr(types, found) if isinstance(found, str) else found
 
 
 _BILLING = "/accounts/{account_id}/ai-gateway/billing"
@@ -97,8 +129,8 @@ ALL: tuple[Operation[Any], ...] = (
         name="accounts.list",
         method="GET",
         path="/accounts",
-        params=types.AccountListParams,
-        result=types.AccountListResponse,
+        params="AccountListParams",
+        result="AccountListResponse",
         safety=Safety.READS,
         envelope=True,
     ),
@@ -106,80 +138,80 @@ ALL: tuple[Operation[Any], ...] = (
         name="ai_gateway.billing.credit_balance",
         method="GET",
         path=f"{_BILLING}/credit-balance",
-        params=types.BillingCreditBalanceParams,
-        result=types.BillingCreditBalanceResponse,
+        params="BillingCreditBalanceParams",
+        result="BillingCreditBalanceResponse",
         safety=Safety.READS,
     ),
     Operation(
         name="ai_gateway.billing.usage_history",
         method="GET",
         path=f"{_BILLING}/usage-history",
-        params=types.BillingUsageHistoryParams,
-        result=types.BillingUsageHistoryResponse,
+        params="BillingUsageHistoryParams",
+        result="BillingUsageHistoryResponse",
         safety=Safety.READS,
     ),
     Operation(
         name="ai_gateway.billing.invoice_history",
         method="GET",
         path=f"{_BILLING}/invoice-history",
-        params=types.BillingInvoiceHistoryParams,
-        result=types.BillingInvoiceHistoryResponse,
+        params="BillingInvoiceHistoryParams",
+        result="BillingInvoiceHistoryResponse",
         safety=Safety.READS,
     ),
     Operation(
         name="ai_gateway.billing.invoice_preview",
         method="GET",
         path=f"{_BILLING}/invoice-preview",
-        params=types.BillingInvoicePreviewParams,
-        result=types.BillingInvoicePreviewResponse,
+        params="BillingInvoicePreviewParams",
+        result="BillingInvoicePreviewResponse",
         safety=Safety.READS,
     ),
     Operation(
         name="ai_gateway.billing.topup.create",
         method="POST",
         path=f"{_BILLING}/topup",
-        params=types.TopupCreateParams,
-        result=types.TopupCreateResponse,
+        params="TopupCreateParams",
+        result="TopupCreateResponse",
         safety=Safety.CHARGES,
     ),
     Operation(
         name="ai_gateway.billing.topup.status",
         method="POST",
         path=f"{_BILLING}/topup/status",
-        params=types.TopupStatusParams,
-        result=types.TopupStatusResponse,
+        params="TopupStatusParams",
+        result="TopupStatusResponse",
         safety=Safety.READS,
     ),
     Operation(
         name="ai_gateway.billing.topup.limits",
         method="GET",
         path=f"{_BILLING}/topup/limits",
-        params=types.TopupLimitsParams,
-        result=types.TopupLimitsResponse,
+        params="TopupLimitsParams",
+        result="TopupLimitsResponse",
         safety=Safety.READS,
     ),
     Operation(
         name="ai_gateway.billing.topup.eligibility",
         method="POST",
         path=f"{_BILLING}/topup/eligibility",
-        params=types.TopupEligibilityParams,
-        result=types.TopupEligibilityResponse,
+        params="TopupEligibilityParams",
+        result="TopupEligibilityResponse",
         safety=Safety.READS,
     ),
     Operation(
         name="ai_gateway.billing.topup.config.get",
         method="GET",
         path=f"{_BILLING}/topup/config",
-        params=types.ConfigGetParams,
-        result=types.ConfigGetResponse,
+        params="ConfigGetParams",
+        result="ConfigGetResponse",
         safety=Safety.READS,
     ),
     Operation(
         name="ai_gateway.billing.topup.config.create",
         method="POST",
         path=f"{_BILLING}/topup/config",
-        params=types.ConfigCreateParams,
-        result=types.ConfigCreateResponse,
+        params="ConfigCreateParams",
+        result="ConfigCreateResponse",
         safety=Safety.REPEATABLE,
         charges_later=True,
         forbidden=_DASHBOARD_ONLY,
@@ -188,7 +220,7 @@ ALL: tuple[Operation[Any], ...] = (
         name="ai_gateway.billing.topup.config.delete",
         method="DELETE",
         path=f"{_BILLING}/topup/config",
-        params=types.ConfigDeleteParams,
+        params="ConfigDeleteParams",
         result=object,
         safety=Safety.REPEATABLE,
         forbidden=_DASHBOARD_ONLY,
@@ -197,15 +229,15 @@ ALL: tuple[Operation[Any], ...] = (
         name="ai_gateway.billing.spending_limit.get",
         method="GET",
         path=f"{_BILLING}/spending-limit",
-        params=types.SpendingLimitGetParams,
-        result=types.SpendingLimitGetResponse,
+        params="SpendingLimitGetParams",
+        result="SpendingLimitGetResponse",
         safety=Safety.READS,
     ),
     Operation(
         name="ai_gateway.billing.spending_limit.create",
         method="POST",
         path=f"{_BILLING}/spending-limit",
-        params=types.SpendingLimitCreateParams,
+        params="SpendingLimitCreateParams",
         result=object,
         safety=Safety.REPEATABLE,
         forbidden="the service has retired this call; use AI Gateway spend limits instead",
@@ -214,13 +246,13 @@ ALL: tuple[Operation[Any], ...] = (
         name="ai_gateway.billing.spending_limit.delete",
         method="DELETE",
         path=f"{_BILLING}/spending-limit",
-        params=types.SpendingLimitDeleteParams,
+        params="SpendingLimitDeleteParams",
         result=object,
         safety=Safety.REPEATABLE,
     ),
 )
 
-BY_PARAMS: Mapping[type[Params[Any]], Operation[Any]] = MappingProxyType(
-    {operation.params: operation for operation in ALL}
+BY_PARAMS: Mapping[str, Operation[Any]] = MappingProxyType(
+    {str(operation.params_given): operation for operation in ALL}
 )
-"""The operation of each class of parameters: what `client.send` goes by."""
+"""The operation of each class of parameters, by its name: what `client.send` goes by."""

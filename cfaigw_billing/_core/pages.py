@@ -18,15 +18,8 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
-from ..types import (
-    Account,
-    AccountListResponse,
-    BillingInvoiceHistoryResponse,
-    Invoice,
-    Pagination,
-    Params,
-    ResultInfo,
-)
+from .. import types
+from ..types import Params
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -38,17 +31,17 @@ class Layout(Generic[P, T]):
 
     items: Callable[[P], Sequence[T]]
     """The rows of a page."""
-    info: Callable[[P], ResultInfo]
+    info: Callable[[P], types.ResultInfo]
     """Return what a page says of its place in the list."""
 
 
-ACCOUNTS: Layout[AccountListResponse, Account] = Layout(
+ACCOUNTS: Layout[types.AccountListResponse, types.Account] = Layout(
     items=lambda page: page.result,
-    info=lambda page: page.result_info or ResultInfo(),
+    info=lambda page: page.result_info or types.ResultInfo(),
 )
-INVOICES: Layout[BillingInvoiceHistoryResponse, Invoice] = Layout(
+INVOICES: Layout[types.BillingInvoiceHistoryResponse, types.Invoice] = Layout(
     items=lambda page: page.invoices,
-    info=lambda page: ResultInfo(
+    info=lambda page: types.ResultInfo(
         has_more=page.pagination.has_more,
         page=page.pagination.page,
         per_page=page.pagination.per_page,
@@ -66,7 +59,7 @@ class PageTurner(Generic[P, T]):
         self.params: Params[P] | None = params
         """Those of the page to ask for, or `None` at the end."""
         self._layout = layout
-        self._last = ResultInfo()
+        self._last = types.ResultInfo()
         self._seen: set[int] = set()
         self._found = 0
         self._stale = 0
@@ -83,7 +76,7 @@ class PageTurner(Generic[P, T]):
         self._last = info
         return new
 
-    def _may_come_again(self, info: ResultInfo) -> float:
+    def _may_come_again(self, info: types.ResultInfo) -> float:
         """How many rows at the beginning of a page may have come before.
 
         Those that have no id are told apart by it: two that are equal are two rows of the list,
@@ -102,13 +95,13 @@ class PageTurner(Generic[P, T]):
         self._seen.add(mark)
         return True
 
-    def _ignores_page(self, info: ResultInfo, old: int) -> bool:
+    def _ignores_page(self, info: types.ResultInfo, old: int) -> bool:
         if info.page is None:
             return old > 0 and self._stale > 0
         return old > 0 and info.page == self._last.page
 
 
-def _following(params: Any, rows: int, info: ResultInfo) -> Any:
+def _following(params: Any, rows: int, info: types.ResultInfo) -> Any:
     """The parameters of the page after this one, or `None` if this is the last."""
     number, cursor = params.page or 1, getattr(params, "cursor", None)
     if not rows or info.has_more is False:
@@ -123,10 +116,12 @@ def _following(params: Any, rows: int, info: ResultInfo) -> Any:
     return evolve(params, page=number + 1)
 
 
-def on_one_page(invoices: Sequence[Invoice], account_id: str) -> BillingInvoiceHistoryResponse:
+def on_one_page(
+    invoices: Sequence[types.Invoice], account_id: str
+) -> types.BillingInvoiceHistoryResponse:
     """Return the invoices of an account as if they had come on one page."""
     count = len(invoices)
-    place = Pagination(has_more=False, page=1, per_page=count, total_count=count)
-    return BillingInvoiceHistoryResponse(
+    place = types.Pagination(has_more=False, page=1, per_page=count, total_count=count)
+    return types.BillingInvoiceHistoryResponse(
         account_id=account_id, invoices=tuple(invoices), pagination=place
     )

@@ -46,6 +46,7 @@ from functools import lru_cache
 from math import inf
 
 from attrs import define, field, frozen
+from multidict import istr
 
 from .._wire.messages import listed
 
@@ -81,6 +82,7 @@ _MOST_LIMITS = 8
 _ITEM = re.compile(r'\s*(?:"(?P<quoted>[^"]*)"|(?P<token>[^;,\s"]+))(?P<parameters>[^,]*)')
 _NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)"
 _PARAMETER = re.compile(rf";\s*([a-z]+)\s*=\s*{_NUMBER}\s*(?=;|$)")
+_LIMITS, _POLICIES = istr("Ratelimit"), istr("Ratelimit-Policy")
 _ONE_LIMIT = re.compile(rf'"([^"]*)";r={_NUMBER};t={_NUMBER}')
 
 
@@ -231,7 +233,9 @@ class Budget:
 
     def state(self, now: float) -> RateLimit:
         """Return the tightest of the limits."""
-        self._turn(now)
+        for window in self._windows.values():
+            if now >= window.resets_at:
+                self._answered &= window.turn(now)
         tightest = min(
             self._windows.values(),
             key=lambda window: inf if window.remaining is None else window.remaining,
@@ -280,14 +284,16 @@ class Budget:
         self.in_flight -= 1
         told = None
         if headers is not None:
-            self._turn(now)
+            for window in self._windows.values():
+                if now >= window.resets_at:
+                    window.turn(now)
             self._answered, self._after_block = True, False
-            told = listed(headers, "Ratelimit")
+            told = listed(headers, _LIMITS)
         if headers is None or told is None:
             for window in self._windows.values():
                 window.untold += 1
             return
-        policy = listed(headers, "Ratelimit-Policy") or ""
+        policy = listed(headers, _POLICIES) or ""
         for name, left, resets_in in limits(told):
             if name not in self._windows:
                 if len(self._windows) >= _MOST_LIMITS:
@@ -306,11 +312,6 @@ class Budget:
         for window in self._windows.values():
             window.forget()
         self._answered, self._after_block = False, True
-
-    def _turn(self, now: float) -> None:
-        for window in self._windows.values():
-            if now >= window.resets_at:
-                self._answered &= window.turn(now)
 
 
 def _take_policy(window: Window, name: str, header: str) -> None:

@@ -32,8 +32,9 @@ from typing import Any, Literal, cast
 
 from attrs import evolve, frozen
 
+from .. import types
 from ..errors import APIError, TopupOutcomeUnknownError
-from ..types import BillingCreditBalanceResponse, Invoice, Money
+from ..types import BillingCreditBalanceResponse, Money
 from ..types._validators import FEE, check_whole, in_cents
 from .journal import Entry
 
@@ -69,7 +70,7 @@ class TopupReconciliation:
       much, and it is not certain that one of them is that of the charge; or the service listed
       only a part of the invoices. A person has to look.
     """
-    invoices: tuple[Invoice, ...]
+    invoices: tuple[types.Invoice, ...]
     """The evidence: the invoice of the charge if `charged`; else each listed one that may be it."""
     balance: BillingCreditBalanceResponse | None
     """The account's balance now; `None` if it could not be asked (see `balance_error`)."""
@@ -125,8 +126,10 @@ class LostCharge:
 
 
 def judge(
-    charge: LostCharge, invoices: Iterable[Invoice], balance: BillingCreditBalanceResponse | None
-) -> tuple[Literal["charged", "not_found_yet", "ambiguous"], tuple[Invoice, ...]]:
+    charge: LostCharge,
+    invoices: Iterable[types.Invoice],
+    balance: BillingCreditBalanceResponse | None,
+) -> tuple[Literal["charged", "not_found_yet", "ambiguous"], tuple[types.Invoice, ...]]:
     """Judge whether the charge was made. Return the outcome and the invoices that show it.
 
     Args:
@@ -141,7 +144,7 @@ def judge(
     return "ambiguous" if evidence else "not_found_yet", tuple(evidence)
 
 
-def _is_evidence(invoice: Invoice, charge: LostCharge) -> bool:
+def _is_evidence(invoice: types.Invoice, charge: LostCharge) -> bool:
     if _is_near(invoice, charge):
         return True
     created = _created(invoice)
@@ -149,12 +152,14 @@ def _is_evidence(invoice: Invoice, charge: LostCharge) -> bool:
     return is_later and (_price(invoice) <= charge.amount * MOST or not _is_usd(invoice))
 
 
-def _is_near(invoice: Invoice, charge: LostCharge) -> bool:
+def _is_near(invoice: types.Invoice, charge: LostCharge) -> bool:
     """Whether it was made near the moment of sending; one without a time may have been."""
     return _created(invoice) is None or _made(invoice, charge.moments, CLOCK_SKEW, PROMPT)
 
 
-def _is(invoice: Invoice, charge: LostCharge, balance: BillingCreditBalanceResponse | None) -> bool:
+def _is(
+    invoice: types.Invoice, charge: LostCharge, balance: BillingCreditBalanceResponse | None
+) -> bool:
     """Whether an invoice is that of the charge, beyond reasonable doubt."""
     paid = invoice.amount_paid >= invoice.amount_due and invoice.amount_remaining <= 0
     if not paid or invoice.status not in ("paid", None) or not _is_usd(invoice):
@@ -176,7 +181,7 @@ def _is(invoice: Invoice, charge: LostCharge, balance: BillingCreditBalanceRespo
 
 
 def _made(
-    invoice: Invoice, moments: Sequence[datetime], before: timedelta, after: timedelta
+    invoice: types.Invoice, moments: Sequence[datetime], before: timedelta, after: timedelta
 ) -> bool:
     """Whether it was made in such a time around one of the moments."""
     created = _created(invoice)
@@ -185,11 +190,11 @@ def _made(
     )
 
 
-def _is_usd(invoice: Invoice) -> bool:
+def _is_usd(invoice: types.Invoice) -> bool:
     return invoice.currency.upper() == "USD"
 
 
-def _may_cost(invoice: Invoice, charge: LostCharge) -> bool:
+def _may_cost(invoice: types.Invoice, charge: LostCharge) -> bool:
     """Whether the price could be that of the charge; in another currency nobody can tell."""
     in_range = charge.amount <= _price(invoice) <= charge.amount * MOST
     return in_range or not _is_usd(invoice)
@@ -205,14 +210,14 @@ def _round_credit(cents: float) -> float:
     return round(cents / ROUND) * ROUND
 
 
-def _price(invoice: Invoice) -> float:
+def _price(invoice: types.Invoice) -> float:
     """Return the billed amount, in cents, before a customer credit that the invoice names."""
     total = invoice.extra.get("total")
     billed = total if isinstance(total, (int, float)) else 0.0
     return max(billed, invoice.amount_due)
 
 
-def _created(invoice: Invoice) -> datetime | None:
+def _created(invoice: types.Invoice) -> datetime | None:
     """Return when it was made; `None` if that is unknown, as zero says too."""
     try:
         return invoice.created_datetime if (invoice.created or 0) > 0 else None

@@ -49,15 +49,14 @@ class RequestBuilder:
         """The request of a call; a `ValueError` or `TypeError` if an argument is wrong."""
         if options:
             _check(operation, options)
+        if not options and operation.plain and self._headers is not None:
+            url = self._url(self._path(operation, params), {})
+            return HTTPRequest(method="GET", url=url, headers=self._headers)
         if isinstance(params, UntypedParams):
             return self._build_untyped(params, options)
-        if not options and operation.method == "GET" and not operation.payload:
-            path = self._path(operation, params)
-            headers = self._request_headers(None, has_body=False)
-            return HTTPRequest(method="GET", url=self._url(path, {}), headers=headers)
         payload = encode(params) if operation.payload else {}
         payload = {name: payload[name] for name in operation.payload if name in payload}
-        if operation.safety is Safety.CHARGES or operation.charges_later:
+        if operation.charges or operation.charges_later:
             self._check_charge(payload, options)
         posts = operation.method == "POST"
         extra_query, extra_body = options.get("extra_query"), options.get("extra_body")
@@ -124,7 +123,7 @@ class RequestBuilder:
     def _path(self, operation: Operation[Any], params: Params[Any]) -> str:
         path = operation.path
         if "{account_id}" in path:
-            path = path.replace("{account_id}", _quoted(self.account_id(params)))
+            return path.replace("{account_id}", _quoted(self.account_id(params)))
         return path
 
     def _url(self, path: str, query: Mapping[str, object]) -> str:

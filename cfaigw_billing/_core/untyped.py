@@ -49,7 +49,7 @@ def check_charges_nothing(method: Method, url: str) -> None:
         return
     where = "/" + "/".join(filter(None, _steps(url)))
     for operation in ALL:
-        charges = operation.safety is Safety.CHARGES or operation.charges_later
+        charges = operation.charges or operation.charges_later
         if charges and where.endswith(operation.path.partition("{account_id}")[2]):
             raise ValueError(f"`path` charges a card; call `{operation.name}`, which is safe")
 
@@ -68,10 +68,10 @@ class UntypedParams(Params[T]):
 
 def operation_of(params: Params[T]) -> Operation[T]:
     """The call that these are the parameters of."""
-    if isinstance(params, UntypedParams):
-        return _untyped(params)
-    operation = BY_PARAMS.get(type(params))
-    if operation is None:
+    operation = BY_PARAMS.get(type(params).__name__)
+    if operation is None or operation.params is not type(params):
+        if isinstance(params, UntypedParams):
+            return _untyped(params)
         raise TypeError(
             f"`params` must be the parameters of a call, such as BillingCreditBalanceParams, "
             f"not {type(params).__name__}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define
 
-from .._core.operations import Operation, Safety
+from .._core.operations import Operation
 from .._core.options import Timeout
 from .._wire.messages import HTTPRequest
 from .batch import Turn
@@ -29,21 +29,6 @@ class Call:
     rather than failing."""
     stream: bool
     """Whether to leave the body of a good answer to be read by the caller."""
-
-    @property
-    def charges(self) -> bool:
-        """Whether it charges a card."""
-        return self.operation.safety is Safety.CHARGES
-
-    @property
-    def fresh(self) -> bool:
-        """Whether it needs a connection of its own: one that was idle may be dead."""
-        return self.operation.safety in (Safety.CHARGES, Safety.UNKNOWN)
-
-    @property
-    def reserve(self) -> float | None:
-        """For a call of a sweep, the part of the rate limit to leave to others."""
-        return None if self.turn is None else self.turn.batch.reserve
 
     def to_come_again(self) -> None:
         """Nothing has come of what was sent: it is as if it had not been."""

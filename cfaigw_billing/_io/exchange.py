@@ -97,6 +97,8 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
     content = response.content
     body = BytesIO()  # what shows the frames of a cancellation must not see what has come
     try:
+        if content.is_eof() and content.total_bytes <= MAX_BODY:  # it came with the headers
+            return content.read_nowait(), None
         while not content.at_eof():
             chunk = content.read_nowait() if content.is_eof() else await content.readany()
             if body.tell() + len(chunk) > MAX_BODY:

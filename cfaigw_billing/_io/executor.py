@@ -20,7 +20,7 @@ from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
 from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
 from .._core.untyped import operation_of
-from .._wire.messages import HTTPRequest, Unread
+from .._wire.messages import Unread
 from .._wire.secrets import conceal_options
 from ..errors import APIError, TopupOutcomeUnknownError
 from ..types import Params
@@ -166,7 +166,8 @@ class Executor:
         self._transport.check_open()
         if operation.safety is not Safety.READS:
             with self.recent.changing(call.request):
-                outcome = await self.charge(call) if call.charges else (await self._send(call))[0]
+                charges = operation.charges
+                outcome = await self.charge(call) if charges else (await self._send(call))[0]
         elif options and (max_age := max_age_of(options)):
             terms = call.timeout, self.config.max_retries, self.config.max_retry_wait
             send = partial(self._send, call)
@@ -262,7 +263,11 @@ class Executor:
                 if so_far is None:
                     raise
                 return so_far
-            failure = _failure(call.request, outcome)
+            if isinstance(outcome, Answer):
+                failure = outcome.failure()
+            else:
+                sent = call.request.may_have_arrived
+                failure = Failure.NO_ANSWER if sent else Failure.NOT_SENT
             if failure is None:
                 return outcome, None
             verdict = decide(call.operation.safety, failure)
@@ -274,23 +279,24 @@ class Executor:
 
     async def _attempt(self, call: Call) -> Outcome:
         """Send once, as soon as there is a place within the rate limit and the pace."""
-        sent_at = self.clock.monotonic()
-        if not self.limiter.admit(sent_at, call.reserve, self._interval):
-            sent_at = await self._enter(call, sent_at)
+        sent_at, operation, turn = self.clock.monotonic(), call.operation, call.turn
+        reserve = None if turn is None else turn.batch.reserve
+        if not self.limiter.admit(sent_at, reserve, self._interval):
+            sent_at = await self._enter(call, sent_at, reserve)
         headers: Mapping[str, str] | None = None
         parked: float | None = None
         status: int | None = None
         try:
-            if call.turn is not None:
-                call.turn.begin()
-            if call.charges:
+            if turn is not None:
+                turn.begin()
+            if operation.charges:
                 call.request.sent_at = self.clock.now()
             response = await self._transport.send(
                 call.request,
                 call.timeout,
-                remaining=self._remaining(call),
-                fresh=call.fresh,
-                stream=call.stream and not call.fresh,
+                remaining=inf if call.deadline == inf else self._remaining(call),
+                fresh=operation.fresh,
+                stream=call.stream and not operation.fresh,
             )
             headers, status = response.headers, response.status_code
             self.service_clock.heard(headers.get("Date"), self.clock)
@@ -302,38 +308,33 @@ class Executor:
         finally:
             now = self.clock.monotonic()
             self.limiter.leave(now, sent_at, headers, parked)
-            if call.turn is not None:
+            if turn is not None:
                 blocked = self.limiter.state(now).resets_in if status == 429 else 0.0
-                call.turn.end(now, sent_at, status, blocked)
-        self._note(call, sent_at, response.status_code, response.cf_ray)
-        return Answer(
-            call.operation,
-            call.request,
-            response,
-            call.request.attempts - 1,
-            self.account_id(call.params) if call.operation.names_account else None,
-        )
+                turn.end(now, sent_at, status, blocked)
+        if _log.isEnabledFor(logging.DEBUG):
+            self._note(call, sent_at, response.status_code, response.cf_ray)
+        account_id = self.account_id(call.params) if operation.names_account else None
+        return Answer(operation, call.request, response, call.request.attempts - 1, account_id)
 
     def _note(self, call: Call, sent_at: float, *ended: object) -> None:
-        if _log.isEnabledFor(logging.DEBUG):
-            request, milliseconds = call.request, (self.clock.monotonic() - sent_at) * 1000
-            _log.debug(
-                "%s %s: %s, attempt %d, %.0f ms",
-                request.method,
-                request.path,
-                " ".join(f"{part}" for part in ended if part is not None),
-                request.attempts,
-                milliseconds,
-            )
+        request, milliseconds = call.request, (self.clock.monotonic() - sent_at) * 1000
+        _log.debug(
+            "%s %s: %s, attempt %d, %.0f ms",
+            request.method,
+            request.path,
+            " ".join(f"{part}" for part in ended if part is not None),
+            request.attempts,
+            milliseconds,
+        )
 
-    async def _enter(self, call: Call, began: float) -> float:
+    async def _enter(self, call: Call, began: float, reserve: float | None) -> float:
         """Wait for a place within the rate limit and the pace; return when there was one."""
         longest = self.config.max_retry_wait
         try:
             with call.waiting():
                 sent_at = await self.limiter.enter(
                     self.clock,
-                    reserve=call.reserve,
+                    reserve=reserve,
                     patience=LONGEST_PARK if call.turn else longest,
                     deadline=inf if call.turn else min(began + longest, call.deadline),
                     interval=self._interval,
@@ -367,9 +368,3 @@ class Executor:
 
     def _remaining(self, call: Call) -> float:
         return inf if call.deadline == inf else call.deadline - self.clock.monotonic()
-
-
-def _failure(request: HTTPRequest, outcome: Outcome) -> Failure | None:
-    if isinstance(outcome, Answer):
-        return outcome.failure()
-    return Failure.NO_ANSWER if request.may_have_arrived else Failure.NOT_SENT

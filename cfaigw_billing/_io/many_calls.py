@@ -25,7 +25,6 @@ from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
-from .._core.operations import Safety
 from .._core.outcome import Outcome
 from .._core.untyped import operation_of
 from ..errors import (
@@ -293,7 +292,7 @@ def check_reserve(reserve: object) -> None:
 
 
 def _charges(request: Params[Any]) -> bool:
-    return operation_of(request).safety is Safety.CHARGES
+    return operation_of(request).charges
 
 
 def _refuses_credentials(error: Exception | None) -> bool:

@@ -8,18 +8,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Generic, TypeVar
 
+from .. import types
 from .._core.options import RequestOptions
 from .._core.pages import ACCOUNTS, INVOICES, Layout, PageTurner, on_one_page
 from .executor import BlockingExecutor
-from ..types import (
-    Account,
-    AccountListParams,
-    AccountListResponse,
-    BillingInvoiceHistoryParams,
-    BillingInvoiceHistoryResponse,
-    Invoice,
-    Params,
-)
+from ..types import Params
 from .first_page import FirstPage
 
 P = TypeVar("P")
@@ -56,31 +49,33 @@ class Paginator(Generic[P, T]):
                 yield page
 
 
-class AccountPaginator(Paginator[AccountListResponse, Account], FirstPage):
+class AccountPaginator(
+    Paginator["types.AccountListResponse", "types.Account"], FirstPage
+):
     """The accounts: `for` yields all of them, from as many pages as it takes.
 
     `await` answers the first page alone, as in the official SDK.
     """
 
     def __init__(
-        self, executor: BlockingExecutor, params: AccountListParams, options: RequestOptions
+        self, executor: BlockingExecutor, params: types.AccountListParams, options: RequestOptions
     ) -> None:
         super().__init__(executor, ACCOUNTS, params, options)
 
-    def first_page(self) -> AccountListResponse:
+    def first_page(self) -> types.AccountListResponse:
         """Return the first page alone."""
         return self._executor.send(self._params, self._options)
 
 
-class InvoicePaginator(Paginator[BillingInvoiceHistoryResponse, Invoice]):
+class InvoicePaginator(Paginator["types.BillingInvoiceHistoryResponse", "types.Invoice"]):
     """The past invoices: `for` yields all of them, from as many pages as it takes."""
 
     def __init__(
-        self, executor: BlockingExecutor, params: BillingInvoiceHistoryParams, options: RequestOptions
+        self, executor: BlockingExecutor, params: types.BillingInvoiceHistoryParams, options: RequestOptions
     ) -> None:
         super().__init__(executor, INVOICES, params, options)
 
-    def collect(self) -> BillingInvoiceHistoryResponse:
+    def collect(self) -> types.BillingInvoiceHistoryResponse:
         """All of them as if they had come on one page, to be shown or exported."""
         account_id = self._executor.account_id(self._params)
         return on_one_page([invoice for invoice in self], account_id)

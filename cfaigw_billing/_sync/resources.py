@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
+from .. import types
 from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation, TopupRecovery
 from .._core.sweeps.credit_balances import CreditBalances, credit_balances
@@ -19,37 +20,7 @@ from .._core.sweeps.usage_histories import UsageHistories, usage_histories
 from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
 from .._show.progress import Progress
-from ..types import (
-    AccountListParams,
-    BillingCreditBalanceParams,
-    BillingCreditBalanceResponse,
-    BillingInvoiceHistoryParams,
-    BillingInvoiceHistoryResponse,
-    BillingInvoicePreviewParams,
-    BillingInvoicePreviewResponse,
-    BillingUsageHistoryParams,
-    BillingUsageHistoryResponse,
-    ConfigCreateParams,
-    ConfigCreateResponse,
-    ConfigDeleteParams,
-    ConfigGetParams,
-    ConfigGetResponse,
-    EligibilityPaymentMethod,
-    Money,
-    Runway,
-    SpendingLimitCreateParams,
-    SpendingLimitDeleteParams,
-    SpendingLimitGetParams,
-    SpendingLimitGetResponse,
-    TopupCreateParams,
-    TopupCreateResponse,
-    TopupEligibilityParams,
-    TopupEligibilityResponse,
-    TopupLimitsParams,
-    TopupLimitsResponse,
-    TopupStatusParams,
-    TopupStatusResponse,
-)
+from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
 from .paging import AccountPaginator, InvoicePaginator
 from .responses import RawView, StreamingView, raw, streamed
@@ -110,7 +81,7 @@ class AccountsResource(Resource):
         """
         return AccountPaginator(
             self._executor,
-            AccountListParams(name=name, page=page, per_page=per_page),
+            types.AccountListParams(name=name, page=page, per_page=per_page),
             options,
         )
 
@@ -149,7 +120,7 @@ class ConfigResource(Resource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> ConfigGetResponse:
+    ) -> types.ConfigGetResponse:
         """Return the automatic top-up as it is set up; zeros or `None` if it never was.
 
         Amounts are in cents.
@@ -160,7 +131,7 @@ class ConfigResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/get
         """
-        return self._executor.send(ConfigGetParams(account_id=account_id), options)
+        return self._executor.send(types.ConfigGetParams(account_id=account_id), options)
 
     def create(
         self,
@@ -169,7 +140,7 @@ class ConfigResource(Resource):
         amount: int | Money,
         threshold: int | Money,
         **options: Unpack[RequestOptions],
-    ) -> ConfigCreateResponse:
+    ) -> types.ConfigCreateResponse:
         """Set the automatic top-up: from now on the service charges the card by itself.
 
         Args:
@@ -187,7 +158,7 @@ class ConfigResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/create
         """
         return self._executor.send(
-            ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
+            types.ConfigCreateParams(account_id=account_id, amount=amount, threshold=threshold),
             options,
         )
 
@@ -206,7 +177,7 @@ class ConfigResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/subresources/config/methods/delete
         """
-        return self._executor.send(ConfigDeleteParams(account_id=account_id), options)
+        return self._executor.send(types.ConfigDeleteParams(account_id=account_id), options)
 
 
 class ConfigResourceWithRawResponse(RawView):
@@ -267,7 +238,7 @@ class TopupResource(Resource):
         payment_method_id: str | None = None,
         idempotency_key: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> TopupCreateResponse:
+    ) -> types.TopupCreateResponse:
         """Charge a card for credit. The credit arrives when `status` says `completed`.
 
         Args:
@@ -295,7 +266,7 @@ class TopupResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/create
         """
         return self._executor.send(
-            TopupCreateParams(
+            types.TopupCreateParams(
                 account_id=account_id,
                 amount=amount,
                 payment_method_id=payment_method_id,
@@ -310,7 +281,7 @@ class TopupResource(Resource):
         account_id: str | None = None,
         payment_intent_id: str,
         **options: Unpack[ReadOptions],
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Return the status of a top-up: `pending`, or `completed` when its credit has arrived.
 
         Args:
@@ -324,7 +295,7 @@ class TopupResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/status
         """
         return self._executor.send(
-            TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
+            types.TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id),
             options,
         )
 
@@ -334,7 +305,7 @@ class TopupResource(Resource):
         account_id: str | None = None,
         payment_intent_id: str,
         timeout: float | None = 300.0,
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Ask `status` again and again, less and less often, until the credit has arrived.
 
         Args:
@@ -365,7 +336,7 @@ class TopupResource(Resource):
         payment_method_id: str | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = 300.0,
-    ) -> TopupStatusResponse:
+    ) -> types.TopupStatusResponse:
         """Charge a card for credit, as `create`, and wait until the credit has arrived.
 
         Args:
@@ -464,7 +435,7 @@ class TopupResource(Resource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> TopupLimitsResponse:
+    ) -> types.TopupLimitsResponse:
         """Return the smallest and the largest top-up that the service accepts, in cents.
 
         `account_id`: the account; if left out, the client's.
@@ -473,15 +444,15 @@ class TopupResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/limits
         """
-        return self._executor.send(TopupLimitsParams(account_id=account_id), options)
+        return self._executor.send(types.TopupLimitsParams(account_id=account_id), options)
 
     def eligibility(
         self,
         *,
         account_id: str | None = None,
-        payment_methods: Iterable[EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
+        payment_methods: Iterable[types.EligibilityPaymentMethod | Mapping[str, Any]] | None = None,
         **options: Unpack[ReadOptions],
-    ) -> TopupEligibilityResponse:
+    ) -> types.TopupEligibilityResponse:
         """Return whether the account can top up, and what to do if it cannot.
 
         Args:
@@ -496,7 +467,7 @@ class TopupResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/topup/methods/eligibility
         """
         return self._executor.send(
-            TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
+            types.TopupEligibilityParams(account_id=account_id, payment_methods=payment_methods),
             options,
         )
 
@@ -569,7 +540,7 @@ class SpendingLimitResource(Resource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> SpendingLimitGetResponse:
+    ) -> types.SpendingLimitGetResponse:
         """Return the spending limit; its amount is in cents.
 
         `account_id`: the account; if left out, the client's.
@@ -578,7 +549,9 @@ class SpendingLimitResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/get
         """
-        return self._executor.send(SpendingLimitGetParams(account_id=account_id), options)
+        return self._executor.send(
+            types.SpendingLimitGetParams(account_id=account_id), options
+        )
 
     @deprecated(_RETIRED)
     def create(
@@ -606,7 +579,7 @@ class SpendingLimitResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/create
         """
         return self._executor.send(
-            SpendingLimitCreateParams(
+            types.SpendingLimitCreateParams(
                 account_id=account_id, amount=amount, duration=duration, strategy=strategy
             ),
             options,
@@ -627,7 +600,9 @@ class SpendingLimitResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/delete
         """
-        return self._executor.send(SpendingLimitDeleteParams(account_id=account_id), options)
+        return self._executor.send(
+            types.SpendingLimitDeleteParams(account_id=account_id), options
+        )
 
 
 class SpendingLimitResourceWithRawResponse(RawView):
@@ -713,7 +688,7 @@ class BillingResource(Resource):
         start_time: datetime | float | None = None,
         end_time: datetime | float | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingUsageHistoryResponse:
+    ) -> types.BillingUsageHistoryResponse:
         """Return the usage in cents, a row a day or hour; no rows if nothing was billable.
 
         Args:
@@ -729,7 +704,7 @@ class BillingResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/usage_history
         """
         return self._executor.send(
-            BillingUsageHistoryParams(
+            types.BillingUsageHistoryParams(
                 account_id=account_id,
                 value_grouping_window=value_grouping_window,
                 start_time=start_time,
@@ -746,7 +721,7 @@ class BillingResource(Resource):
         page: int | None = None,
         per_page: int | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingInvoiceHistoryResponse:
+    ) -> types.BillingInvoiceHistoryResponse:
         """Return one page of past invoices; amounts in cents, times in Unix seconds.
 
         Args:
@@ -763,7 +738,7 @@ class BillingResource(Resource):
         (`page` and `per_page` are seen to work and not described there).
         """
         return self._executor.send(
-            BillingInvoiceHistoryParams(
+            types.BillingInvoiceHistoryParams(
                 account_id=account_id, type=type, page=page, per_page=per_page
             ),
             options,
@@ -792,7 +767,7 @@ class BillingResource(Resource):
         """
         return InvoicePaginator(
             self._executor,
-            BillingInvoiceHistoryParams(
+            types.BillingInvoiceHistoryParams(
                 account_id=account_id, type=type, page=1, per_page=per_page
             ),
             options,
@@ -867,7 +842,7 @@ class BillingResource(Resource):
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
         """
-        params = BillingUsageHistoryParams(
+        params = types.BillingUsageHistoryParams(
             value_grouping_window=value_grouping_window, start_time=start_time, end_time=end_time
         )
         return run_sweep(
@@ -883,7 +858,7 @@ class BillingResource(Resource):
         *,
         account_id: str | None = None,
         history: timedelta = timedelta(days=56),
-    ) -> Runway:
+    ) -> types.Runway:
         """When the credit runs out, if spending goes on as it did; two calls at the same time.
 
         They are `credit_balance` and `usage_history` by the hour; `forecast_runway` makes the
@@ -941,7 +916,7 @@ class BillingResource(Resource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> BillingInvoicePreviewResponse:
+    ) -> types.BillingInvoicePreviewResponse:
         """Return the invoice that is building up; amounts in cents, times in Unix seconds.
 
         `account_id`: the account; if left out, the client's.
@@ -951,7 +926,7 @@ class BillingResource(Resource):
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_preview
         """
         return self._executor.send(
-            BillingInvoicePreviewParams(account_id=account_id),
+            types.BillingInvoicePreviewParams(account_id=account_id),
             options,
         )
 

@@ -151,10 +151,12 @@ def parse_date(text: str) -> datetime | None:
 
 def listed(headers: Mapping[str, str], name: str) -> str | None:
     """Return a header that is a list, which may come in several lines."""
-    if isinstance(headers, (CIMultiDictProxy, CIMultiDict)):
-        lines = headers.getall(name, ())
-        return ", ".join(lines) if lines else None
-    return headers.get(name)
+    if not isinstance(headers, (CIMultiDictProxy, CIMultiDict)):
+        return headers.get(name)
+    lines = headers.getall(name, None)
+    if lines is None:
+        return None
+    return lines[0] if len(lines) == 1 else ", ".join(lines)
 
 
 def _redacted(body: bytes, mask: Mask) -> bytes:

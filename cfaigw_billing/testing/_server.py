@@ -37,7 +37,6 @@ from ._validation import (
 if TYPE_CHECKING:
     from .. import AsyncCloudflare, Cloudflare
     from .._core.options import AsyncConstructorOptions, ConstructorOptions
-    from .._io.executor import Executor
     from .._io.portal import Portal
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -114,18 +113,14 @@ class Emulator(Service):
         from .. import Cloudflare
 
         self._complete(options)
-        client = Cloudflare(**options)
-        self._tell_time(client._executor.inner)  # pyright: ignore[reportPrivateUsage]
-        return client
+        return Cloudflare(**options)
 
     def async_client(self, **options: Unpack[AsyncConstructorOptions]) -> AsyncCloudflare:
         """Return an async client, as `client` does, which may be made outside an event loop."""
         from .. import AsyncCloudflare
 
         self._complete(options)
-        client = AsyncCloudflare(**options)
-        self._tell_time(client._executor)  # pyright: ignore[reportPrivateUsage]
-        return client
+        return AsyncCloudflare(**options)
 
     def _complete(self, options: ConstructorOptions) -> None:
         options.setdefault("base_url", self.base_url)
@@ -133,10 +128,6 @@ class Emulator(Service):
             options.setdefault("max_requests_per_second", None)
         if not {"api_email", "api_key", "user_service_key"} & options.keys():
             options.setdefault("api_token", self.api_token)
-
-    def _tell_time(self, executor: Executor) -> None:
-        """Let a client know from the start how far the emulator's clock is from the machine's."""
-        executor.service_clock.heard(self._date(), executor.clock)
 
     def _date(self) -> str:
         return formatdate(self._processor.now(), usegmt=True)

@@ -4,57 +4,69 @@ Amounts are in cents with the wire's names; beside each stands a `…_money` tha
 Times are epoch numbers with the unit that their text states; beside each stands a `…_datetime`.
 """
 
-from ._base import AccountParams, Params, Response
-from .accounts import Account, AccountListParams, AccountListResponse, AccountSettings, ResultInfo
-from .balance import (
-    BillingCreditBalanceParams,
-    BillingCreditBalanceResponse,
-    PaymentMethod,
-    TopupConfig,
-)
-from .invoices import (
-    BillingInvoiceHistoryParams,
-    BillingInvoiceHistoryResponse,
-    BillingInvoicePreviewParams,
-    BillingInvoicePreviewResponse,
-    Invoice,
-    InvoiceLine,
-    InvoiceLinePeriod,
-    InvoiceLinePretaxCreditAmount,
-    InvoiceLinePricing,
-    Pagination,
-)
-from .money import Money
-from .runway import Runway, RunwayHistory, RunwayOutcome, RunwayTopup
-from .spending_limit import (
-    Config,
-    SpendingLimitCreateParams,
-    SpendingLimitDeleteParams,
-    SpendingLimitGetParams,
-    SpendingLimitGetResponse,
-)
-from .topup import (
-    AccountPaymentMethodState,
-    ConfigCreateParams,
-    ConfigCreateResponse,
-    ConfigDeleteParams,
-    ConfigGetParams,
-    ConfigGetResponse,
-    DisplayPaymentMethod,
-    EligibilityPaymentMethod,
-    EligibilityReason,
-    PaymentMethodType,
-    RecommendedAction,
-    TopupCreateParams,
-    TopupCreateResponse,
-    TopupEligibilityParams,
-    TopupEligibilityResponse,
-    TopupLimitsParams,
-    TopupLimitsResponse,
-    TopupStatusParams,
-    TopupStatusResponse,
-)
-from .usage import BillingUsageHistoryParams, BillingUsageHistoryResponse, History
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._base import AccountParams, Params, Response
+    from .accounts import (
+        Account,
+        AccountListParams,
+        AccountListResponse,
+        AccountSettings,
+        ResultInfo,
+    )
+    from .balance import (
+        BillingCreditBalanceParams,
+        BillingCreditBalanceResponse,
+        PaymentMethod,
+        TopupConfig,
+    )
+    from .invoices import (
+        BillingInvoiceHistoryParams,
+        BillingInvoiceHistoryResponse,
+        BillingInvoicePreviewParams,
+        BillingInvoicePreviewResponse,
+        Invoice,
+        InvoiceLine,
+        InvoiceLinePeriod,
+        InvoiceLinePretaxCreditAmount,
+        InvoiceLinePricing,
+        Pagination,
+    )
+    from .money import Money
+    from .runway import Runway, RunwayHistory, RunwayOutcome, RunwayTopup
+    from .spending_limit import (
+        Config,
+        SpendingLimitCreateParams,
+        SpendingLimitDeleteParams,
+        SpendingLimitGetParams,
+        SpendingLimitGetResponse,
+    )
+    from .topup import (
+        AccountPaymentMethodState,
+        ConfigCreateParams,
+        ConfigCreateResponse,
+        ConfigDeleteParams,
+        ConfigGetParams,
+        ConfigGetResponse,
+        DisplayPaymentMethod,
+        EligibilityPaymentMethod,
+        EligibilityReason,
+        PaymentMethodType,
+        RecommendedAction,
+        TopupCreateParams,
+        TopupCreateResponse,
+        TopupEligibilityParams,
+        TopupEligibilityResponse,
+        TopupLimitsParams,
+        TopupLimitsResponse,
+        TopupStatusParams,
+        TopupStatusResponse,
+    )
+    from .usage import BillingUsageHistoryParams, BillingUsageHistoryResponse, History
 
 __all__ = [
     "Account",
@@ -112,3 +124,91 @@ __all__ = [
     "TopupStatusParams",
     "TopupStatusResponse",
 ]
+
+# Each module is imported when one of its names is first used: making the classes of all calls takes
+# as long as all else in a program that asks for a balance.
+_NAMES = {
+    "_base": (
+        "AccountParams",
+        "Params",
+        "Response",
+    ),
+    "accounts": (
+        "Account",
+        "AccountListParams",
+        "AccountListResponse",
+        "AccountSettings",
+        "ResultInfo",
+    ),
+    "balance": (
+        "BillingCreditBalanceParams",
+        "BillingCreditBalanceResponse",
+        "PaymentMethod",
+        "TopupConfig",
+    ),
+    "invoices": (
+        "BillingInvoiceHistoryParams",
+        "BillingInvoiceHistoryResponse",
+        "BillingInvoicePreviewParams",
+        "BillingInvoicePreviewResponse",
+        "Invoice",
+        "InvoiceLine",
+        "InvoiceLinePeriod",
+        "InvoiceLinePretaxCreditAmount",
+        "InvoiceLinePricing",
+        "Pagination",
+    ),
+    "money": ("Money",),
+    "runway": (
+        "Runway",
+        "RunwayHistory",
+        "RunwayOutcome",
+        "RunwayTopup",
+    ),
+    "spending_limit": (
+        "Config",
+        "SpendingLimitCreateParams",
+        "SpendingLimitDeleteParams",
+        "SpendingLimitGetParams",
+        "SpendingLimitGetResponse",
+    ),
+    "topup": (
+        "AccountPaymentMethodState",
+        "ConfigCreateParams",
+        "ConfigCreateResponse",
+        "ConfigDeleteParams",
+        "ConfigGetParams",
+        "ConfigGetResponse",
+        "DisplayPaymentMethod",
+        "EligibilityPaymentMethod",
+        "EligibilityReason",
+        "PaymentMethodType",
+        "RecommendedAction",
+        "TopupCreateParams",
+        "TopupCreateResponse",
+        "TopupEligibilityParams",
+        "TopupEligibilityResponse",
+        "TopupLimitsParams",
+        "TopupLimitsResponse",
+        "TopupStatusParams",
+        "TopupStatusResponse",
+    ),
+    "usage": (
+        "BillingUsageHistoryParams",
+        "BillingUsageHistoryResponse",
+        "History",
+    ),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

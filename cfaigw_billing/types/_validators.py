@@ -29,7 +29,7 @@ _ACCOUNT_ID = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._~-]{1,64}")
 
 def account(_: object, attribute: Attribute[Any], value: Any) -> None:
     """An identifier of an account; `None` passes."""
-    if value is not None:
+    if value is not None and not (type(value) is str and _ACCOUNT_ID.fullmatch(value)):
         check_account(attribute.name, value)
 
 

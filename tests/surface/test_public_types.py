@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import cfaigw_billing
-from cfaigw_billing import resources, types
+from cfaigw_billing import journal, resources, types
 
 PUBLIC = {
     name: getattr(module, name)
-    for module in (cfaigw_billing, resources, types)
+    for module in (cfaigw_billing, journal, resources, types)
     for name in module.__all__
 }
 CLASSES = {name: cls for name, cls in PUBLIC.items() if inspect.isclass(cls)}

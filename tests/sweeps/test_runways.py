@@ -113,11 +113,12 @@ def test_an_error_of_either_call_is_raised_as_it_is(
 
 
 async def test_both_are_in_flight_at_once_and_end_with_a_cancellation(emulator: Emulator) -> None:
-    emulator.inject(Fault(silence="hang"), times=None)
     async with emulator.async_client(account_id="a") as client:
+        await client.ai_gateway.billing.credit_balance()  # which tells the time
+        emulator.inject(Fault(silence="hang"), times=None)
         task = asyncio.create_task(client.ai_gateway.billing.runway())
         async with asyncio.timeout(10):
-            while len(emulator.requests) < 2:  # noqa: ASYNC110  # a server tells nobody
+            while len(emulator.requests) < 3:  # noqa: ASYNC110  # a server tells nobody
                 await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

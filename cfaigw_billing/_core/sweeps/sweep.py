@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
-from ...types import AccountListParams, AccountListResponse, Params
+from ... import types
+from ...types import Params
 from ..outcome import Outcome
 from ..pages import ACCOUNTS, PageTurner
 from .answers import AccountAnswers
@@ -49,7 +50,7 @@ class Sweep(Generic[A]):
         self._failed: dict[str, Exception] = {}
         self.requests: list[Params[Any]] | None = None
         """Those about the accounts that were given, checked; `None` for all that can be seen."""
-        self.pages = PageTurner(AccountListParams(per_page=50), ACCOUNTS)
+        self.pages = PageTurner(types.AccountListParams(per_page=50), ACCOUNTS)
         """The list of those."""
         if isinstance(account_ids, str):
             raise TypeError("`account_ids` must be an iterable of str, not a str")
@@ -75,7 +76,7 @@ class Sweep(Generic[A]):
         self._requests[account_id] = requests = self._requests_of(account_id)
         return requests
 
-    def ask_page(self, page: AccountListResponse) -> list[Params[Any]]:
+    def ask_page(self, page: types.AccountListResponse) -> list[Params[Any]]:
         """Return the requests about the accounts of a page."""
         accounts = self.pages.new(page)
         self._names |= {account.id: account.name for account in accounts}
