@@ -268,7 +268,7 @@ class ManyCalls(Generic[T]):
         if self._batch.blocked:
             return _never_lifted(error) if isinstance(error, RateLimitError) else error
         # Once the credentials have been accepted, it is the account that they are refused for.
-        return error if _refuses_credentials(error) and not self._executor.accepted else None
+        return error if refuses_credentials(error) and not self._executor.accepted else None
 
     def _fail(self, fault: Exception) -> None:
         """Send nothing more, and raise the fault when what has been sent has ended."""
@@ -289,7 +289,7 @@ def _charges(request: Params[Any]) -> bool:
     return operation_of(request).safety is Safety.CHARGES
 
 
-def _refuses_credentials(error: Exception | None) -> bool:
+def refuses_credentials(error: Exception | None) -> bool:
     if isinstance(error, TopupOutcomeUnknownError):
         return False  # whatever it came from, it must be read
     if isinstance(error, AuthenticationError):
