@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).parent.parent / "cfaigw_billing"
 SOURCE, TARGET = PACKAGE / "_async", PACKAGE / "_sync"
 TITLES = {
     "client": "The sync client.",
+    "metrics": "The state of accounts for Prometheus, kept up to date as long as a block lasts.",
     "paging": "Lists as iterators over all their pages.",
     "resources": "The methods of the sync client.",
     "responses": "The HTTP response around an answer, and the calls that give it.",
@@ -39,7 +40,7 @@ WORDS = (
         r"(from \.\._wire\.messages import HTTPRequest), Unread\n",
         r"\1\nfrom .executor import BlockingUnread\n",
     ),
-    (r"from \.topups import", "from .._async.topups import"),  # they run on the loop
+    (r"from \.(refreshing|topups) import", r"from .._async.\1 import"),  # they run on the loop
     (r"\bExecutor\b", "BlockingExecutor"),
     (r"\bUnread\b", "BlockingUnread"),
     (r"\bAwaitable\[((?:[^][]|\[(?:[^][]|\[[^][]*\])*\])*)\]", r"\1"),

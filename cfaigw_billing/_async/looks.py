@@ -58,6 +58,7 @@ class Looks:
         aims: Aims,
         reserve: float,
         usage: bool,
+        days: bool = False,
         once: bool = False,
     ) -> None:
         """Take what to look at.
@@ -68,6 +69,7 @@ class Looks:
             reserve: The part of the rate limit to leave to others, from 0 to below 1.
             usage: Whether to ask for usage, and to forecast: at first, every six hours, after a
                 rise of the balance and after a fast fall.
+            days: Whether to ask then for the whole usage by day, too.
             once: Look at each account once, at once, and end.
 
         Raises:
@@ -77,6 +79,7 @@ class Looks:
         check_reserve(reserve)
         self._account_ids = None if account_ids is None else checked(account_ids)
         self._aims, self._reserve, self._usage, self._once = aims, reserve, usage, once
+        self._days = days
         self._names: dict[str, str] = {}
         self._known: dict[str, Known] = {}
         self._ended: deque[Look] = deque()
@@ -178,10 +181,11 @@ class Looks:
     ) -> tuple[Look, float]:
         """Ask for the usage too, if it is time. Return the look, and when to look again."""
         at, time = self._executor.clock.now(), self._schedule.time
-        before, usage = self._known.get(account_id), None
+        before, usage, days = self._known.get(account_id), None, None
         runway, asked_at = (before.runway, before.asked_at) if before else (None, -inf)
         if self._usage and (before is None or before.wants_usage(at, balance.balance, time)):
             usage, runway = await self._forecast(balance, at)
+            days = await self._whole_usage(account_id) if self._days else None
             asked_at = time
         known = Known(at=at, balance=balance.balance, runway=runway, asked_at=asked_at)
         self._known[account_id] = known
@@ -191,6 +195,7 @@ class Looks:
             at=at,
             balance=balance,
             usage=usage,
+            days=days,
             runway=runway,
         )
         return look, self._aims.gap(before, known)
@@ -209,6 +214,13 @@ class Looks:
         with suppress(ValueError):  # rows that are longer than an hour
             return usage, forecast_runway(balance, usage, now=now)
         return usage, None
+
+    async def _whole_usage(self, account_id: str) -> BillingUsageHistoryResponse | None:
+        params = BillingUsageHistoryParams(account_id=account_id, value_grouping_window="day")
+        try:
+            return await self._ask(params)
+        except APIError:
+            return None
 
     def _end(self, look: Look, gap: float) -> None:
         """Hand a look over, and see to the next one."""
@@ -243,7 +255,7 @@ class Looks:
         self._hand_over(Look(account_id=None, at=at, error=error, accounts=accounts))
 
     def _keep(self, account_ids: Collection[str]) -> None:
-        limit, calls = self._executor.rate_limit, 2 if self._usage else 1
+        limit, calls = self._executor.rate_limit, 1 + self._usage + self._days
         quota = limit.quota or QUOTA
         left = quota if limit.remaining is None else limit.remaining
         room = inf if self._once else (left - self._reserve * quota) / calls

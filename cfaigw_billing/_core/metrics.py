@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -20,6 +20,7 @@ from .._show.exposition import Family
 from ..types import BillingCreditBalanceResponse, Money, Runway, TopupConfig
 from .ratelimit import RateLimit
 from .runway import topup_state
+from .watch.schedule import Look
 
 KEPT = 3
 """For how many failed refreshes the values of an account are shown."""
@@ -44,29 +45,21 @@ class AccountState:
     used: Money | None = None
     """The largest sum of its usage so far; `None`: not known yet."""
 
-    def succeeded(
-        self,
-        at: datetime,
-        balance: BillingCreditBalanceResponse,
-        runway: Runway | None,
-        used: Money | None,
-    ) -> AccountState:
-        """Return the state after a look; `None` is what it did not ask for."""
-        sums = [round(each, _DIGITS) for each in (self.used, used) if each is not None]
+    def after(self, look: Look) -> AccountState:
+        """Return the state after a look at the account."""
+        state = evolve(self, name=look.name or self.name, seen_at=look.at)
+        if look.balance is None:
+            state = evolve(state, failures=self.failures + 1)
+            return state if state.failures <= KEPT else evolve(state, balance=None, runway=None)
+        sums = [self.used, round(look.days.total, _DIGITS) if look.days else None]
         return evolve(
-            self,
-            seen_at=at,
+            state,
             failures=0,
-            succeeded_at=at,
-            balance=balance,
-            runway=runway or self.runway,
-            used=max(sums, default=None),
+            succeeded_at=look.at,
+            balance=look.balance,
+            runway=look.runway,
+            used=max((each for each in sums if each is not None), default=None),
         )
-
-    def failed(self, at: datetime) -> AccountState:
-        """Return the state after a look that failed."""
-        state = evolve(self, seen_at=at, failures=self.failures + 1)
-        return state if state.failures <= KEPT else evolve(state, balance=None, runway=None)
 
 
 @frozen
@@ -74,27 +67,35 @@ class Snapshot:
     """What was last seen of all accounts. It never changes, so that any thread may read it."""
 
     accounts: Mapping[str, AccountState] = field(factory=dict[str, AccountState])
+    listed: frozenset[str] = frozenset()
+    """The accounts that there are, also those that were not looked at yet."""
 
-    def with_account(self, account_id: str, state: AccountState) -> Snapshot:
-        """Return the snapshot with a new state of an account."""
-        return Snapshot({**self.accounts, account_id: state})
+    @property
+    def is_complete(self) -> bool:
+        """Whether each account has been looked at."""
+        return self.listed <= self.accounts.keys()
 
-    def only(self, account_ids: Iterable[str]) -> Snapshot:
-        """Return the snapshot of these accounts."""
-        listed = set(account_ids)
-        return Snapshot({key: state for key, state in self.accounts.items() if key in listed})
+    def after(self, look: Look) -> Snapshot:
+        """Return the snapshot after a look at an account, or at the list of accounts."""
+        key = look.account_id
+        if key is None:
+            listed = frozenset(look.accounts)
+            return Snapshot({k: v for k, v in self.accounts.items() if k in listed}, listed)
+        before = self.accounts.get(key) or AccountState(seen_at=look.at)
+        return evolve(self, accounts={**self.accounts, key: before.after(look)})
 
-    def families(self, limit: RateLimit) -> list[Family]:
+    def families(self, limit: RateLimit | None) -> list[Family]:
         """Return all families of samples, also those that have none at present."""
+        remaining, quota = (limit.remaining, limit.quota) if limit else (None, None)
         moments = [state.seen_at for state in self.accounts.values()]
         took = (max(moments) - min(moments)).total_seconds() if moments else None
         return [
             *(series.family(self.accounts) for series in SERIES),
             Family(
                 "cfaigw_account",
-                "The name of an account.",
+                "The name of an account, or its id where the name is not known.",
                 [
-                    ({"account_id": key, "name": state.name or ""}, 1)
+                    ({"account_id": key, "name": state.name or key}, 1)
                     for key, state in self.accounts.items()
                 ],
                 "info",
@@ -107,12 +108,12 @@ class Snapshot:
             _alone(
                 "cfaigw_api_requests_remaining",
                 "Requests left in this window of the rate limit, for all users of the credentials.",
-                limit.remaining,
+                remaining,
             ),
             _alone(
                 "cfaigw_api_requests_quota",
                 "Requests of a whole window of the rate limit.",
-                limit.quota,
+                quota,
             ),
         ]
 

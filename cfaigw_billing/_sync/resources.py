@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, Unpack
 
@@ -49,6 +49,7 @@ from ..types import (
     TopupStatusResponse,
 )
 from .first_page import first_page
+from .metrics import Metrics
 from .paging import AccountPaginator, InvoicePaginator
 from .responses import RawView, StreamingView, raw, streamed
 from .sweeps import run_sweep
@@ -819,6 +820,43 @@ class BillingResource(Resource):
             concurrency=concurrency,
             reserve=reserve,
             progress=progress,
+        )
+
+    def metrics(
+        self,
+        account_ids: Iterable[str] | None = None,
+        *,
+        refresh: timedelta = timedelta(minutes=5),
+        runway: bool = True,
+        reserve: float = 0.5,
+    ) -> Metrics:
+        """The balances and the usage of many accounts for Prometheus; needs the extra `metrics`.
+
+            with billing.metrics() as metrics:
+                registry.register(metrics.collector)
+
+        The accounts are looked at as long as the block lasts. A scrape shows what was seen last and
+        sends nothing. An account that fails is `cfaigw_account_up 0` at once; its values stay for
+        three refreshes and are absent then. Amounts are in US dollars, times in Unix seconds.
+
+        Args:
+            account_ids: The accounts; `None`: all that the credentials can see, listed every hour.
+            refresh: The time between two looks at an account, at least a minute. It becomes longer
+                where the rate limit has too little room.
+            runway: Ask for usage too, which `cfaigw_usage_usd_total` and the two forecasts
+                `cfaigw_empties_…` need: two more calls an account, every six hours or more often
+                where a balance rises or falls fast.
+            reserve: The part of the rate limit to leave to others who use the same credentials,
+                from 0 to below 1.
+
+        Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
+        Raises: `ValueError` or `TypeError` before anything is sent, `ModuleNotFoundError` without
+            prometheus-client; from the block, as it begins, `AuthenticationError` or what else says
+            that the credentials are wrong and, for `None`, errors of the list of accounts. Later
+            errors show as accounts that are down.
+        """
+        return Metrics(
+            self._executor, account_ids, refresh=refresh, runway=runway, reserve=reserve
         )
 
     def invoice_preview(

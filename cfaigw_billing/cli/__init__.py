@@ -29,6 +29,7 @@ SECTIONS = {
         "preview": "reports",
         "limits": "reports",
     },
+    "Watch": {"metrics": "monitoring"},
     "Pay": {
         "topup": "topups",
         "topup-status": "outcomes",

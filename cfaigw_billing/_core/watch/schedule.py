@@ -54,6 +54,8 @@ class Look:
     """Why the look failed; `None` if it did not."""
     usage: BillingUsageHistoryResponse | None = None
     """The usage of the last eight weeks by hour, if this look asked for it and it was answered."""
+    days: BillingUsageHistoryResponse | None = None
+    """The whole usage by day, if this look asked for it and it was answered."""
     runway: Runway | None = None
     """The newest forecast; it comes from this look if there is `usage`."""
     accounts: Collection[str] = ()

@@ -14,11 +14,14 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as om_exposition
 from prometheus_client.openmetrics import parser as om_parser
 
-from cfaigw_billing import Money, RateLimit
+from cfaigw_billing import RateLimit
 from cfaigw_billing._core.metrics import KEPT, AccountState, Snapshot
+from cfaigw_billing._core.watch.schedule import Look
 from cfaigw_billing._show.exposition import Family, registered
 from cfaigw_billing.types import (
     BillingCreditBalanceResponse,
+    BillingUsageHistoryResponse,
+    History,
     Runway,
     RunwayHistory,
     TopupConfig,
@@ -56,16 +59,33 @@ def seen(
     before: AccountState | None = None,
     *,
     config: TopupConfig | None = TOPUP,
-    used: Money | None = None,
+    used: float | None = None,
     forecast: Runway | None = None,
 ) -> AccountState:
-    state = before or AccountState(seen_at=NOW, name="Shop")
-    return state.succeeded(NOW, balance(cents, config), forecast, used)
+    """The state after a look that succeeded; `used` is the sum of all days, in cents."""
+    look = Look(
+        account_id=A,
+        name="Shop",
+        at=NOW,
+        balance=balance(cents, config),
+        runway=forecast,
+        days=None if used is None else days(used / 2, used - used / 2),
+    )
+    return (before or AccountState(seen_at=NOW)).after(look)
+
+
+def days(*cents: float) -> BillingUsageHistoryResponse:
+    rows = [
+        History(id=f"{n}", aggregated_value=value, start_time=n * 864e5, end_time=(n + 1) * 864e5)
+        for n, value in enumerate(cents)
+    ]
+    return BillingUsageHistoryResponse(history=tuple(rows))
 
 
 def failed(state: AccountState, times: int) -> AccountState:
+    look = Look(account_id=A, at=NOW + timedelta(minutes=5), error=RuntimeError("secret"))
     for _ in range(times):
-        state = state.failed(NOW + timedelta(minutes=5))
+        state = state.after(look)
     return state
 
 
@@ -85,7 +105,7 @@ def samples(state: Snapshot | AccountState, limit: RateLimit = UNKNOWN) -> dict[
 
 
 def test_amounts_are_dollars_and_moments_are_seconds() -> None:
-    state = seen(640.19, used=Money(cents="12345.6789"), forecast=runway())
+    state = seen(640.19, used=12345.6789, forecast=runway())
     assert samples(state, LIMIT) == {
         "cfaigw_account_info": 1,
         "cfaigw_account_last_success_timestamp_seconds": NOW.timestamp(),
@@ -128,13 +148,6 @@ def test_an_automatic_topup_that_failed_shows(trouble: dict[str, Any]) -> None:
     assert found["cfaigw_automatic_topup_threshold_usd"] == 10
 
 
-def test_a_forecast_stays_until_there_is_another() -> None:
-    state = seen(600, seen(640.19, forecast=runway()))
-    assert "cfaigw_empties_timestamp_seconds" in samples(state)
-    later = seen(600, state, forecast=runway(None))
-    assert "cfaigw_empties_timestamp_seconds" not in samples(later)
-
-
 def test_the_refresh_lasts_from_the_first_account_to_the_last() -> None:
     late = AccountState(seen_at=NOW + timedelta(seconds=90))
     assert samples(Snapshot({A: seen(), B: late}))["cfaigw_refresh_duration_seconds"] == 90
@@ -144,7 +157,7 @@ def test_the_refresh_lasts_from_the_first_account_to_the_last() -> None:
 
 
 def test_a_failed_account_is_down_at_once_and_keeps_its_values_for_three_refreshes() -> None:
-    state = seen(640.19, used=Money(cents=10), forecast=runway())
+    state = seen(640.19, used=10, forecast=runway())
     up = samples(state)
     for times in range(1, KEPT + 1):
         assert samples(failed(state, times)) == {**up, "cfaigw_account_up": 0}
@@ -166,7 +179,7 @@ def test_an_account_that_never_answered_is_down_without_values() -> None:
 
 
 def test_an_account_that_answers_again_is_up_and_its_failures_count_anew() -> None:
-    state = seen(700, failed(seen(640.19, used=Money(cents=10)), KEPT + 1))
+    state = seen(700, failed(seen(640.19, used=10), KEPT + 1))
     assert samples(state)["cfaigw_account_up"] == 1
     assert samples(state)["cfaigw_balance_usd"] == 7
     assert samples(state)["cfaigw_usage_usd_total"] == 0.1
@@ -174,10 +187,18 @@ def test_an_account_that_answers_again_is_up_and_its_failures_count_anew() -> No
 
 
 def test_an_account_that_vanished_leaves_nothing() -> None:
-    both = Snapshot().with_account(A, seen()).with_account(B, seen())
-    assert both.only([A]).accounts.keys() == {A}
-    assert samples(both.only([B])) == samples(Snapshot()) | {"cfaigw_refresh_duration_seconds": 0}
+    both = Snapshot({A: seen(), B: seen()})
+    after = both.after(Look(account_id=None, at=NOW, accounts=[B, "c"]))
+    assert after.accounts.keys() == {B}
+    assert samples(after) == {"cfaigw_refresh_duration_seconds": 0}
     assert both.accounts.keys() == {A, B}, "a scrape may still be reading it"
+
+
+def test_it_is_complete_when_each_account_has_been_looked_at() -> None:
+    listed = Snapshot().after(Look(account_id=None, at=NOW, accounts=[A, B]))
+    failing = listed.after(Look(account_id=A, at=NOW, error=RuntimeError()))
+    assert not failing.is_complete
+    assert failing.after(Look(account_id=B, at=NOW, balance=balance(1))).is_complete
 
 
 # Usage never falls.
@@ -188,17 +209,17 @@ def test_usage_never_falls(sums: list[float | None]) -> None:
     state: AccountState | None = None
     shown: list[float] = []
     for cents in sums:
-        state = seen(1, state, used=None if cents is None else Money(cents=cents))
+        state = seen(1, state, used=cents)
         shown += [v for k, v in samples(state).items() if k == "cfaigw_usage_usd_total"]
     assert shown == sorted(shown)
 
 
 def test_usage_of_nothing_is_0_and_begins_to_count_there() -> None:
-    assert samples(seen(used=Money(cents=0)))["cfaigw_usage_usd_total"] == 0
+    assert samples(seen(used=0))["cfaigw_usage_usd_total"] == 0
 
 
 def test_noise_in_the_sum_of_the_service_is_no_fall_after_a_restart() -> None:
-    before, after = (seen(used=Money(cents=cents)) for cents in (0.1 + 0.2, 0.3))
+    before, after = (seen(used=cents) for cents in (0.1 + 0.2, 0.3))
     assert samples(before) == samples(after)
 
 
@@ -220,7 +241,7 @@ def test_both_parsers_read_every_family(
 ) -> None:
     snapshot = Snapshot(
         {
-            A: seen(-1234.56, used=Money(cents=1e-7), forecast=runway()),
+            A: seen(-1234.56, used=2e-6, forecast=runway()),
             B: failed(AccountState(seen_at=NOW, name=NASTY), 1),
         }
     )

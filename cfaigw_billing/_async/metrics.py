@@ -1,0 +1,60 @@
+"""The state of accounts for Prometheus, kept up to date as long as a block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from .._io.executor import Executor
+from .._show.exposition import registered
+from .refreshing import Refreshing
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.registry import Collector
+
+
+class AsyncMetrics:
+    """The state of accounts, for Prometheus: a context manager, which refreshes it meanwhile.
+
+    A scrape reads what was seen last and sends nothing to the service. It may come in any thread.
+    After the block there are no samples.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        account_ids: Iterable[str] | None,
+        *,
+        refresh: timedelta,
+        runway: bool,
+        reserve: float,
+    ) -> None:
+        self._executor = executor
+        self._refreshing = Refreshing(account_ids, refresh=refresh, runway=runway, reserve=reserve)
+        self._registry, self._collector = registered(self._refreshing.families)
+
+    @property
+    def collector(self) -> Collector:
+        """The collector, to be registered where an app has its own metrics."""
+        return self._collector
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """A registry that has this collector alone; each `metrics()` has a new one."""
+        return self._registry
+
+    async def complete(self) -> None:
+        """Wait until each account has been looked at: before a file is written, for example.
+
+        Raises: What has ended the refreshing, such as the end of the client.
+        """
+        await self._executor.run(self._refreshing.complete)
+
+    async def __aenter__(self) -> Self:
+        await self._executor.run(self._refreshing.enter)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._executor.finish(self._refreshing.leave)

@@ -1,0 +1,117 @@
+"""Keeps a snapshot of accounts up to date: a task that takes looks, as long as the block lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+
+import anyio
+
+from .._core.metrics import Snapshot
+from .._core.watch.schedule import Aims
+from .._io.executor import Executor
+from .._show.exposition import Family
+from .looks import Looks
+
+_SHORTEST = timedelta(minutes=1)
+
+
+class Refreshing:
+    """A snapshot, and the task that refreshes it. Any thread may read the families of samples."""
+
+    def __init__(
+        self,
+        account_ids: Iterable[str] | None,
+        *,
+        refresh: timedelta,
+        runway: bool,
+        reserve: float,
+    ) -> None:
+        """Take what to look at.
+
+        Raises:
+            ValueError: `refresh`, `reserve` or an account id is wrong, or there is no account.
+            TypeError: They are of the wrong type.
+        """
+        self._looks = Looks(
+            account_ids,
+            aims=Aims(interval=_seconds(refresh)),
+            reserve=reserve,
+            usage=runway,
+            days=runway,
+        )
+        self._executor: Executor | None = None
+        self._snapshot = Snapshot()
+        self._task: asyncio.Task[None] | None = None
+        self._fault: Exception | None = None
+
+    async def enter(self, executor: Executor) -> None:
+        """Begin, and wait for the first look, which shows whether the credentials are right."""
+        self._news = asyncio.Event()
+        await self._looks.enter(executor)
+        try:
+            going = await self._take()
+            if going and not self._snapshot.is_complete:
+                await self._take()
+        except BaseException:
+            await self._looks.leave()
+            raise
+        self._executor = executor
+        self._task = asyncio.create_task(self._run())
+
+    async def leave(self, _: Executor) -> None:
+        """End. Nothing is shown any more."""
+        if self._task is not None:
+            self._task.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([self._task])
+        self._end()  # the task may never have begun
+        await self._looks.leave()
+
+    async def complete(self, _: Executor) -> None:
+        """Wait until each account has been looked at once."""
+        while not self._snapshot.is_complete:
+            self._news.clear()
+            await self._news.wait()
+        self._check()
+
+    def families(self) -> list[Family]:
+        """Return the samples of this moment; it sends nothing."""
+        self._check()
+        executor = self._executor
+        return self._snapshot.families(executor.rate_limit if executor else None)
+
+    def _check(self) -> None:
+        """Raise what ended the looks, if anything did: old values must not pass for new ones."""
+        if self._fault is not None:
+            raise self._fault
+
+    async def _run(self) -> None:
+        try:
+            while await self._take():
+                pass
+        except Exception as fault:
+            self._fault = fault
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._executor, self._snapshot = None, Snapshot()
+        self._news.set()
+
+    async def _take(self) -> bool:
+        """Take the next look; false if there are no more."""
+        if (look := await self._looks.next()) is None:
+            return False
+        self._snapshot = self._snapshot.after(look)
+        self._news.set()
+        return True
+
+
+def _seconds(refresh: timedelta) -> float:
+    if not isinstance(refresh, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"`refresh` must be a timedelta, not {type(refresh).__name__}")
+    if refresh < _SHORTEST:
+        raise ValueError(f"`refresh` must be at least {_SHORTEST}, got {refresh}")
+    return refresh.total_seconds()

@@ -1,0 +1,63 @@
+"""The state of accounts for Prometheus, kept up to date as long as a block lasts.
+
+@generated from `_async/metrics.py` by `python .ci/codegen.py`; do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from .executor import BlockingExecutor
+from .._show.exposition import registered
+from .._async.refreshing import Refreshing
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.registry import Collector
+
+
+class Metrics:
+    """The state of accounts, for Prometheus: a context manager, which refreshes it meanwhile.
+
+    A scrape reads what was seen last and sends nothing to the service. It may come in any thread.
+    After the block there are no samples.
+    """
+
+    def __init__(
+        self,
+        executor: BlockingExecutor,
+        account_ids: Iterable[str] | None,
+        *,
+        refresh: timedelta,
+        runway: bool,
+        reserve: float,
+    ) -> None:
+        self._executor = executor
+        self._refreshing = Refreshing(account_ids, refresh=refresh, runway=runway, reserve=reserve)
+        self._registry, self._collector = registered(self._refreshing.families)
+
+    @property
+    def collector(self) -> Collector:
+        """The collector, to be registered where an app has its own metrics."""
+        return self._collector
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """A registry that has this collector alone; each `metrics()` has a new one."""
+        return self._registry
+
+    def complete(self) -> None:
+        """Wait until each account has been looked at: before a file is written, for example.
+
+        Raises: What has ended the refreshing, such as the end of the client.
+        """
+        self._executor.run(self._refreshing.complete)
+
+    def __enter__(self) -> Self:
+        self._executor.run(self._refreshing.enter)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._executor.finish(self._refreshing.leave)
