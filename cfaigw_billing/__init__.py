@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._async.client import AsyncCloudflare
     from ._async.responses import AsyncAPIResponse, AsyncResponseContextManager
     from ._async.send_many import AsyncOutcomes
+    from ._async.watch import AsyncWatch
     from ._core.options import (
         AsyncClientOptions,
         AsyncConstructorOptions,
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from ._core.runway import forecast_runway
     from ._core.sweeps.credit_balances import CreditBalances
     from ._core.sweeps.usage_histories import UsageHistories
+    from ._core.watch.event import Event
     from ._sync.client import Cloudflare
     from ._sync.responses import APIResponse, ResponseContextManager
     from ._sync.send_many import Outcomes
+    from ._sync.watch import Watch
     from ._wire.messages import HTTPRequest, HTTPResponse
     from .errors import (
         APIConnectionError,
@@ -75,6 +78,7 @@ __all__ = [
     "AsyncConstructorOptions",
     "AsyncOutcomes",
     "AsyncResponseContextManager",
+    "AsyncWatch",
     "AuthenticationError",
     "BadRequestError",
     "ClientOptions",
@@ -84,6 +88,7 @@ __all__ = [
     "ConstructorOptions",
     "CreditBalances",
     "ErrorData",
+    "Event",
     "HTTPRequest",
     "HTTPResponse",
     "InternalServerError",
@@ -106,6 +111,7 @@ __all__ = [
     "TopupReconciliation",
     "UnprocessableEntityError",
     "UsageHistories",
+    "Watch",
     "__version__",
     "forecast_runway",
     "resources",
@@ -122,10 +128,12 @@ _MODULES = {
     "AsyncConstructorOptions": "._core.options",
     "AsyncOutcomes": "._async.send_many",
     "AsyncResponseContextManager": "._async.responses",
+    "AsyncWatch": "._async.watch",
     "ClientOptions": "._core.options",
     "Cloudflare": "._sync.client",
     "ConstructorOptions": "._core.options",
     "CreditBalances": "._core.sweeps.credit_balances",
+    "Event": "._core.watch.event",
     "HTTPRequest": "._wire.messages",
     "HTTPResponse": "._wire.messages",
     "Money": ".types",
@@ -138,6 +146,7 @@ _MODULES = {
     "Timeout": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
     "UsageHistories": "._core.sweeps.usage_histories",
+    "Watch": "._sync.watch",
     "forecast_runway": "._core.runway",
 }
 
