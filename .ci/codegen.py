@@ -24,6 +24,7 @@ TITLES = {
     "resources": "The methods of the sync client.",
     "responses": "The HTTP response around an answer, and the calls that give it.",
     "sweeps": "Runs a sweep over accounts.",
+    "watch": "A watch over accounts, for users: a context manager, and inside it an iterator.",
 }
 """The modules that are generated, and their docstrings."""
 
@@ -40,7 +41,7 @@ WORDS = (
         r"(from \.\._wire\.messages import HTTPRequest), Unread\n",
         r"\1\nfrom .executor import BlockingUnread\n",
     ),
-    (r"from \.(refreshing|topups) import", r"from .._async.\1 import"),  # they run on the loop
+    (r"from \.(refreshing|topups|watching) import", r"from .._async.\1 import"),  # on the loop
     (r"\bExecutor\b", "BlockingExecutor"),
     (r"\bUnread\b", "BlockingUnread"),
     (r"\bAwaitable\[((?:[^][]|\[(?:[^][]|\[[^][]*\])*\])*)\]", r"\1"),
@@ -50,6 +51,8 @@ WORDS = (
     (r"\bawait ", ""),
     (r"\ba(closing|next)\b", r"\1"),
     (r"__a(enter|exit|iter|next)__", r"__\1__"),
+    (r"\bStopAsyncIteration\b", "StopIteration"),
+    (r"\ban async iterator\b", "an iterator"),
     (r"\bAsync(?=[A-Z])", ""),
 )
 """What is replaced, in this order, everywhere: in code, docstrings and examples alike."""

@@ -22,7 +22,7 @@ CALLS = {
     if inspect.isfunction(value) and "Resource." in name and not name.endswith("__init__")
 }
 """The methods of the resources, async and sync."""
-COMPOSED = {"wait", "create_and_wait", "reconcile", "credit_balances", "usage_histories"}
+COMPOSED = {"wait", "create_and_wait", "reconcile", "credit_balances", "usage_histories", "metrics"}
 """Those that make several calls: they have no page of their own in the reference."""
 
 

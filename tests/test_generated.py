@@ -218,6 +218,7 @@ WITHOUT_RESPONSE = {
         "credit_balances": "many calls",
         "usage_histories": "many calls",
         "iter_invoices": "a call for each page",
+        "metrics": "many calls",
     },
 }
 """What is left out of `.with_raw_response` and `.with_streaming_response`, and why."""

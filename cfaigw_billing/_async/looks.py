@@ -250,7 +250,8 @@ class Looks:
         else:
             self._keep(self._names if self._account_ids is None else self._account_ids)
         if self._account_ids is None and not self._once:
-            self._schedule.add(THE_LIST, LIST_EVERY)
+            gap = LIST_EVERY if error is None else min(LIST_EVERY, self._aims.interval)
+            self._schedule.add(THE_LIST, gap)
         at, accounts = self._executor.clock.now(), frozenset(self._schedule.accounts)
         self._hand_over(Look(account_id=None, at=at, error=error, accounts=accounts))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from .._io.executor import Executor
@@ -16,24 +14,16 @@ if TYPE_CHECKING:
 
 
 class AsyncMetrics:
-    """The state of accounts, for Prometheus: a context manager, which refreshes it meanwhile.
+    """The state of accounts for Prometheus: made by `billing.metrics`.
 
-    A scrape reads what was seen last and sends nothing to the service. It may come in any thread.
-    After the block there are no samples.
+    A context manager, which goes on looking at the accounts until it is left. A scrape shows what
+    was seen last and sends nothing, and may come in any thread. After the block there are none.
     """
 
-    def __init__(
-        self,
-        executor: Executor,
-        account_ids: Iterable[str] | None,
-        *,
-        refresh: timedelta,
-        runway: bool,
-        reserve: float,
-    ) -> None:
+    def __init__(self, executor: Executor, refreshing: Refreshing) -> None:
         self._executor = executor
-        self._refreshing = Refreshing(account_ids, refresh=refresh, runway=runway, reserve=reserve)
-        self._registry, self._collector = registered(self._refreshing.families)
+        self._refreshing = refreshing
+        self._registry, self._collector = registered(refreshing.families)
 
     @property
     def collector(self) -> Collector:

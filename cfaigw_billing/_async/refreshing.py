@@ -8,13 +8,12 @@ from datetime import timedelta
 
 import anyio
 
-from .._core.metrics import Snapshot
-from .._core.watch.schedule import Aims
+from .._core.watch.schedule import SHORTEST, Aims
+from .._core.watch.snapshot import Snapshot
 from .._io.executor import Executor
 from .._show.exposition import Family
 from .looks import Looks
-
-_SHORTEST = timedelta(minutes=1)
+from .watching import check_span
 
 
 class Refreshing:
@@ -34,9 +33,10 @@ class Refreshing:
             ValueError: `refresh`, `reserve` or an account id is wrong, or there is no account.
             TypeError: They are of the wrong type.
         """
+        check_span("refresh", refresh, timedelta(seconds=SHORTEST), timedelta(days=1))
         self._looks = Looks(
             account_ids,
-            aims=Aims(interval=_seconds(refresh)),
+            aims=Aims(interval=refresh.total_seconds()),
             reserve=reserve,
             usage=runway,
             days=runway,
@@ -107,11 +107,3 @@ class Refreshing:
         self._snapshot = self._snapshot.after(look)
         self._news.set()
         return True
-
-
-def _seconds(refresh: timedelta) -> float:
-    if not isinstance(refresh, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"`refresh` must be a timedelta, not {type(refresh).__name__}")
-    if refresh < _SHORTEST:
-        raise ValueError(f"`refresh` must be at least {_SHORTEST}, got {refresh}")
-    return refresh.total_seconds()

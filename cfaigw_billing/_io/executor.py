@@ -111,7 +111,7 @@ class Executor:
         return await function(self, *args, **kwargs)
 
     async def finish(self, function: Callable[[Executor], Awaitable[None]]) -> None:
-        """Run what ends something, also if the client has been closed."""
+        """Run a function that ends what `run` has begun."""
         await function(self)
 
     async def send(self, params: Params[T], options: RequestOptions) -> T:

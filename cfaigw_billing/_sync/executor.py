@@ -90,7 +90,7 @@ class BlockingExecutor:
         return self.portal.call(lambda: function(self.inner, *args, **kwargs))
 
     def finish(self, function: Callable[[Executor], Awaitable[None]]) -> None:
-        """Run what ends something, on the loop. If that has ended, so has all that ran on it."""
+        """Run a function that ends what `run` has begun, unless the loop has ended it."""
         if not self.portal.closed:
             self.run(function)
 

@@ -294,7 +294,7 @@ def test_a_block_may_be_left_after_its_client_was_closed(billing_emulator: Emula
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"refresh": timedelta(seconds=59)}, ValueError, "`refresh` must be at least 0:01:00"),
+        ({"refresh": timedelta(seconds=59)}, ValueError, "`refresh` must be from 0:01:00"),
         ({"refresh": 300}, TypeError, "`refresh` must be a timedelta, not int"),
         ({"reserve": 1}, ValueError, "`reserve`"),
         ({"account_ids": "abc"}, TypeError, "`account_ids` must be an iterable of str"),

@@ -15,8 +15,8 @@ from prometheus_client.openmetrics import exposition as om_exposition
 from prometheus_client.openmetrics import parser as om_parser
 
 from cfaigw_billing import RateLimit
-from cfaigw_billing._core.metrics import KEPT, AccountState, Snapshot
 from cfaigw_billing._core.watch.schedule import Look
+from cfaigw_billing._core.watch.snapshot import KEPT, AccountState, Snapshot
 from cfaigw_billing._show.exposition import Family, registered
 from cfaigw_billing.types import (
     BillingCreditBalanceResponse,

@@ -16,11 +16,11 @@ from typing import Literal
 
 from attrs import evolve, field, frozen
 
-from .._show.exposition import Family
-from ..types import BillingCreditBalanceResponse, Money, Runway, TopupConfig
-from .ratelimit import RateLimit
-from .runway import topup_state
-from .watch.schedule import Look
+from ..._show.exposition import Family
+from ...types import BillingCreditBalanceResponse, Money, Runway, TopupConfig
+from ..ratelimit import RateLimit
+from ..runway import topup_state
+from .schedule import Look
 
 KEPT = 3
 """For how many failed refreshes the values of an account are shown."""
