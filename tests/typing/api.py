@@ -9,6 +9,8 @@ from typing import Literal, Unpack, assert_type
 
 import aiohttp
 from attrs import frozen
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from cfaigw_billing import (
     APIConnectionError,
@@ -18,6 +20,7 @@ from cfaigw_billing import (
     AsyncClientOptions,
     AsyncCloudflare,
     AsyncConstructorOptions,
+    AsyncMetrics,
     ClientOptions,
     Cloudflare,
     CloudflareError,
@@ -26,6 +29,7 @@ from cfaigw_billing import (
     ErrorData,
     HTTPRequest,
     HTTPResponse,
+    Metrics,
     Money,
     Outcome,
     RateLimit,
@@ -170,6 +174,12 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
 
     assert_type(await topup.reconcile(BaseException()), TopupReconciliation)
 
+    async with billing.metrics(["a"], refresh=timedelta(minutes=1), runway=False) as metrics:
+        assert_type(metrics, AsyncMetrics)
+        assert_type(metrics.collector, Collector)
+        CollectorRegistry().register(metrics.collector)
+        assert_type(await metrics.complete(), None)
+
     balances = await billing.credit_balances(["a"], progress=lambda done, total: None)
     assert_type(balances, CreditBalances)
     assert_type(await billing.credit_balances(), CreditBalances)
@@ -251,6 +261,11 @@ def blocking_methods(client: Cloudflare) -> None:
     assert_type(topup.create_and_wait(amount=1000, timeout=None), TopupStatusResponse)
 
     assert_type(topup.reconcile(BaseException()), TopupReconciliation)
+
+    with billing.metrics(reserve=0.1) as metrics:
+        assert_type(metrics, Metrics)
+        assert_type(metrics.registry, CollectorRegistry)
+        assert_type(metrics.complete(), None)
 
     balances = billing.credit_balances(progress=True, concurrency=5, reserve=0.5)
     assert_type(balances, CreditBalances)

@@ -84,6 +84,7 @@ async def asynchronous_arguments(client: AsyncCloudflare) -> None:
     await billing.credit_balances([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await billing.credit_balances(["a"], progress=lambda done: None)  # type: ignore[arg-type, misc]  # pyright: ignore[reportArgumentType]
     await billing.credit_balances(["a"], timeout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    billing.metrics(refresh=300)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await billing.usage_histories()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await billing.usage_histories([1], value_grouping_window="day")  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await billing.usage_histories(value_grouping_window="week")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -106,6 +107,7 @@ def blocking_arguments(client: Cloudflare) -> None:
     billing.usage_history(value_grouping_window="day", start_time="2026-01-01")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     billing.iter_invoices(type="automatic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     billing.credit_balances([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    billing.metrics([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     billing.usage_histories(["a"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.accounts.list(page="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
