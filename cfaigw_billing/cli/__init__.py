@@ -28,6 +28,7 @@ SECTIONS = {
         "invoices": "reports",
         "preview": "reports",
         "limits": "reports",
+        "watch": "watch",
     },
     "Pay": {
         "topup": "topups",
