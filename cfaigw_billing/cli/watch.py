@@ -148,12 +148,12 @@ class StateFile:
         """What is in it."""
         try:
             if path is not None and (text := path.read_text(encoding="utf-8")):
-                self.state = json.loads(text)
+                self.state = dict(json.loads(text))
         except FileNotFoundError:
             pass
         except OSError as error:
             fail(f"{path}: {error.strerror}", ExitCode.USAGE)
-        except ValueError:
+        except (ValueError, TypeError):
             fail(f"{path} holds no state of `watch`", ExitCode.USAGE)
 
     def save(self, state: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from virtual_service import BEGAN, VirtualAccount, VirtualService, client_of, mo
 
 from cfaigw_billing import AuthenticationError, Cloudflare, Event, Money
 from cfaigw_billing._core.watch.schedule import Look
-from cfaigw_billing._core.watch.telling import Step, Thresholds, tell
+from cfaigw_billing._core.watch.telling import Thresholds, tell
 from cfaigw_billing._core.watch.told import Told
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
@@ -119,10 +119,18 @@ WRONG_STATES: list[tuple[Any, type[Exception], str]] = [
     ({"version": 1}, ValueError, "`state` must be what `watch.state` was"),
     ({"version": 1, "service": {}, "accounts": []}, ValueError, "`state` must be what"),
     ({"version": 1, "service": {}, "accounts": {"a": {"x": 1}}}, ValueError, r"state\['a'\]"),
-    ({"version": 1, "service": {}, "accounts": {"a": {"at": "x"}}}, ValueError, "number"),
-    ({"version": 1, "service": {}, "accounts": {"a": {"at": nan}}}, ValueError, "number"),
+    (
+        {"version": 1, "service": {}, "accounts": {"a": {"at": "x"}}},
+        ValueError,
+        r"expected float.*\.at",
+    ),
+    (
+        {"version": 1, "service": {}, "accounts": {"a": {"at": nan}}},
+        ValueError,
+        r"expected float.*\.at",
+    ),
     ({"version": 1, "service": {"open": {"x": 1}}, "accounts": {}}, ValueError, "state.*x"),
-    ({"version": 1, "service": {"failing": 1}, "accounts": {}}, ValueError, "text"),
+    ({"version": 1, "service": {"failing": 1}, "accounts": {}}, ValueError, "state.failing"),
 ]
 
 
@@ -138,11 +146,11 @@ def test_a_wrong_state_is_refused(state: Any, error: type[Exception], message: s
 
 
 def test_low_opens_below_the_threshold_and_closes_10_percent_above() -> None:
-    balances = [1500, 1000, 999.9, 950, 1050, 980, 1099, 1100, 1000, 990]
+    balances = [1500, 1000, 999.9, 950, 1051, 980, 1099, 1100, 1000, 990]
     events = watched(*(seen(HOUR * hour, balance) for hour, balance in enumerate(balances)))
     low, topped_up, again, recovered, low_again = events
     assert (low.kind, low.balance, low.at) == ("low", 999.9, moment(2 * HOUR))
-    assert {topped_up.kind, again.kind} == {"topped_up"}  # 950 to 1050, 980 to 1099
+    assert {topped_up.kind, again.kind} == {"topped_up"}  # 950 to 1051, 980 to 1099
     assert (recovered.kind, recovered.closes) == ("recovered", low.key)
     assert recovered.since == low.since
     assert low_again.kind == "low"
@@ -338,7 +346,7 @@ MOVES = st.lists(
         st.sampled_from(list(TOPUPS)),
         st.sampled_from(["", "", "", "killed", "killed before it was saved"]),
     ),
-    max_size=40,
+    max_size=25,
 )
 """An account, its balance (`None`: the look fails), minutes since the last one, its automatic
 top-up, and what becomes of the program at the first event."""
@@ -428,7 +436,7 @@ def watch_for(
             try:
                 async with asyncio.timeout(seconds):
                     async for event in watch:
-                        events.append(event)  # noqa: PERF401  # those so far, at the time-out
+                        events.append(event)  # those so far, at the time-out
             except TimeoutError:
                 pass
             return events, watch.state
@@ -437,13 +445,13 @@ def watch_for(
 
 
 def test_a_crossing_at_steady_spending_is_told_within_2_minutes() -> None:
-    """1,000 accounts, which cross one after another within four hours."""
+    """200 accounts, which cross one after another within two hours."""
     service = VirtualService()
-    for number in range(1000):
-        hours = 0.5 + 3.5 * number / 1000
+    for number in range(200):
+        hours = 0.5 + 1.5 * number / 200
         service.accounts[f"{number:032x}"] = VirtualAccount(1000 + 100 * hours, 100)
-    events, _ = watch_for(service, 4.2 * HOUR, runway=None, reserve=0.1)
-    assert kinds(events) == ["low"] * 1000
+    events, _ = watch_for(service, 2.1 * HOUR, runway=None)
+    assert kinds(events) == ["low"] * 200
     for event in events:
         account = service.accounts[str(event.account_id)]
         crossing = moment((account.balance - 1000) / account.per_hour * HOUR)
@@ -558,9 +566,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"low": 10}, TypeError, "`low` must be Money, not int"),
     ({"low": Money(cents=1, currency="EUR")}, ValueError, "`low` must be in USD"),
     ({"runway": 3}, TypeError, "`runway` must be a timedelta, not int"),
-    ({"runway": timedelta(0)}, ValueError, "`runway` must be from 1:00:00 to 366 days"),
+    ({"runway": timedelta(0)}, ValueError, "`runway` must be from 1 hour to 366 days"),
     ({"interval": 60}, TypeError, "`interval` must be a timedelta, not int"),
-    ({"interval": timedelta(seconds=59)}, ValueError, "`interval` must be from 0:01:00 to 1 day"),
+    ({"interval": timedelta(seconds=59)}, ValueError, "`interval` must be from 1 minute to 1 day"),
     ({"reserve": 1}, ValueError, "`reserve`"),
     ({"account_ids": "abc"}, TypeError, "`account_ids`"),
 ]
