@@ -8,6 +8,7 @@ one task, which ends when the looks are left.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -22,7 +23,7 @@ from .._core.runway import forecast_runway
 from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
 from .._io.batch import Batch, Turn
 from .._io.executor import Executor
-from .._io.many_calls import HEAD_START, check_reserve, refuses_credentials
+from .._io.many_calls import HEAD_START, check_reserve, end_task, refuses_credentials
 from ..errors import APIError
 from ..types import (
     AccountListParams,
@@ -95,21 +96,24 @@ class Looks:
         self._schedule = Schedule(self._aims.interval, executor.clock.monotonic())
         self._room = asyncio.Semaphore(AT_ONCE)
         self._news, self._changed = asyncio.Event(), asyncio.Event()
+        self._pid = os.getpid()
         self._task = asyncio.create_task(self._run())
 
     async def leave(self) -> None:
         """End the looks that are being made, and wait for that."""
-        if self._task is None:
+        if self._task is None or self._inherited:
             return
-        self._task.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([self._task])
+        interrupt = await end_task(self._task)
         self._task = None  # its cancellation holds frames
+        if interrupt is not None:
+            raise interrupt
 
     async def next(self) -> Look | None:
         """Wait for the next look, and take it; `None` at the end. Raise what ended the looks."""
         if self._task is None:
             raise RuntimeError("read inside the block: `async with` (`with` on the sync client)")
+        if self._inherited:
+            raise RuntimeError("read in the process that entered the block")
         while not self._ended and not self._over:
             self._news.clear()
             await self._news.wait()
@@ -119,6 +123,11 @@ class Looks:
         if self._fault is not None:
             raise self._fault
         return None
+
+    @property
+    def _inherited(self) -> bool:
+        """Whether a fork has brought it here: the looks are the parent's."""
+        return self._pid != os.getpid()
 
     async def _run(self) -> None:
         try:

@@ -18,7 +18,8 @@ from .looks import Looks
 LOW = Money.dollars(10)
 RUNWAY = timedelta(days=3)
 INTERVAL = timedelta(minutes=15)
-_LONGEST = timedelta(days=1)
+_INTERVALS = timedelta(seconds=SHORTEST), timedelta(days=1)
+_RUNWAYS = timedelta(hours=1), timedelta(days=366)
 
 
 class Watching:
@@ -39,9 +40,9 @@ class Watching:
             raise TypeError(f"`low` must be Money, not {type(low).__name__}")
         if low is not None and low.currency != "USD":
             raise ValueError(f"`low` must be in USD, not {low.currency}")
-        check_span("interval", interval, timedelta(seconds=SHORTEST), _LONGEST)
+        _check_span("interval", interval, _INTERVALS, "from 1 minute to 1 day")
         if runway is not None:
-            check_span("runway", runway, timedelta(hours=1), timedelta(days=366))
+            _check_span("runway", runway, _RUNWAYS, "from 1 hour to 366 days")
         self._thresholds = Thresholds(low=low, runway=runway)
         levels = (0.0,) if low is None else (0.0, float(low.cents))
         aims = Aims(interval=interval.total_seconds(), levels=levels, runway=runway)
@@ -84,9 +85,8 @@ class Watching:
         self._told.put(step.account_id, step.subject)
 
 
-def check_span(name: str, value: object, least: timedelta, most: timedelta) -> None:
-    """Raise if it is no length of time between these two."""
+def _check_span(name: str, value: object, bounds: tuple[timedelta, timedelta], told: str) -> None:
     if not isinstance(value, timedelta):
         raise TypeError(f"`{name}` must be a timedelta, not {type(value).__name__}")
-    if not least <= value <= most:
-        raise ValueError(f"`{name}` must be from {least} to {most}, got {value}")
+    if not bounds[0] <= value <= bounds[1]:
+        raise ValueError(f"`{name}` must be {told}, got {value}")

@@ -176,17 +176,9 @@ class ManyCalls(Generic[T]):
 
     async def _end(self) -> BaseException | None:
         """End the task, and wait for it through all interrupts; the last of them."""
-        interrupt: BaseException | None = None
-        task = self._task
-        if task is None:
+        if self._task is None:
             return None
-        task.cancel()
-        while not task.done():
-            try:
-                with anyio.CancelScope(shield=True):
-                    await asyncio.wait([task])
-            except asyncio.CancelledError as error:
-                interrupt = error
+        interrupt = await end_task(self._task)
         self._task = None  # its cancellation holds frames, and those the client
         return interrupt
 
@@ -275,6 +267,19 @@ class ManyCalls(Generic[T]):
         self._fault = self._fault or fault
         self._batch.end()
         self._reading.cancel()
+
+
+async def end_task(task: asyncio.Task[None]) -> BaseException | None:
+    """Cancel a task, and wait for its end through all interrupts; return the last of them."""
+    interrupt: BaseException | None = None
+    task.cancel()
+    while not task.done():
+        try:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            interrupt = error
+    return interrupt
 
 
 def check_reserve(reserve: object) -> None:

@@ -28,6 +28,7 @@ SECTIONS = {
         "invoices": "reports",
         "preview": "reports",
         "limits": "reports",
+        "watch": "watch",
     },
     "Watch": {"metrics": "monitoring"},
     "Pay": {

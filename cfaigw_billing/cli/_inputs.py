@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar, cast
@@ -84,6 +85,30 @@ def moment(context: click.Context, parameter: click.Parameter, value: str) -> da
             return found.astimezone(UTC)
     says = f"must be a time with its zone, such as 2026-01-31T12:00:00Z, not {value!r}"
     refuse(context, parameter, says)
+
+
+def span(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
+    """A length of time, such as "90m", "12h" or "3d"; "0" is none."""
+    found = _SPAN.fullmatch(value)
+    if found is None:
+        refuse(context, parameter, f"must be a time such as 90m, 12h or 3d, not {value!r}")
+    return timedelta(**{_SPANS[found[2] or "d"]: int(found[1])})
+
+
+_SPAN = re.compile("(0|[0-9]{1,6}(?=[mhd]))([mhd]?)")
+_SPANS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def words(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> list[str] | None:
+    """The words of a command, split as a shell does, but not run by one."""
+    if value is None:
+        return None
+    try:
+        return shlex.split(value) or refuse(context, parameter, "must be a command")
+    except ValueError as error:
+        refuse(context, parameter, f"must be a command: {error}".lower())
 
 
 def moment_text(value: datetime) -> str:

@@ -325,7 +325,7 @@ def test_10_000_accounts_stay_inside_half_of_the_rate_limit() -> None:
 
 
 def test_24_hours_leave_memory_flat() -> None:
-    service, sizes = VirtualService(accounts=of(*NAMES[:20])), list[int]()
+    service, sizes = VirtualService(accounts=of(*NAMES[:10])), list[int]()
 
     def meanwhile(now: float) -> None:
         hour = int(now // 3600)

@@ -96,6 +96,7 @@ class Schedule:
         spread = 0.0 if len(new) <= room else self._interval
         for name in new:
             self.add(name, spread * phase(name))
+        self._in_step &= self._due.keys()
         if not spread:
             self._in_step |= new
 

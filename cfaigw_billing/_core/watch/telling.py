@@ -104,12 +104,10 @@ class _Telling:
             self._end(kind)
             self._tell(by, f"{closes}:{by}", since, closes=closes)
 
-    def topped_up(self, amount: float, balance: float) -> None:
+    def topped_up(self, amount: float) -> None:
         """Tell of a rise of the balance."""
-        since = self.subject.at
         self._count("topped_up")
-        self.note(balance=balance, at=self.at)
-        since = self.at if since is None else since
+        since = self.at if self.first.at is None else self.first.at
         self._tell("topped_up", self.key("topped_up"), since, amount=amount)
 
     def _count(self, kind: str) -> None:
@@ -171,15 +169,15 @@ def _seen(telling: _Telling, thresholds: Thresholds) -> None:
         below_since = before.below_since if waited else telling.at
     telling.note(failures=0, failing_since=None, failing=None, below_since=below_since)
     telling.close("unreadable", "readable")
+    telling.note(balance=balance, at=telling.at)
     if rise > NOISE:
-        telling.topped_up(rise, balance)
+        telling.topped_up(rise)
     if why := _why_failed(telling, config):
         if "auto_topup_failed" not in telling.subject.open:
             telling.open("auto_topup_failed", error=why)
     else:
         telling.close("auto_topup_failed", "auto_topup_restored")
     _level(telling, balance, config, thresholds)
-    telling.note(balance=balance, at=telling.at)
 
 
 def _why_failed(telling: _Telling, config: TopupConfig) -> str | None:
