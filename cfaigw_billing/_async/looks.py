@@ -101,7 +101,7 @@ class Looks:
 
     async def leave(self) -> None:
         """End the looks that are being made, and wait for that."""
-        if self._task is None or self._inherited:
+        if self._task is None or self.inherited:
             return
         interrupt = await end_task(self._task)
         self._task = None  # its cancellation holds frames
@@ -112,7 +112,7 @@ class Looks:
         """Wait for the next look, and take it; `None` at the end. Raise what ended the looks."""
         if self._task is None:
             raise RuntimeError("read inside the block: `async with` (`with` on the sync client)")
-        if self._inherited:
+        if self.inherited:
             raise RuntimeError("read in the process that entered the block")
         while not self._ended and not self._over:
             self._news.clear()
@@ -125,7 +125,7 @@ class Looks:
         return None
 
     @property
-    def _inherited(self) -> bool:
+    def inherited(self) -> bool:
         """Whether a fork has brought it here: the looks are the parent's."""
         return self._pid != os.getpid()
 

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
 
-import anyio
-
-from .._core.watch.schedule import SHORTEST, Aims
+from .._core.watch.schedule import Aims
 from .._core.watch.snapshot import Snapshot
 from .._io.executor import Executor
+from .._io.many_calls import end_task
 from .._show.exposition import Family
 from .looks import Looks
-from .watching import check_span
+from .watching import INTERVALS, check_span
 
 
 class Refreshing:
@@ -33,7 +32,7 @@ class Refreshing:
             ValueError: `refresh`, `reserve` or an account id is wrong, or there is no account.
             TypeError: They are of the wrong type.
         """
-        check_span("refresh", refresh, timedelta(seconds=SHORTEST), timedelta(days=1))
+        check_span("refresh", refresh, INTERVALS, "from 1 minute to 1 day")
         self._looks = Looks(
             account_ids,
             aims=Aims(interval=refresh.total_seconds()),
@@ -62,15 +61,19 @@ class Refreshing:
 
     async def leave(self, _: Executor) -> None:
         """End. Nothing is shown any more."""
-        if self._task is not None:
-            self._task.cancel()
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([self._task])
+        if self._task is None or self._looks.inherited:
+            return
+        interrupt = await end_task(self._task)
+        self._task = None
         self._end()  # the task may never have begun
         await self._looks.leave()
+        if interrupt is not None:
+            raise interrupt
 
     async def complete(self, _: Executor) -> None:
         """Wait until each account has been looked at once."""
+        if self._task is None or self._looks.inherited:
+            raise RuntimeError("wait inside the block, in the process that entered it")
         while not self._snapshot.is_complete:
             self._news.clear()
             await self._news.wait()
@@ -80,7 +83,9 @@ class Refreshing:
         """Return the samples of this moment; it sends nothing."""
         self._check()
         executor = self._executor
-        return self._snapshot.families(executor.rate_limit if executor else None)
+        if executor is None or self._looks.inherited:  # a forked child does not refresh it
+            return Snapshot().families(None)
+        return self._snapshot.families(executor.rate_limit)
 
     def _check(self) -> None:
         """Raise what ended the looks, if anything did: old values must not pass for new ones."""

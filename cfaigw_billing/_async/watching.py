@@ -18,7 +18,7 @@ from .looks import Looks
 LOW = Money.dollars(10)
 RUNWAY = timedelta(days=3)
 INTERVAL = timedelta(minutes=15)
-_INTERVALS = timedelta(seconds=SHORTEST), timedelta(days=1)
+INTERVALS = timedelta(seconds=SHORTEST), timedelta(days=1)
 _RUNWAYS = timedelta(hours=1), timedelta(days=366)
 
 
@@ -40,9 +40,9 @@ class Watching:
             raise TypeError(f"`low` must be Money, not {type(low).__name__}")
         if low is not None and low.currency != "USD":
             raise ValueError(f"`low` must be in USD, not {low.currency}")
-        _check_span("interval", interval, _INTERVALS, "from 1 minute to 1 day")
+        check_span("interval", interval, INTERVALS, "from 1 minute to 1 day")
         if runway is not None:
-            _check_span("runway", runway, _RUNWAYS, "from 1 hour to 366 days")
+            check_span("runway", runway, _RUNWAYS, "from 1 hour to 366 days")
         self._thresholds = Thresholds(low=low, runway=runway)
         levels = (0.0,) if low is None else (0.0, float(low.cents))
         aims = Aims(interval=interval.total_seconds(), levels=levels, runway=runway)
@@ -85,7 +85,8 @@ class Watching:
         self._told.put(step.account_id, step.subject)
 
 
-def _check_span(name: str, value: object, bounds: tuple[timedelta, timedelta], told: str) -> None:
+def check_span(name: str, value: object, bounds: tuple[timedelta, timedelta], told: str) -> None:
+    """Raise if it is no length of time, or not within the bounds."""
     if not isinstance(value, timedelta):
         raise TypeError(f"`{name}` must be a timedelta, not {type(value).__name__}")
     if not bounds[0] <= value <= bounds[1]:

@@ -28,9 +28,8 @@ SECTIONS = {
         "invoices": "reports",
         "preview": "reports",
         "limits": "reports",
-        "watch": "watch",
     },
-    "Watch": {"metrics": "monitoring"},
+    "Watch": {"watch": "watch", "metrics": "monitoring"},
     "Pay": {
         "topup": "topups",
         "topup-status": "outcomes",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._errors import ExitCode, fail
-from ._inputs import chosen_accounts, everyone, several_accounts
+from ._errors import ExitCode, checked_arguments, fail
+from ._inputs import chosen_accounts, everyone, several_accounts, span
 from ._output import show_line
 from ._session import session
+from .watch import sigterm_raises
 
 if TYPE_CHECKING:
     from .._sync.metrics import Metrics
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--refresh",
-    type=click.IntRange(min=1),
-    default=5,
-    metavar="MINUTES",
+    default="5m",
     show_default=True,
+    metavar="TIME",
+    callback=span,
     help="The time between two looks at an account.",
 )
 @click.option(
@@ -63,7 +63,7 @@ def metrics(
     everyone: bool,
     port: int,
     host: str,
-    refresh: int,
+    refresh: timedelta,
     no_runway: bool,
     textfile: Path | None,
 ) -> ExitCode:
@@ -72,16 +72,17 @@ def metrics(
     A scrape shows what was seen last and sends nothing. Needs the extra `metrics`.
 
     A FILE has one id a line (or CSV, with the ids first); blank lines and # comments are skipped. -
-    stands for stdin.
+    stands for stdin. TIME is a number with m, h or d, such as 5m.
     """
     chosen = chosen_accounts(accounts, everyone)
     with session() as client:
         try:
-            found = client.ai_gateway.billing.metrics(
-                [chosen] if isinstance(chosen, str) else chosen,
-                refresh=timedelta(minutes=refresh),
-                runway=not no_runway,
-            )
+            with checked_arguments():
+                found = client.ai_gateway.billing.metrics(
+                    [chosen] if isinstance(chosen, str) else chosen,
+                    refresh=refresh,
+                    runway=not no_runway,
+                )
         except ModuleNotFoundError as error:
             fail(error, ExitCode.USAGE)
         with found:
@@ -97,12 +98,10 @@ def serve(found: Metrics, host: str, port: int) -> ExitCode:
     except OSError as error:  # the port is taken, or the address is not of this machine
         fail(error, ExitCode.FAILED)
     shown = f"[{host}]" if ":" in host else host
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a supervisor ends it
     show_line(f"Serving on http://{shown}:{server.server_port}/metrics until Ctrl-C.")
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), sigterm_raises():
         while True:
             time.sleep(3600)
-    signal.signal(signal.SIGTERM, before)
     server.shutdown()
     server.server_close()
     thread.join()

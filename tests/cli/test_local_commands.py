@@ -129,8 +129,8 @@ def test_a_wrong_number_is_wrong_usage(arguments: list[str]) -> None:
 # All commands
 
 COMMANDS = (
-    *("balance", "accounts", "usage", "invoices", "preview", "limits", "metrics"),
-    *("topup", "topup-status"),
+    *("balance", "accounts", "usage", "invoices", "preview", "limits"),
+    *("watch", "metrics", "topup", "topup-status"),
     *("reconcile", "topup-config", "spending-limit", "demo", "emulator"),
 )
 

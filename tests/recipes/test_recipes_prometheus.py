@@ -143,7 +143,9 @@ def test_prometheus_scrapes_the_command_and_answers_the_dashboard(
         assert exporter.stdout is not None
         target = exporter.stdout.readline().split()[2].removeprefix("http://").partition("/")[0]
         config = (FOLDER / "prometheus.yml").read_text(encoding="utf-8")
-        config = config.replace("127.0.0.1:9188", target).replace("_interval: 1m", "_interval: 200ms")
+        config = config.replace("127.0.0.1:9188", target).replace(
+            "_interval: 1m", "_interval: 200ms"
+        )
         shutil.copy(FOLDER / "alerts.yml", tmp_path)
         (tmp_path / "prometheus.yml").write_text(config, encoding="utf-8")
         port = free_port()

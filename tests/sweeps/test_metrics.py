@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import warnings
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -294,7 +296,11 @@ def test_a_block_may_be_left_after_its_client_was_closed(billing_emulator: Emula
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"refresh": timedelta(seconds=59)}, ValueError, "`refresh` must be from 0:01:00"),
+        (
+            {"refresh": timedelta(seconds=59)},
+            ValueError,
+            "`refresh` must be from 1 minute",
+        ),
         ({"refresh": 300}, TypeError, "`refresh` must be a timedelta, not int"),
         ({"reserve": 1}, ValueError, "`reserve`"),
         ({"account_ids": "abc"}, TypeError, "`account_ids` must be an iterable of str"),
@@ -333,3 +339,35 @@ def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
         pytest.raises(ModuleNotFoundError, match=r"pip install 'cfaigw_billing\[metrics\]'"),
     ):
         client.ai_gateway.billing.metrics()
+
+
+def test_it_is_waited_for_inside_the_block(billing_emulator: Emulator) -> None:
+    filled(billing_emulator)
+    with billing_emulator.client() as client:
+        metrics = client.ai_gateway.billing.metrics([A])
+        assert shown(metrics) == {}
+        with pytest.raises(RuntimeError, match="inside the block"):
+            metrics.complete()
+        with metrics:
+            metrics.complete()
+        with pytest.raises(RuntimeError, match="once"), metrics:
+            pass
+        with pytest.raises(RuntimeError, match="inside the block"):
+            metrics.complete()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_shows_nothing_and_leaves_at_once(billing_emulator: Emulator) -> None:
+    filled(billing_emulator)
+    with billing_emulator.client() as client:
+        metrics = client.ai_gateway.billing.metrics([A])
+        with warnings.catch_warnings(), metrics:
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python's, of threads and forks
+            if (child := os.fork()) == 0:
+                try:
+                    metrics.__exit__()
+                    os._exit(0 if shown(metrics) == {} else 1)
+                finally:
+                    os._exit(2)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert shown(metrics) != {}
