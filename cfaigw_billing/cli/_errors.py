@@ -132,6 +132,7 @@ _OPTIONS = {
     "`sent_at`": "--sent-at",
     "`runway`": "--runway",
     "`interval`": "--interval",
+    "`refresh`": "--refresh",
     "`state`": "--state",
     "`exclude`": "--exclude",
     "`api_token`": "CLOUDFLARE_API_TOKEN",

@@ -73,6 +73,13 @@ def test_a_file_that_cannot_be_written(service: Emulator, tmp_path: Path) -> Non
     assert said(result) == f"error: {path}: No such file or directory"
 
 
+def test_a_refresh_that_is_too_short_is_wrong_usage(service: Emulator) -> None:
+    result = run("metrics", RICH, "--refresh", "0")
+    assert result.exit_code == 2
+    assert said(result).startswith("error: --refresh must be from 1 minute to 1 day")
+    assert service.requests == []
+
+
 def test_an_address_that_cannot_be_served_on(service: Emulator) -> None:
     result = run("metrics", RICH, "--host", "192.0.2.1")
     assert result.exit_code == 1
