@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class AsyncMetrics:
     """The state of accounts for Prometheus: made by `billing.metrics`.
 
-    A context manager, which goes on looking at the accounts until it is left. A scrape shows what
-    was seen last and sends nothing, and may come in any thread. After the block there are none.
+    A context manager, which goes on looking at the accounts until it is left. A scrape shows the
+    last values that were read, and sends nothing. It may come in any thread, and after the block it
+    is empty.
     """
 
     def __init__(self, executor: Executor, refreshing: Refreshing) -> None:
@@ -38,7 +39,8 @@ class AsyncMetrics:
     async def complete(self) -> None:
         """Wait until each account has been looked at: before a file is written, for example.
 
-        Raises: What has ended the refreshing, such as the end of the client.
+        An account that fails counts as looked at. Raises: the error that ended the looks, if any;
+            `RuntimeError` outside the block.
         """
         await self._executor.run(self._refreshing.complete)
 

@@ -88,7 +88,7 @@ class Refreshing:
         return self._snapshot.families(executor.rate_limit)
 
     def _check(self) -> None:
-        """Raise what ended the looks, if anything did: old values must not pass for new ones."""
+        """Raise the error that ended the looks, if any: old values must not pass for new ones."""
         if self._fault is not None:
             raise self._fault
 

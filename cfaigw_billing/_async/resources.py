@@ -840,8 +840,8 @@ class AsyncBillingResource(AsyncResource):
             async with billing.metrics() as metrics:
                 registry.register(metrics.collector)
 
-        The accounts are looked at as long as the block lasts. A scrape shows what was seen last and
-        sends nothing. An account that fails is `cfaigw_account_up 0` at once; its values stay for
+        The accounts are looked at as long as the block lasts. A scrape shows the last values that
+        were read, and sends nothing. An account that fails is `cfaigw_account_up 0` at once; its values stay for
         three refreshes and are absent then. Amounts are in US dollars, times in Unix seconds.
 
         Args:

@@ -69,7 +69,7 @@ def metrics(
 ) -> ExitCode:
     """Serve balances, usage and forecasts to Prometheus until Ctrl-C, which is success here.
 
-    A scrape shows what was seen last and sends nothing. Needs the extra `metrics`.
+    A scrape shows the last values that were read, and sends nothing. Needs the extra `metrics`.
 
     A FILE has one id a line (or CSV, with the ids first); blank lines and # comments are skipped. -
     stands for stdin. TIME is a number with m, h or d, such as 5m.
@@ -109,7 +109,7 @@ def serve(found: Metrics, host: str, port: int) -> ExitCode:
 
 
 def write(found: Metrics, path: Path) -> ExitCode:
-    """Write what one look at each account has shown; a reader never sees half a file."""
+    """Look at each account once, and write the file; a reader never sees half of it."""
     from prometheus_client import write_to_textfile
 
     found.complete()

@@ -1,11 +1,11 @@
-"""What was last seen of many accounts, as samples for a monitoring system; it sends nothing.
+"""A snapshot of many accounts, as samples for a monitoring system; it sends nothing.
 
-- An account that could not be looked at is down at once. Its values stay for three refreshes,
-  because one failure says little; then they are absent. They never become 0: that is a balance.
-- An account that is not listed any more has no samples.
-- Usage is a counter. One that falls is taken for one that began again at 0, and its whole sum for
-  new usage. So it is the sum of all days that an account ever had, which a process that is
-  restarted finds again. Rows that come late add to it. If the sum falls, the counter waits.
+- An account that fails is down at once. Its values stay for three refreshes, because one failure
+  says little; then they are absent. They never become 0, which would be a balance.
+- An account that has vanished from the list leaves no samples.
+- Usage is a counter. Prometheus takes a fall for a restart at 0, and counts the whole sum as new
+  usage. So the counter is the sum of all days of an account: a process that restarts finds the same
+  sum again. Rows that come late add to it. If the sum falls, the counter waits until it catches up.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from .schedule import Look
 KEPT = 3
 """For how many failed refreshes the values of an account are shown."""
 _DIGITS = 9
-"""The digits of dollars of usage: noise in the last bit of the service's sum is no fall."""
+"""The digits of dollars of usage: noise in the last bit of the service's sum counts as no fall."""
 
 
 @frozen(kw_only=True)
 class AccountState:
-    """What was last seen of an account."""
+    """The last state of an account that was seen."""
 
     name: str | None = None
     seen_at: datetime
@@ -64,7 +64,7 @@ class AccountState:
 
 @frozen
 class Snapshot:
-    """What was last seen of all accounts. It never changes, so that any thread may read it."""
+    """The last states of all accounts. It never changes, so that any thread may read it."""
 
     accounts: Mapping[str, AccountState] = field(factory=dict[str, AccountState])
     listed: frozenset[str] = frozenset()
@@ -123,7 +123,7 @@ def _alone(name: str, text: str, value: float | None) -> Family:
     return Family(name, text, [] if value is None else [({}, value)])
 
 
-# The families that have a sample for each account. What a function returns `None` for is absent.
+# The families that have a sample for each account, unless the function returns `None`.
 
 
 @frozen
