@@ -186,7 +186,7 @@ def plainly(text: Any) -> Any:
     """What is said of the async client, as it is of the other."""
     if not isinstance(text, str):
         return text
-    text = text.replace("an `async with`", "a `with`")
+    text = text.replace("an `async with`", "a `with`").replace("an async iterator", "an iterator")
     return re.sub(
         r"\basync (?=with|for)|\bawait |\bAsync(?=ClientOptions)| \| AsyncIterable\[Params\[T\]\]",
         "",
@@ -217,6 +217,7 @@ WITHOUT_RESPONSE = {
     "AsyncBillingResource": {
         "credit_balances": "many calls",
         "usage_histories": "many calls",
+        "watch": "many calls, again and again",
         "iter_invoices": "a call for each page",
         "metrics": "many calls",
     },

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ def test_accounts_come_from_a_file_and_thresholds_from_options(
 
 
 @pytest.fixture
-def received(tmp_path: Path) -> Iterator[Path]:
+def received(tmp_path: Path) -> Path:
     return tmp_path / "received"
 
 

@@ -257,7 +257,7 @@ def test_a_list_that_fails_for_long_is_an_event_about_the_service() -> None:
 
 # Rule 5: the automatic top-up.
 
-TOPUP = {"amount": 5000, "threshold": 2000}
+TOPUP: dict[str, Any] = {"amount": 5000, "threshold": 2000}
 
 
 def test_within_the_sawtooth_of_a_healthy_topup_there_is_no_low() -> None:

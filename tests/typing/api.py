@@ -27,6 +27,7 @@ from cfaigw_billing import (
     ConstructorOptions,
     CreditBalances,
     ErrorData,
+    Event,
     HTTPRequest,
     HTTPResponse,
     Metrics,
@@ -546,6 +547,23 @@ def other_values(
     assert_type(rate.remaining, int | None)
     assert_type(rate.resets_in, float)
     assert_type(rate.blocked, bool)
+
+
+async def watches(client: AsyncCloudflare, blocking: Cloudflare) -> None:
+    billing = client.ai_gateway.billing
+    async with billing.watch(["a"], low=Money.dollars(5), interval=timedelta(hours=1)) as watch:
+        async for event in watch:
+            assert_type(event, Event)
+            assert_type(event.account_id, str | None)
+            assert_type(event.closes, str | None)
+            assert_type(event.balance_money, Money | None)
+            assert_type(event.runway, Runway | None)
+        state = watch.state
+    with blocking.ai_gateway.billing.watch(
+        (name for name in "ab"), low=None, runway=None, state=state, reserve=0.1, once=True
+    ) as watched:
+        for event in watched:
+            assert_type(event.error, str | None)
 
 
 def forecasts(

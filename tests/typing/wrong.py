@@ -225,6 +225,22 @@ def values(
     error.statuscode  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
+async def watches(client: AsyncCloudflare, blocking: Cloudflare) -> None:
+    billing = client.ai_gateway.billing
+    billing.watch(low=10)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    billing.watch(runway=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    billing.watch(["a"], Money.dollars(10))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    with billing.watch() as watch:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        ...
+    async with billing.watch() as watch:
+        watch.state = {}  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+        async for event in watch:
+            if event.kind == "lower":  # type: ignore[comparison-overlap]  # pyright: ignore[reportUnnecessaryComparison]
+                ...
+    async for _ in blocking.ai_gateway.billing.watch():  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        ...
+
+
 def forecasts(
     balance: BillingCreditBalanceResponse,
     usage: BillingUsageHistoryResponse,
