@@ -22,7 +22,10 @@ CALLS = {
     if inspect.isfunction(value) and "Resource." in name and not name.endswith("__init__")
 }
 """The methods of the resources, async and sync."""
-COMPOSED = {"wait", "create_and_wait", "reconcile", "credit_balances", "usage_histories", "metrics"}
+COMPOSED = {
+    *("wait", "create_and_wait", "reconcile", "credit_balances", "usage_histories"),
+    *("watch", "metrics"),
+}
 """Those that make several calls: they have no page of their own in the reference."""
 
 
