@@ -19,10 +19,12 @@ PACKAGE = Path(__file__).parent.parent / "cfaigw_billing"
 SOURCE, TARGET = PACKAGE / "_async", PACKAGE / "_sync"
 TITLES = {
     "client": "The sync client.",
+    "metrics": "The state of accounts for Prometheus, kept up to date as long as a block lasts.",
     "paging": "Lists as iterators over all their pages.",
     "resources": "The methods of the sync client.",
     "responses": "The HTTP response around an answer, and the calls that give it.",
     "sweeps": "Runs a sweep over accounts.",
+    "watch": "A watch over accounts, for users: a context manager, and inside it an iterator.",
 }
 """The modules that are generated, and their docstrings."""
 
@@ -44,7 +46,8 @@ WORDS = (
         r"(from \.\._wire\.messages import HTTPRequest), Unread\n",
         r"\1\nfrom .executor import BlockingUnread\n",
     ),
-    (r"from \.(runway|topups) import", r"from .._async.\1 import"),  # they run on the loop
+    # These run on the loop.
+    (r"from \.(refreshing|runway|topups|watching) import", r"from .._async.\1 import"),
     (r"\bExecutor\b", "BlockingExecutor"),
     (r"\bUnread\b", "BlockingUnread"),
     (r"\bAwaitable\[((?:[^][]|\[(?:[^][]|\[[^][]*\])*\])*)\]", r"\1"),
@@ -54,6 +57,8 @@ WORDS = (
     (r"\bawait ", ""),
     (r"\ba(closing|next)\b", r"\1"),
     (r"__a(enter|exit|iter|next)__", r"__\1__"),
+    (r"\bStopAsyncIteration\b", "StopIteration"),
+    (r"\ban async iterator\b", "an iterator"),
     (r"\bAsync(?=[A-Z])", ""),
 )
 """What is replaced, in this order, everywhere: in code, docstrings and examples alike."""

@@ -15,8 +15,10 @@ from ._version import __version__
 if TYPE_CHECKING:
     from . import resources, types
     from ._async.client import AsyncCloudflare
+    from ._async.metrics import AsyncMetrics
     from ._async.responses import AsyncAPIResponse, AsyncResponseContextManager
     from ._async.send_many import AsyncOutcomes
+    from ._async.watch import AsyncWatch
     from ._core.options import (
         AsyncClientOptions,
         AsyncConstructorOptions,
@@ -33,9 +35,12 @@ if TYPE_CHECKING:
     from ._core.sweeps.credit_balances import CreditBalances
     from ._core.sweeps.runways import Runways
     from ._core.sweeps.usage_histories import UsageHistories
+    from ._core.watch.event import Event
     from ._sync.client import Cloudflare
+    from ._sync.metrics import Metrics
     from ._sync.responses import APIResponse, ResponseContextManager
     from ._sync.send_many import Outcomes
+    from ._sync.watch import Watch
     from ._wire.messages import HTTPRequest, HTTPResponse
     from .errors import (
         APIConnectionError,
@@ -75,8 +80,10 @@ __all__ = [
     "AsyncClientOptions",
     "AsyncCloudflare",
     "AsyncConstructorOptions",
+    "AsyncMetrics",
     "AsyncOutcomes",
     "AsyncResponseContextManager",
+    "AsyncWatch",
     "AuthenticationError",
     "BadRequestError",
     "ClientOptions",
@@ -86,10 +93,12 @@ __all__ = [
     "ConstructorOptions",
     "CreditBalances",
     "ErrorData",
+    "Event",
     "HTTPRequest",
     "HTTPResponse",
     "InternalServerError",
     "JournalError",
+    "Metrics",
     "Money",
     "NotFoundError",
     "Outcome",
@@ -111,6 +120,7 @@ __all__ = [
     "TopupRecovery",
     "UnprocessableEntityError",
     "UsageHistories",
+    "Watch",
     "__version__",
     "forecast_runway",
     "resources",
@@ -125,14 +135,18 @@ _MODULES = {
     "AsyncClientOptions": "._core.options",
     "AsyncCloudflare": "._async.client",
     "AsyncConstructorOptions": "._core.options",
+    "AsyncMetrics": "._async.metrics",
     "AsyncOutcomes": "._async.send_many",
     "AsyncResponseContextManager": "._async.responses",
+    "AsyncWatch": "._async.watch",
     "ClientOptions": "._core.options",
     "Cloudflare": "._sync.client",
     "ConstructorOptions": "._core.options",
     "CreditBalances": "._core.sweeps.credit_balances",
+    "Event": "._core.watch.event",
     "HTTPRequest": "._wire.messages",
     "HTTPResponse": "._wire.messages",
+    "Metrics": "._sync.metrics",
     "Money": ".types",
     "Outcome": "._core.outcome",
     "Outcomes": "._sync.send_many",
@@ -145,6 +159,7 @@ _MODULES = {
     "TopupReconciliation": "._core.reconciliation",
     "TopupRecovery": "._core.reconciliation",
     "UsageHistories": "._core.sweeps.usage_histories",
+    "Watch": "._sync.watch",
     "forecast_runway": "._core.runway",
 }
 

@@ -25,6 +25,7 @@ CALLS = {
 COMPOSED = {
     *("wait", "create_and_wait", "reconcile", "recover"),
     *("credit_balances", "usage_histories", "runway", "runways"),
+    *("watch", "metrics"),
 }
 """Those that make several calls: they have no page of their own in the reference."""
 

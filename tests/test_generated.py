@@ -186,7 +186,7 @@ def plainly(text: Any) -> Any:
     """What is said of the async client, as it is of the other."""
     if not isinstance(text, str):
         return text
-    text = text.replace("an `async with`", "a `with`")
+    text = text.replace("an `async with`", "a `with`").replace("an async iterator", "an iterator")
     return re.sub(
         r"\basync (?=with|for)|\bawait |\bAsync(?=ClientOptions)| \| AsyncIterable\[Params\[T\]\]",
         "",
@@ -220,7 +220,9 @@ WITHOUT_RESPONSE = {
         "usage_histories": "many calls",
         "runway": "two calls",
         "runways": "many calls",
+        "watch": "many calls, again and again",
         "iter_invoices": "a call for each page",
+        "metrics": "many calls",
     },
 }
 """What is left out of `.with_raw_response` and `.with_streaming_response`, and why."""

@@ -24,11 +24,15 @@ from .._io.executor import Executor
 from .._show.progress import Progress
 from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
+from .metrics import AsyncMetrics
 from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
+from .refreshing import Refreshing
 from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
 from .runway import runway
 from .sweeps import run_sweep
 from .topups import create_and_wait, reconcile, recover, wait
+from .watch import AsyncWatch
+from .watching import INTERVAL, LOW, RUNWAY, Watching
 
 if sys.version_info >= (3, 13):
     from warnings import deprecated
@@ -912,6 +916,93 @@ class AsyncBillingResource(AsyncResource):
             reserve=reserve,
             progress=progress,
         )
+
+    def metrics(
+        self,
+        account_ids: Iterable[str] | None = None,
+        *,
+        refresh: timedelta = timedelta(minutes=5),
+        runway: bool = True,
+        reserve: float = 0.5,
+    ) -> AsyncMetrics:
+        """The balances and the usage of many accounts for Prometheus; needs the extra `metrics`.
+
+            async with billing.metrics() as metrics:
+                registry.register(metrics.collector)
+
+        The accounts are looked at as long as the block lasts. A scrape shows the last values that
+        were read, and sends nothing. An account that fails is `cfaigw_account_up 0` at once; its values stay for
+        three refreshes and are absent then. Amounts are in US dollars, times in Unix seconds.
+
+        Args:
+            account_ids: The accounts; `None`: all that the credentials can see, listed every hour.
+            refresh: The time between two looks at an account, from 1 minute to 1 day. It is stretched
+                for all if the rate limit has too little room.
+            runway: Ask for usage too, which `cfaigw_usage_usd_total` and the two forecasts
+                `cfaigw_empties_…` need: two more calls an account, every six hours or more often
+                where a balance rises or falls fast.
+            reserve: The part of the rate limit to leave to others who use the same credentials,
+                from 0 to below 1.
+
+        Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
+        Raises: `ValueError` or `TypeError` before anything is sent, `ModuleNotFoundError` without
+            prometheus-client; from the block, as it begins, `AuthenticationError` or what else says
+            that the credentials are wrong and, for `None`, errors of the list of accounts. Later
+            errors show as accounts that are down.
+        """
+        refreshing = Refreshing(account_ids, refresh=refresh, runway=runway, reserve=reserve)
+        return AsyncMetrics(self._executor, refreshing)
+
+    def watch(
+        self,
+        account_ids: Iterable[str] | None = None,
+        *,
+        low: Money | None = LOW,
+        runway: timedelta | None = RUNWAY,
+        state: Mapping[str, Any] | None = None,
+        interval: timedelta = INTERVAL,
+        reserve: float = 0.5,
+        once: bool = False,
+    ) -> AsyncWatch:
+        """Watch the balances of accounts: an event when one is low, empty, topped up and so on.
+
+            async with client.ai_gateway.billing.watch(state=load()) as watch:
+                async for event in watch:
+                    print(event)
+                    save(watch.state)
+
+        A balance is read once an `interval`, and more often, down to a minute, as it nears a
+        threshold; the usage at first, every 6 hours, and after a rise or a fast fall.
+
+        Args:
+            account_ids: The accounts; `None`: all that the credentials can see, listed every hour.
+            low: An account below this balance is `low`, until it is 10 % above; `None`: no such
+                threshold. One with an automatic top-up that works is not.
+            runway: An account is `low`, too, if the forecast's `empties_after` is nearer than this,
+                from 1 hour to 366 days; `None`: no forecasts, and no usage is read.
+            state: The `watch.state` of an earlier watch over the same accounts.
+            interval: The longest time between two looks at an account, from 1 minute to 1 day. It
+                is stretched for all if the rate limit has too little room.
+            reserve: The part of the rate limit to leave to others, from 0 to below 1.
+            once: Look at each account once, and end.
+
+        An account is `unreadable` after 3 failures within 15 minutes or more. If more than half of
+        them fail alike, that is one event, whose `account_id` is `None`.
+
+        Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
+        Raises: `ValueError` or `TypeError` before anything is sent. In the loop:
+            `AuthenticationError` until one call was answered; errors of the first list of accounts.
+        """
+        watching = Watching(
+            account_ids,
+            low=low,
+            runway=runway,
+            state=state,
+            interval=interval,
+            reserve=reserve,
+            once=once,
+        )
+        return AsyncWatch(self._executor, watching)
 
     async def invoice_preview(
         self,

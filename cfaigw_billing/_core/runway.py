@@ -118,7 +118,7 @@ def forecast_runway(
     moment = _milliseconds(now)
     past = _Past.of(usage, moment)
     config = balance.topup_config or TopupConfig()
-    outcome, topup = _outcome(balance, past), _topup(config)
+    outcome, topup = _outcome(balance, past), topup_state(config)
     pace = _Pace.of(past) if past.age >= NEW and past.quiet < IDLE else None
     after = at = before = charges = None
     if outcome == "forecast" and pace is not None:
@@ -162,7 +162,8 @@ def _outcome(balance: BillingCreditBalanceResponse, past: _Past) -> RunwayOutcom
     return "too_new" if past.age < NEW else "forecast"
 
 
-def _topup(config: TopupConfig) -> RunwayTopup:
+def topup_state(config: TopupConfig) -> RunwayTopup:
+    """Return the state of an automatic top-up."""
     if not (config.amount and config.threshold):
         return "off"
     # The service does not say whether a later charge went through, so any failure counts.

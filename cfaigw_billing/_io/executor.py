@@ -116,6 +116,10 @@ class Executor:
         """Run a function that makes several calls."""
         return await function(self, *args, **kwargs)
 
+    async def finish(self, function: Callable[[Executor], Awaitable[None]]) -> None:
+        """Run a function that ends what `run` has begun."""
+        await function(self)
+
     async def send(self, params: Params[T], options: RequestOptions) -> T:
         """Run one call and return the value that it answers.
 

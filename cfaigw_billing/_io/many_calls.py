@@ -182,17 +182,9 @@ class ManyCalls(Generic[T]):
 
     async def _end(self) -> BaseException | None:
         """End the task, and wait for it through all interrupts; the last of them."""
-        interrupt: BaseException | None = None
-        task = self._task
-        if task is None:
+        if self._task is None:
             return None
-        task.cancel()
-        while not task.done():
-            try:
-                with anyio.CancelScope(shield=True):
-                    await asyncio.wait([task])
-            except asyncio.CancelledError as error:
-                interrupt = error
+        interrupt = await end_task(self._task)
         self._task = None  # its cancellation holds frames, and those the client
         return interrupt
 
@@ -274,13 +266,26 @@ class ManyCalls(Generic[T]):
         if self._batch.blocked:
             return _never_lifted(error) if isinstance(error, RateLimitError) else error
         # Once the credentials have been accepted, it is the account that they are refused for.
-        return error if _refuses_credentials(error) and not self._executor.accepted else None
+        return error if refuses_credentials(error) and not self._executor.accepted else None
 
     def _fail(self, fault: Exception) -> None:
         """Send nothing more, and raise the fault when what has been sent has ended."""
         self._fault = self._fault or fault
         self._batch.end()
         self._reading.cancel()
+
+
+async def end_task(task: asyncio.Task[None]) -> BaseException | None:
+    """Cancel a task, and wait for its end through all interrupts; return the last of them."""
+    interrupt: BaseException | None = None
+    task.cancel()
+    while not task.done():
+        try:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            interrupt = error
+    return interrupt
 
 
 def check_reserve(reserve: object) -> None:
@@ -295,7 +300,7 @@ def _charges(request: Params[Any]) -> bool:
     return operation_of(request).charges
 
 
-def _refuses_credentials(error: Exception | None) -> bool:
+def refuses_credentials(error: Exception | None) -> bool:
     if isinstance(error, TopupOutcomeUnknownError):
         return False  # whatever it came from, it must be read
     if isinstance(error, AuthenticationError):

@@ -95,6 +95,11 @@ class BlockingExecutor:
         """Return the moment by the clock of the service; see `Executor.now`."""
         return self.inner.now()
 
+    def finish(self, function: Callable[[Executor], Awaitable[None]]) -> None:
+        """Run a function that ends what `run` has begun, unless the loop has ended it."""
+        if not self.portal.closed:
+            self.run(function)
+
     def account_id(self, params: Any) -> str:
         """Return the account of a call: its own, or else the client's."""
         return self.inner.account_id(params)

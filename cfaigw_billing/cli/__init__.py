@@ -30,6 +30,7 @@ SECTIONS = {
         "preview": "reports",
         "limits": "reports",
     },
+    "Watch": {"watch": "watch", "metrics": "monitoring"},
     "Pay": {
         "topup": "topups",
         "topup-status": "outcomes",

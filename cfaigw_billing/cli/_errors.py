@@ -31,7 +31,8 @@ class ExitCode(IntEnum):
 
 EXIT_CODES = {
     0: "success",
-    1: "the service refused or did not answer, every account failed, or you answered no",
+    1: "the service refused or did not answer, every account failed, --exec failed, or "
+    "you answered no",
     2: "wrong usage, or no credentials",
     3: "some accounts failed",
     4: "a card may have been charged, or it was and then something failed: look before you charge "
@@ -131,6 +132,10 @@ _OPTIONS = {
     "`payment_method_id`": "--payment-method",
     "`payment_intent_id`": "the ID of the top-up",
     "`sent_at`": "--sent-at",
+    "`runway`": "--runway",
+    "`interval`": "--interval",
+    "`refresh`": "--refresh",
+    "`state`": "--state",
     "`exclude`": "--exclude",
     "`api_token`": "CLOUDFLARE_API_TOKEN",
     "`api_email`": "CLOUDFLARE_EMAIL",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -89,17 +90,29 @@ def moment(context: click.Context, parameter: click.Parameter, value: str) -> da
 def duration(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> timedelta | None:
-    """Some hours, days or weeks."""
+    """A length of time, such as "90m", "12h", "3d" or "2w"; "0" is none."""
     if value is None:
         return None
     found = _DURATION.fullmatch(value)
     if found is None:
-        refuse(context, parameter, f"must be hours, days or weeks: 12h, 3d or 2w, not {value!r}")
-    return int(found[1]) * _UNITS[found[2]]
+        refuse(context, parameter, f"must be a time such as 90m, 12h, 3d or 2w, not {value!r}")
+    return timedelta(**{_UNITS[found[2] or "d"]: int(found[1])})
 
 
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_DURATION = re.compile("([0-9]{1,4})([hdw])")
+_DURATION = re.compile("(0|[0-9]{1,6}(?=[mhdw]))([mhdw]?)")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def words(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> list[str] | None:
+    """The words of a command, split as a shell does, but not run by one."""
+    if value is None:
+        return None
+    try:
+        return shlex.split(value) or refuse(context, parameter, "must be a command")
+    except ValueError as error:
+        refuse(context, parameter, f"must be a command: {error}".lower())
 
 
 def moment_text(value: datetime) -> str:

@@ -55,8 +55,12 @@ def _of_account(answer: Shown, account: str) -> Table:
 
 def show_json(value: object) -> None:
     """Print records as JSON, with dollars as numbers, so that other programs can compare them."""
-    numbers = json.loads(json.dumps(value), object_hook=_dollars_as_numbers)
-    click.echo(json.dumps(numbers, indent=2))
+    click.echo(json.dumps(_with_numbers(value), indent=2))
+
+
+def json_line(value: object) -> str:
+    """Return the same on one line."""
+    return json.dumps(_with_numbers(value))
 
 
 def show_csv(records: Sequence[Mapping[str, object]], names: Sequence[str]) -> None:
@@ -66,6 +70,10 @@ def show_csv(records: Sequence[Mapping[str, object]], names: Sequence[str]) -> N
     writer.writerow(names)
     writer.writerows([_as_csv(record[name]) for name in names] for record in records)
     click.echo(text.getvalue(), nl=False)
+
+
+def _with_numbers(value: object) -> object:
+    return json.loads(json.dumps(value), object_hook=_dollars_as_numbers)
 
 
 def _dollars_as_numbers(record: dict[str, object]) -> dict[str, object]:

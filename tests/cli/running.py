@@ -32,7 +32,7 @@ def run(*arguments: object, stdin: str | None = None, **environment: str) -> Res
     assert "Traceback" not in result.output
     assert "_secret" not in result.output
     assert "emulator-token" not in result.output
-    if not {"--json", "--csv", "reconcile"} & set(arguments):
+    if not {"--json", "--csv", "reconcile", "watch"} & set(arguments):
         width = max(80, int((os.environ | environment).get("COLUMNS", 1000)))
         assert all(len(line) <= width for line in result.stdout.splitlines())
     return result

@@ -135,7 +135,7 @@ def test_a_wrong_number_is_wrong_usage(arguments: list[str]) -> None:
 
 COMMANDS = (
     *("balance", "runway", "accounts", "usage", "invoices", "preview", "limits"),
-    *("topup", "topup-status"),
+    *("watch", "metrics", "topup", "topup-status"),
     *("reconcile", "topup-config", "spending-limit", "demo", "emulator"),
 )
 
@@ -147,7 +147,9 @@ def test_help_is_plain(command: str, option: str) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: cfaigw-billing {command}".rstrip())
     assert not re.search(r"BOOL|INTEGER|TEXT|RANGE|<[a-z]+>", result.stdout)
-    assert ("xit codes:" in result.stdout) == (command in ("", "topup-status", "reconcile"))
+    assert ("xit codes:" in result.stdout) == (
+        command in ("", "watch", "topup-status", "reconcile")
+    )
 
 
 def test_the_help_lists_every_command_and_every_exit_code() -> None:

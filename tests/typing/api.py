@@ -9,6 +9,8 @@ from typing import Literal, Unpack, assert_type
 
 import aiohttp
 from attrs import frozen
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from cfaigw_billing import (
     APIConnectionError,
@@ -18,14 +20,17 @@ from cfaigw_billing import (
     AsyncClientOptions,
     AsyncCloudflare,
     AsyncConstructorOptions,
+    AsyncMetrics,
     ClientOptions,
     Cloudflare,
     CloudflareError,
     ConstructorOptions,
     CreditBalances,
     ErrorData,
+    Event,
     HTTPRequest,
     HTTPResponse,
+    Metrics,
     Money,
     Outcome,
     RateLimit,
@@ -182,6 +187,12 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     assert_type(await topup.create(amount=1000, idempotency_key="order-1"), TopupCreateResponse)
     assert_type(await topup.recover(older_than=timedelta(hours=1)), list[TopupRecovery])
 
+    async with billing.metrics(["a"], refresh=timedelta(minutes=1), runway=False) as metrics:
+        assert_type(metrics, AsyncMetrics)
+        assert_type(metrics.collector, Collector)
+        CollectorRegistry().register(metrics.collector)
+        assert_type(await metrics.complete(), None)
+
     balances = await billing.credit_balances(["a"], progress=lambda done, total: None)
     assert_type(balances, CreditBalances)
     assert_type(await billing.credit_balances(), CreditBalances)
@@ -273,6 +284,11 @@ def blocking_methods(client: Cloudflare) -> None:
     assert_type(topup.create(amount=1000, idempotency_key="order-1"), TopupCreateResponse)
     for recovery in topup.recover():
         assert_type(recovery.entry.state, State)
+
+    with billing.metrics(reserve=0.1) as metrics:
+        assert_type(metrics, Metrics)
+        assert_type(metrics.registry, CollectorRegistry)
+        assert_type(metrics.complete(), None)
 
     balances = billing.credit_balances(progress=True, concurrency=5, reserve=0.5)
     assert_type(balances, CreditBalances)
@@ -569,6 +585,23 @@ def other_values(
     assert_type(rate.remaining, int | None)
     assert_type(rate.resets_in, float)
     assert_type(rate.blocked, bool)
+
+
+async def watches(client: AsyncCloudflare, blocking: Cloudflare) -> None:
+    billing = client.ai_gateway.billing
+    async with billing.watch(["a"], low=Money.dollars(5), interval=timedelta(hours=1)) as watch:
+        async for event in watch:
+            assert_type(event, Event)
+            assert_type(event.account_id, str | None)
+            assert_type(event.closes, str | None)
+            assert_type(event.balance_money, Money | None)
+            assert_type(event.runway, Runway | None)
+        state = watch.state
+    with blocking.ai_gateway.billing.watch(
+        (name for name in "ab"), low=None, runway=None, state=state, reserve=0.1, once=True
+    ) as watched:
+        for event in watched:
+            assert_type(event.error, str | None)
 
 
 def forecasts(

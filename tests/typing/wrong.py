@@ -85,6 +85,7 @@ async def asynchronous_arguments(client: AsyncCloudflare) -> None:
     await billing.credit_balances([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await billing.credit_balances(["a"], progress=lambda done: None)  # type: ignore[arg-type, misc]  # pyright: ignore[reportArgumentType]
     await billing.credit_balances(["a"], timeout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    billing.metrics(refresh=300)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await billing.usage_histories()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await billing.usage_histories([1], value_grouping_window="day")  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await billing.usage_histories(value_grouping_window="week")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -110,6 +111,7 @@ def blocking_arguments(client: Cloudflare) -> None:
     billing.usage_history(value_grouping_window="day", start_time="2026-01-01")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     billing.iter_invoices(type="automatic")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     billing.credit_balances([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    billing.metrics([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     billing.usage_histories(["a"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     billing.runways([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     client.accounts.list(page="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -227,6 +229,22 @@ def values(
     invoice.created_datetime.year  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
     error.retry_after + 1  # type: ignore[operator]  # pyright: ignore[reportOptionalOperand]
     error.statuscode  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def watches(client: AsyncCloudflare, blocking: Cloudflare) -> None:
+    billing = client.ai_gateway.billing
+    billing.watch(low=10)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    billing.watch(runway=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    billing.watch(["a"], Money.dollars(10))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    with billing.watch() as watch:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        ...
+    async with billing.watch() as watch:
+        watch.state = {}  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+        async for event in watch:
+            if event.kind == "lower":  # type: ignore[comparison-overlap]  # pyright: ignore[reportUnnecessaryComparison]
+                ...
+    async for _ in blocking.ai_gateway.billing.watch():  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        ...
 
 
 def forecasts(

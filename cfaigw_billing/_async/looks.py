@@ -1,0 +1,307 @@
+"""Looks at many accounts, again and again, each when it is due.
+
+Watching and metrics are made of it. One task takes the accounts that are due, and a task for each
+look makes its calls, which wait for the rate limit as those of a sweep do. All of them belong to
+one task, which ends when the looks are left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from math import inf
+from typing import TypeVar
+
+import anyio
+
+from .._core.pages import ACCOUNTS, PageTurner
+from .._core.runway import forecast_runway
+from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
+from .._io.batch import Batch, Turn
+from .._io.executor import Executor
+from .._io.many_calls import HEAD_START, check_reserve, end_task, refuses_credentials
+from ..errors import APIError
+from ..types import (
+    AccountListParams,
+    BillingCreditBalanceParams,
+    BillingCreditBalanceResponse,
+    BillingUsageHistoryParams,
+    BillingUsageHistoryResponse,
+    Params,
+    Runway,
+)
+
+T = TypeVar("T")
+
+AT_ONCE = 50
+"""Looks that are made, or wait to be read, at a time."""
+QUOTA = 1200.0
+"""The requests of a window, while the service has not told."""
+HISTORY = timedelta(weeks=8)
+"""The usage that is asked for: as much as a forecast needs."""
+
+
+class Looks:
+    """The looks at accounts, in the order in which they end; they go on until `leave`.
+
+    The first one tells the accounts (`Look.accounts`). Read with `next`, which returns `None` at
+    the end. Looks wait to be read: while `AT_ONCE` of them do, no more are made.
+    """
+
+    def __init__(
+        self,
+        account_ids: Iterable[str] | None,
+        *,
+        aims: Aims,
+        reserve: float,
+        usage: bool,
+        days: bool = False,
+        once: bool = False,
+    ) -> None:
+        """Take what to look at.
+
+        Args:
+            account_ids: The accounts; `None`: all that the credentials can see, listed every hour.
+            aims: How often to look.
+            reserve: The part of the rate limit to leave to others, from 0 to below 1.
+            usage: Whether to ask for usage, and to forecast: at first, every six hours, after a
+                rise of the balance and after a fast fall.
+            days: Whether to ask then for the whole usage by day, too.
+            once: Look at each account once, at once, and end.
+
+        Raises:
+            ValueError: `reserve`, or an account id, is wrong, or there is no account.
+            TypeError: They are of the wrong type.
+        """
+        check_reserve(reserve)
+        self._account_ids = None if account_ids is None else checked(account_ids)
+        self._aims, self._reserve, self._usage, self._once = aims, reserve, usage, once
+        self._days = days
+        self._names: dict[str, str] = {}
+        self._known: dict[str, Known] = {}
+        self._ended: deque[Look] = deque()
+        self._fault: Exception | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._over = False
+
+    async def enter(self, executor: Executor) -> None:
+        """Begin to look."""
+        if self._task is not None or self._over:
+            raise RuntimeError("it can be entered once; make another one")
+        self._executor = executor
+        self._schedule = Schedule(self._aims.interval, executor.clock.monotonic())
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._news, self._changed = asyncio.Event(), asyncio.Event()
+        self._pid = os.getpid()
+        self._task = asyncio.create_task(self._run())
+
+    async def leave(self) -> None:
+        """End the looks that are being made, and wait for that."""
+        if self._task is None or self.inherited:
+            return
+        interrupt = await end_task(self._task)
+        self._task = None  # its cancellation holds frames
+        if interrupt is not None:
+            raise interrupt
+
+    async def next(self) -> Look | None:
+        """Wait for the next look, and take it; `None` at the end. Raise what ended the looks."""
+        if self._task is None:
+            raise RuntimeError("read inside the block: `async with` (`with` on the sync client)")
+        if self.inherited:
+            raise RuntimeError("read in the process that entered the block")
+        while not self._ended and not self._over:
+            self._news.clear()
+            await self._news.wait()
+        if self._ended:
+            self._room.release()
+            return self._ended.popleft()
+        if self._fault is not None:
+            raise self._fault
+        return None
+
+    @property
+    def inherited(self) -> bool:
+        """Whether a fork has brought it here: the looks are the parent's."""
+        return self._pid != os.getpid()
+
+    async def _run(self) -> None:
+        try:
+            with self._executor.widened(AT_ONCE):
+                await self._room.acquire()
+                await self._list()
+                async with anyio.create_task_group() as tasks:
+                    while (account_id := await self._due()) is not None:
+                        tasks.start_soon(self._look, account_id)
+                        if not self._executor.accepted:
+                            await self._head_start()
+        except* Exception as faults:
+            self._fault = _first(faults)
+        finally:
+            self._over = True
+            self._news.set()
+
+    async def _due(self) -> str | None:
+        """Wait until a look is due and there is room for it; `None` if there are no more."""
+        await self._room.acquire()
+        while (account_id := self._schedule.take(self._executor.clock.monotonic())) is None:
+            wait = self._schedule.wait()
+            if wait == inf and self._once:
+                return None
+            self._changed.clear()
+            with anyio.move_on_after(wait):
+                await self._changed.wait()
+        return account_id
+
+    async def _head_start(self) -> None:
+        """Let the first look go ahead: wrong credentials are then refused once."""
+        self._changed.clear()
+        with anyio.move_on_after(HEAD_START):
+            await self._changed.wait()
+
+    async def _look(self, account_id: str) -> None:
+        if account_id == THE_LIST:
+            await self._list()
+            return
+        try:
+            balance = await self._ask(BillingCreditBalanceParams(account_id=account_id))
+        except (APIError, ValueError, TypeError) as error:
+            if refuses_credentials(error) and not self._executor.accepted:
+                raise
+            known = self._known.get(account_id)
+            gap = self._aims.interval if known is None else self._aims.gap(None, known)
+            at = self._executor.clock.now()
+            look = Look(
+                account_id=account_id,
+                name=self._names.get(account_id),
+                at=at,
+                error=error.with_traceback(None),
+            )
+        else:
+            look, gap = await self._seen_balance(account_id, balance)
+        self._end(look, gap)
+
+    async def _seen_balance(
+        self, account_id: str, balance: BillingCreditBalanceResponse
+    ) -> tuple[Look, float]:
+        """Ask for the usage too, if it is time. Return the look, and when to look again."""
+        at, time = self._executor.clock.now(), self._schedule.time
+        before, usage, days = self._known.get(account_id), None, None
+        runway, asked_at = (before.runway, before.asked_at) if before else (None, -inf)
+        if self._usage and (before is None or before.wants_usage(at, balance.balance, time)):
+            usage, runway = await self._forecast(balance, at)
+            days = await self._whole_usage(account_id) if self._days else None
+            asked_at = time
+        known = Known(at=at, balance=balance.balance, runway=runway, asked_at=asked_at)
+        self._known[account_id] = known
+        look = Look(
+            account_id=account_id,
+            name=self._names.get(account_id),
+            at=at,
+            balance=balance,
+            usage=usage,
+            days=days,
+            runway=runway,
+        )
+        return look, self._aims.gap(before, known)
+
+    async def _forecast(
+        self, balance: BillingCreditBalanceResponse, now: datetime
+    ) -> tuple[BillingUsageHistoryResponse | None, Runway | None]:
+        """Ask for the usage. What fails is `None`, and the next look asks again."""
+        params = BillingUsageHistoryParams(
+            account_id=balance.account_id, value_grouping_window="hour", start_time=now - HISTORY
+        )
+        try:
+            usage = await self._ask(params)
+        except APIError:
+            return None, None
+        with suppress(ValueError):  # rows that are longer than an hour
+            return usage, forecast_runway(balance, usage, now=now)
+        return usage, None
+
+    async def _whole_usage(self, account_id: str) -> BillingUsageHistoryResponse | None:
+        params = BillingUsageHistoryParams(account_id=account_id, value_grouping_window="day")
+        try:
+            return await self._ask(params)
+        except APIError:
+            return None
+
+    def _end(self, look: Look, gap: float) -> None:
+        """Hand a look over, and see to the next one."""
+        account_id = str(look.account_id)
+        if account_id not in self._schedule:  # it has vanished meanwhile
+            self._room.release()
+        else:
+            if not self._once:
+                self._schedule.put_back(account_id, gap)
+            self._hand_over(look)
+
+    def _hand_over(self, look: Look) -> None:
+        self._ended.append(look)
+        self._changed.set()
+        self._news.set()
+
+    async def _list(self) -> None:
+        """Look at the list of accounts. If the first look at it fails, that is raised."""
+        error: APIError | None = None
+        try:
+            if self._account_ids is None:
+                self._names = await self._all_accounts()
+        except APIError as fault:
+            if not self._schedule.accounts:
+                raise
+            error = fault.with_traceback(None)
+        else:
+            self._keep(self._names if self._account_ids is None else self._account_ids)
+        if self._account_ids is None and not self._once:
+            gap = LIST_EVERY if error is None else min(LIST_EVERY, self._aims.interval)
+            self._schedule.add(THE_LIST, gap)
+        at, accounts = self._executor.clock.now(), frozenset(self._schedule.accounts)
+        self._hand_over(Look(account_id=None, at=at, error=error, accounts=accounts))
+
+    def _keep(self, account_ids: Collection[str]) -> None:
+        limit, calls = self._executor.rate_limit, 1 + self._usage + self._days
+        quota = limit.quota or QUOTA
+        left = quota if limit.remaining is None else limit.remaining
+        room = inf if self._once else (left - self._reserve * quota) / calls
+        self._schedule.keep(account_ids, room)
+        self._known = {name: known for name, known in self._known.items() if name in account_ids}
+
+    async def _all_accounts(self) -> dict[str, str]:
+        """Return the names of all accounts, by id."""
+        found: dict[str, str] = {}
+        pages = PageTurner(AccountListParams(per_page=50), ACCOUNTS)
+        while pages.params is not None:
+            found |= {
+                account.id: account.name for account in pages.new(await self._ask(pages.params))
+            }
+        return found
+
+    async def _ask(self, params: Params[T]) -> T:
+        """Make a call that waits for the rate limit as one of a sweep, which is all of it."""
+        answer = await self._executor.execute(params, {}, turn=Turn(Batch(self._reserve)))
+        return answer.parse()
+
+
+def checked(account_ids: Iterable[str]) -> list[str]:
+    """Return the accounts, each once; raise if there are none or if one cannot be an id."""
+    if isinstance(account_ids, str):
+        raise TypeError("`account_ids` must be an iterable of str, not a str")
+    found = list(dict.fromkeys(account_ids))
+    for account_id in found:
+        if not isinstance(account_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`account_ids` must hold str, not {type(account_id).__name__}")
+        BillingCreditBalanceParams(account_id=account_id)  # raises
+    if not found:
+        raise ValueError("`account_ids` must hold at least one account")
+    return found
+
+
+def _first(faults: BaseExceptionGroup[Exception]) -> Exception:
+    first = faults.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

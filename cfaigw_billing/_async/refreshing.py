@@ -1,0 +1,114 @@
+"""Keeps a snapshot of accounts up to date: a task that takes looks, as long as the block lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+
+from .._core.watch.schedule import Aims
+from .._core.watch.snapshot import Snapshot
+from .._io.executor import Executor
+from .._io.many_calls import end_task
+from .._show.exposition import Family
+from .looks import Looks
+from .watching import INTERVALS, check_span
+
+
+class Refreshing:
+    """A snapshot, and the task that refreshes it. Any thread may read the families of samples."""
+
+    def __init__(
+        self,
+        account_ids: Iterable[str] | None,
+        *,
+        refresh: timedelta,
+        runway: bool,
+        reserve: float,
+    ) -> None:
+        """Take what to look at.
+
+        Raises:
+            ValueError: `refresh`, `reserve` or an account id is wrong, or there is no account.
+            TypeError: They are of the wrong type.
+        """
+        check_span("refresh", refresh, INTERVALS, "from 1 minute to 1 day")
+        self._looks = Looks(
+            account_ids,
+            aims=Aims(interval=refresh.total_seconds()),
+            reserve=reserve,
+            usage=runway,
+            days=runway,
+        )
+        self._executor: Executor | None = None
+        self._snapshot = Snapshot()
+        self._task: asyncio.Task[None] | None = None
+        self._fault: Exception | None = None
+
+    async def enter(self, executor: Executor) -> None:
+        """Begin, and wait for the first look, which shows whether the credentials are right."""
+        self._news = asyncio.Event()
+        await self._looks.enter(executor)
+        try:
+            going = await self._take()
+            if going and not self._snapshot.is_complete:
+                await self._take()
+        except BaseException:
+            await self._looks.leave()
+            raise
+        self._executor = executor
+        self._task = asyncio.create_task(self._run())
+
+    async def leave(self, _: Executor) -> None:
+        """End. Nothing is shown any more."""
+        if self._task is None or self._looks.inherited:
+            return
+        interrupt = await end_task(self._task)
+        self._task = None
+        self._end()  # the task may never have begun
+        await self._looks.leave()
+        if interrupt is not None:
+            raise interrupt
+
+    async def complete(self, _: Executor) -> None:
+        """Wait until each account has been looked at once."""
+        if self._task is None or self._looks.inherited:
+            raise RuntimeError("wait inside the block, in the process that entered it")
+        while not self._snapshot.is_complete:
+            self._news.clear()
+            await self._news.wait()
+        self._check()
+
+    def families(self) -> list[Family]:
+        """Return the samples of this moment; it sends nothing."""
+        self._check()
+        executor = self._executor
+        if executor is None or self._looks.inherited:  # a forked child does not refresh it
+            return Snapshot().families(None)
+        return self._snapshot.families(executor.rate_limit)
+
+    def _check(self) -> None:
+        """Raise the error that ended the looks, if any: old values must not pass for new ones."""
+        if self._fault is not None:
+            raise self._fault
+
+    async def _run(self) -> None:
+        try:
+            while await self._take():
+                pass
+        except Exception as fault:
+            self._fault = fault
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._executor, self._snapshot = None, Snapshot()
+        self._news.set()
+
+    async def _take(self) -> bool:
+        """Take the next look; false if there are no more."""
+        if (look := await self._looks.next()) is None:
+            return False
+        self._snapshot = self._snapshot.after(look)
+        self._news.set()
+        return True

@@ -1,0 +1,47 @@
+"""A watch over accounts, for users: a context manager, and inside it an iterator."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from .._core.watch.event import Event
+from .._io.executor import Executor
+from .watching import Watching
+
+
+class AsyncWatch:
+    """The events of a watch over accounts: made by `billing.watch`.
+
+    A context manager, which ends all requests when it is left, and inside an async iterator.
+    """
+
+    def __init__(self, executor: Executor, watching: Watching) -> None:
+        self._executor = executor
+        self._watching = watching
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What has been told, as plain JSON: the events that the loop got, the last one included.
+
+        Save it when an event has been delivered, and give it to the next watch over the same
+        accounts. That watch tells what has changed meanwhile, and no event twice. If an event was
+        delivered and the state was not saved, the event comes again with the same `key`.
+        """
+        return self._watching.state
+
+    async def __aenter__(self) -> Self:
+        await self._executor.run(self._watching.enter)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._executor.finish(self._watching.leave)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self._executor.run(self._watching.show)
+        if event is None:
+            raise StopAsyncIteration
+        self._watching.take()
+        return event

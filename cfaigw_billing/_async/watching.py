@@ -1,0 +1,93 @@
+"""A watch over accounts: looks, and what there is to tell of them, an event at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from .._core.watch.event import Event
+from .._core.watch.schedule import SHORTEST, Aims
+from .._core.watch.telling import Step, Thresholds, tell
+from .._core.watch.told import Told
+from .._io.executor import Executor
+from ..types import Money
+from .looks import Looks
+
+LOW = Money.dollars(10)
+RUNWAY = timedelta(days=3)
+INTERVAL = timedelta(minutes=15)
+INTERVALS = timedelta(seconds=SHORTEST), timedelta(days=1)
+_RUNWAYS = timedelta(hours=1), timedelta(days=366)
+
+
+class Watching:
+    """What both clients' watches do. An event is first shown, and then taken."""
+
+    def __init__(
+        self,
+        account_ids: Iterable[str] | None,
+        *,
+        low: Money | None,
+        runway: timedelta | None,
+        state: Mapping[str, Any] | None,
+        interval: timedelta,
+        reserve: float,
+        once: bool,
+    ) -> None:
+        if low is not None and not isinstance(low, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`low` must be Money, not {type(low).__name__}")
+        if low is not None and low.currency != "USD":
+            raise ValueError(f"`low` must be in USD, not {low.currency}")
+        check_span("interval", interval, INTERVALS, "from 1 minute to 1 day")
+        if runway is not None:
+            check_span("runway", runway, _RUNWAYS, "from 1 hour to 366 days")
+        self._thresholds = Thresholds(low=low, runway=runway)
+        levels = (0.0,) if low is None else (0.0, float(low.cents))
+        aims = Aims(interval=interval.total_seconds(), levels=levels, runway=runway)
+        self._told = Told.from_state(state)
+        self._steps: deque[Step] = deque()
+        self._looks = Looks(
+            account_ids, aims=aims, reserve=reserve, usage=runway is not None, once=once
+        )
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What has been taken, as plain JSON."""
+        return self._told.state
+
+    async def enter(self, executor: Executor) -> None:
+        """Begin to look."""
+        await self._looks.enter(executor)
+
+    async def leave(self, _: Executor) -> None:
+        """End all looks."""
+        await self._looks.leave()
+
+    async def show(self, _: Executor) -> Event | None:
+        """Wait for the next event; `None` at the end. It is shown again until it is taken."""
+        while True:
+            while self._steps and self._steps[0].event is None:
+                self.take()
+            if self._steps:
+                return self._steps[0].event
+            look = await self._looks.next()
+            if look is None:
+                return None
+            if look.account_id is None:
+                self._told.keep(look.accounts)
+            self._steps.extend(tell(self._told, look, self._thresholds))
+
+    def take(self) -> None:
+        """Keep the event as told that was shown."""
+        step = self._steps.popleft()
+        self._told.put(step.account_id, step.subject)
+
+
+def check_span(name: str, value: object, bounds: tuple[timedelta, timedelta], told: str) -> None:
+    """Raise if it is no length of time, or not within the bounds."""
+    if not isinstance(value, timedelta):
+        raise TypeError(f"`{name}` must be a timedelta, not {type(value).__name__}")
+    if not bounds[0] <= value <= bounds[1]:
+        raise ValueError(f"`{name}` must be {told}, got {value}")

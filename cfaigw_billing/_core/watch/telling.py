@@ -1,0 +1,259 @@
+"""What there is to tell after a look: the difference between what is and what was last told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from ...types import Money, TopupConfig
+from .event import EpisodeKind, Event, EventKind
+from .schedule import NOISE, Look
+from .told import Subject, Told
+
+GRACE = timedelta(minutes=15)
+"""How long looks fail, or an automatic top-up is due, before that is told."""
+FAILURES = 3
+"""How many looks must have failed."""
+MARGIN = 1.1
+"""A low account has recovered at so many times its thresholds."""
+
+
+@frozen(kw_only=True)
+class Thresholds:
+    """Below what an account is low."""
+
+    low: Money | None
+    """The balance."""
+    runway: timedelta | None
+    """The time to `empties_after`."""
+
+
+@frozen
+class Step:
+    """An event, and what is told when it has been handed out."""
+
+    event: Event | None
+    """`None`: there is nothing to hand out."""
+    account_id: str | None
+    """Whose it is; `None`: that of the service."""
+    subject: Subject
+
+
+def tell(told: Told, look: Look, thresholds: Thresholds) -> list[Step]:
+    """Return what there is to tell after a look, in order; it changes nothing.
+
+    What a step has told must be kept (`Told.put`) when its event has been handed out.
+    """
+    if look.account_id is None:
+        return list(_of_the_list(told, look))
+    subject = told.of(look.account_id)
+    telling = _Telling(look, subject)
+    if look.balance is None:
+        _failed(telling, told)
+    else:
+        _seen(telling, thresholds)
+    return [*telling.ended(), *_of_the_service(told, look, telling.subject.failing)]
+
+
+@frozen
+class _Telling:
+    """The steps of one look, as they are found."""
+
+    look: Look
+    first: Subject
+    steps: list[Step] = field(factory=list[Step])
+    _now: list[Subject] = field(factory=list[Subject])
+
+    @property
+    def subject(self) -> Subject:
+        """What is told after the steps so far."""
+        return self._now[-1] if self._now else self.first
+
+    @property
+    def at(self) -> float:
+        """The time of the look, in Unix seconds."""
+        return self.look.at.timestamp()
+
+    def note(self, **changes: Any) -> None:
+        """Keep what is not told."""
+        self._now.append(evolve(self.subject, **changes))
+
+    def ended(self) -> list[Step]:
+        """Return the steps; the last one keeps what comes after all events."""
+        return [*self.steps, Step(None, self.look.account_id, self.subject)]
+
+    def key(self, kind: str) -> str:
+        """Return the key of the newest event of a kind."""
+        return f"{self.look.account_id or 'service'}:{kind}:{self.subject.told.get(kind, 0)}"
+
+    def open(self, kind: EpisodeKind, instead: EpisodeKind | None = None, **facts: Any) -> None:
+        """Open an episode, instead of one that it ends."""
+        self._count(kind)
+        closes = None if instead is None else self.key(instead)
+        self._end(instead)
+        self.note(open={**self.subject.open, kind: self.at})
+        self._tell(kind, self.key(kind), self.at, closes=closes, **facts)
+
+    def close(self, kind: EpisodeKind, by: EventKind) -> None:
+        """End an episode, if it is open."""
+        if kind in self.subject.open:
+            since, closes = self.subject.open[kind], self.key(kind)
+            self._end(kind)
+            self._tell(by, f"{closes}:{by}", since, closes=closes)
+
+    def topped_up(self, amount: float) -> None:
+        """Tell of a rise of the balance."""
+        self._count("topped_up")
+        since = self.at if self.first.at is None else self.first.at
+        self._tell("topped_up", self.key("topped_up"), since, amount=amount)
+
+    def _count(self, kind: str) -> None:
+        told = self.subject.told
+        self.note(told={**told, kind: told.get(kind, 0) + 1})
+
+    def _end(self, kind: EpisodeKind | None) -> None:
+        self.note(open={name: since for name, since in self.subject.open.items() if name != kind})
+
+    def _tell(self, kind: EventKind, key: str, since: float, **facts: Any) -> None:
+        look = self.look
+        event = Event(
+            kind=kind,
+            account_id=look.account_id,
+            name=look.name,
+            at=look.at,
+            since=datetime.fromtimestamp(since, UTC),
+            key=key,
+            balance=look.balance.balance if look.balance else None,
+            runway=look.runway,
+            **facts,
+        )
+        self.steps.append(Step(event, look.account_id, self.subject))
+
+
+def _failed(telling: _Telling, told: Told) -> None:
+    """Count a look that failed; it keeps the level and resolves nothing."""
+    _count_failure(telling)
+    subject = telling.subject
+    told_already = "unreadable" in told.service.open and told.service.failing == subject.failing
+    if "unreadable" not in subject.open and not told_already and _fails_for_long(telling):
+        telling.open("unreadable", error=str(telling.look.error))
+
+
+def _count_failure(telling: _Telling) -> None:
+    since = telling.subject.failing_since
+    telling.note(
+        failures=telling.subject.failures + 1,
+        failing_since=telling.at if since is None else since,
+        failing=type(telling.look.error).__name__,
+    )
+
+
+def _fails_for_long(telling: _Telling) -> bool:
+    subject = telling.subject
+    long = telling.at - (subject.failing_since or telling.at) >= GRACE.total_seconds()
+    return long and subject.failures >= FAILURES
+
+
+def _seen(telling: _Telling, thresholds: Thresholds) -> None:
+    """Compare a balance with what was told."""
+    look, before = telling.look, telling.first
+    assert look.balance is not None  # noqa: S101  # for the type checker
+    balance, config = look.balance.balance, look.balance.topup_config or TopupConfig()
+    rise = 0.0 if before.balance is None else balance - before.balance
+    below_since = None
+    if config.amount and config.threshold and balance < config.threshold:
+        waited = before.below_since is not None and rise <= NOISE
+        below_since = before.below_since if waited else telling.at
+    telling.note(failures=0, failing_since=None, failing=None, below_since=below_since)
+    telling.close("unreadable", "readable")
+    telling.note(balance=balance, at=telling.at)
+    if rise > NOISE:
+        telling.topped_up(rise)
+    if why := _why_failed(telling, config):
+        if "auto_topup_failed" not in telling.subject.open:
+            telling.open("auto_topup_failed", error=why)
+    else:
+        telling.close("auto_topup_failed", "auto_topup_restored")
+    _level(telling, balance, config, thresholds)
+
+
+def _why_failed(telling: _Telling, config: TopupConfig) -> str | None:
+    """Return why the automatic top-up counts as failed; `None` if it does not."""
+    since, was_failed = telling.subject.below_since, "auto_topup_failed" in telling.subject.open
+    if config.disabled_reason:
+        return config.disabled_reason
+    if since is None or not (was_failed or telling.at - since >= GRACE.total_seconds()):
+        return None
+    return config.error or f"below {config.threshold_money} for {GRACE.seconds // 60} minutes"
+
+
+def _level(telling: _Telling, balance: float, config: TopupConfig, thresholds: Thresholds) -> None:
+    """Open, change or close the episode of the balance: `low` or `empty`."""
+    is_open = telling.subject.open
+    was: EpisodeKind | None = "empty" if "empty" in is_open else "low" if "low" in is_open else None
+    level: EpisodeKind | None = "low" if _is_low(telling, was, config, thresholds) else None
+    if balance <= 0:
+        level = "empty"
+    if level is not None and level != was:
+        telling.open(level, was)
+    elif level is None and was is not None:
+        telling.close(was, "recovered")
+
+
+def _is_low(
+    telling: _Telling, was: EpisodeKind | None, config: TopupConfig, thresholds: Thresholds
+) -> bool:
+    look, margin = telling.look, MARGIN if was else 1.0
+    assert look.balance is not None  # noqa: S101  # for the type checker
+    balance = look.balance.balance
+    if config.amount and config.threshold and "auto_topup_failed" not in telling.subject.open:
+        # A healthy automatic top-up: above its threshold all is well, and below it will charge.
+        return was is not None and balance < config.threshold
+    if thresholds.low is not None and balance < float(thresholds.low.cents) * margin:
+        return True
+    if thresholds.runway is None:
+        return False
+    if look.runway is None:  # it could not be told, and resolves nothing
+        return was is not None
+    empties = look.runway.empties_after
+    return empties is not None and empties - look.at < thresholds.runway * margin
+
+
+# The service.
+
+
+def _of_the_list(told: Told, look: Look) -> Iterator[Step]:
+    telling = _Telling(look, told.service)
+    if look.error is None:
+        telling.note(failures=0, failing_since=None)
+    else:
+        _count_failure(telling)
+        if "unreadable" in telling.first.open:  # of which it is not the reason
+            telling.note(failing=telling.first.failing)
+        elif _fails_for_long(telling):
+            telling.open("unreadable", error=f"the list of accounts: {look.error}")
+    yield from telling.ended()
+
+
+def _of_the_service(told: Told, look: Look, failing: str | None) -> Iterator[Step]:
+    """Tell that most accounts fail alike, or that this is over, after a look at one of them."""
+    account_id = str(look.account_id)
+    counts = told.failing.copy()
+    for kind, change in ((told.of(account_id).failing, -1), (failing, 1)):
+        if kind is not None:
+            counts[kind] += change
+    accounts = len(told.accounts.keys() | {account_id})
+    telling = _Telling(Look(account_id=None, at=look.at), told.service)
+    if "unreadable" in told.service.open:
+        alike = counts[told.service.failing or ""]
+        if not told.service.failures and alike <= accounts / 4:
+            telling.note(failing=None)
+            telling.close("unreadable", "readable")
+    elif failing is not None and 1 < accounts < 2 * counts[failing]:
+        telling.note(failing=failing)
+        text = f"{counts[failing]:,} of {accounts:,} accounts: {look.error}"
+        telling.open("unreadable", error=text)
+    yield from telling.steps

@@ -1,0 +1,128 @@
+"""What a watch has told so far: it goes into `state`, as plain JSON, and comes back from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from math import isfinite
+from typing import Any, cast
+
+from attrs import field, frozen
+from cattrs import BaseValidationError, Converter, transform_error
+from cattrs.gen import make_dict_unstructure_fn
+
+from .event import EpisodeKind
+
+VERSION = 1
+
+
+@frozen(kw_only=True)
+class Subject:
+    """What was told of an account, or of the service. Moments are Unix seconds."""
+
+    open: Mapping[EpisodeKind, float] = field(factory=dict[EpisodeKind, float])
+    """The episodes that are open, and when they were first seen."""
+    told: Mapping[str, int] = field(factory=dict[str, int])
+    """How many events of a kind have been told: the keys count them."""
+    balance: float | None = None
+    """What was last seen, in cents."""
+    at: float | None = None
+    """When that was."""
+    below_since: float | None = None
+    """Since when the balance is below the threshold of the automatic top-up, without a rise."""
+    failures: int = 0
+    """How many looks have failed in a row."""
+    failing_since: float | None = None
+    """When the first of them was."""
+    failing: str | None = None
+    """What they have in common: the name of the error."""
+
+
+class Told:
+    """What was told of all accounts and of the service."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Subject] = {}
+        self.service = Subject()
+        self.failing: Counter[str] = Counter()
+        """How many accounts failed alike at their last look."""
+
+    def of(self, account_id: str | None) -> Subject:
+        """Return what was told of an account; `None`: of the service."""
+        return self.service if account_id is None else self.accounts.get(account_id, Subject())
+
+    def put(self, account_id: str | None, subject: Subject) -> None:
+        """Keep what was told of an account, or of the service."""
+        if account_id is None:
+            self.service = subject
+            return
+        for each, change in ((self.of(account_id), -1), (subject, 1)):
+            if each.failing is not None:
+                self.failing[each.failing] += change
+        self.failing = +self.failing
+        self.accounts[account_id] = subject
+
+    def keep(self, account_ids: Collection[str]) -> None:
+        """Know these accounts and no others."""
+        self.accounts = {name: self.of(name) for name in account_ids}
+        self.failing = Counter(each.failing for each in self.accounts.values() if each.failing)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        return {
+            "version": VERSION,
+            "service": _converter.unstructure(self.service),
+            "accounts": {
+                name: _converter.unstructure(each) for name, each in self.accounts.items()
+            },
+        }
+
+    @classmethod
+    def from_state(cls, state: object) -> Told:
+        """Make one of a state.
+
+        Raises:
+            TypeError: It is not a mapping.
+            ValueError: It is not what `state` answered, or that of another version.
+        """
+        told = cls()
+        if state is None:
+            return told
+        if not isinstance(state, Mapping):
+            raise TypeError(f"`state` must be what `watch.state` was, not {type(state).__name__}")
+        given = cast("Mapping[str, Any]", state)
+        if (version := given.get("version")) != VERSION:
+            raise ValueError(f"`state` must be of version {VERSION}, got version {version!r:.40}")
+        try:
+            told.service = _converter.structure(given.get("service"), Subject)
+            accounts = _converter.structure(given.get("accounts"), dict[str, Subject])
+        except BaseValidationError as error:
+            wrong = transform_error(error, path="state")[0]
+            raise ValueError(f"`state` must be what `watch.state` was: {wrong:.200}") from None
+        except (TypeError, ValueError, AttributeError):
+            raise ValueError("`state` must be what `watch.state` was: a part is missing") from None
+        for name, subject in accounts.items():
+            told.put(name, subject)
+        return told
+
+
+def _number(value: Any, _: object) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+        raise ValueError("must be a number")
+    return value
+
+
+def _text(value: Any, _: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("must be text")
+    return value
+
+
+_converter = Converter(forbid_extra_keys=True)
+_converter.register_structure_hook(float, _number)
+_converter.register_structure_hook(int, _number)
+_converter.register_structure_hook(str, _text)
+_converter.register_unstructure_hook(
+    Subject, make_dict_unstructure_fn(Subject, _converter, _cattrs_omit_if_default=True)
+)

@@ -1,0 +1,50 @@
+"""A watch over accounts, for users: a context manager, and inside it an iterator.
+
+@generated from `_async/watch.py` by `python .ci/codegen.py`; do not edit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from .._core.watch.event import Event
+from .executor import BlockingExecutor
+from .._async.watching import Watching
+
+
+class Watch:
+    """The events of a watch over accounts: made by `billing.watch`.
+
+    A context manager, which ends all requests when it is left, and inside an iterator.
+    """
+
+    def __init__(self, executor: BlockingExecutor, watching: Watching) -> None:
+        self._executor = executor
+        self._watching = watching
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What has been told, as plain JSON: the events that the loop got, the last one included.
+
+        Save it when an event has been delivered, and give it to the next watch over the same
+        accounts. That watch tells what has changed meanwhile, and no event twice. If an event was
+        delivered and the state was not saved, the event comes again with the same `key`.
+        """
+        return self._watching.state
+
+    def __enter__(self) -> Self:
+        self._executor.run(self._watching.enter)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.finish(self._watching.leave)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        event = self._executor.run(self._watching.show)
+        if event is None:
+            raise StopIteration
+        self._watching.take()
+        return event

@@ -1,0 +1,128 @@
+"""The state of accounts for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._errors import ExitCode, checked_arguments, fail
+from ._inputs import chosen_accounts, duration, everyone, several_accounts
+from ._output import show_line
+from ._session import session
+from .watch import sigterm_raises
+
+if TYPE_CHECKING:
+    from .._sync.metrics import Metrics
+
+
+@click.command()
+@several_accounts
+@everyone
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=9188,
+    metavar="N",
+    show_default=True,
+    help="The port to serve on; 0: a free one.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    show_default=True,
+    help="The address to serve on. Who can reach it can read the balances.",
+)
+@click.option(
+    "--refresh",
+    default="5m",
+    show_default=True,
+    metavar="TIME",
+    callback=duration,
+    help="The time between two looks at an account.",
+)
+@click.option(
+    "--no-runway",
+    is_flag=True,
+    help="Leave out usage and forecasts, which take two more calls an account every 6 hours.",
+)
+@click.option(
+    "--textfile",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Look once and write FILE, for the textfile collector of node_exporter (from cron).",
+)
+def metrics(
+    accounts: Sequence[str],
+    everyone: bool,
+    port: int,
+    host: str,
+    refresh: timedelta,
+    no_runway: bool,
+    textfile: Path | None,
+) -> ExitCode:
+    """Serve balances, usage and forecasts to Prometheus until Ctrl-C, which is success here.
+
+    A scrape shows the last values that were read, and sends nothing. Needs the extra `metrics`.
+
+    A FILE has one id a line (or CSV, with the ids first); blank lines and # comments are skipped. -
+    stands for stdin. TIME is a number with m, h or d, such as 5m.
+    """
+    chosen = chosen_accounts(accounts, everyone)
+    with session() as client:
+        try:
+            with checked_arguments():
+                found = client.ai_gateway.billing.metrics(
+                    [chosen] if isinstance(chosen, str) else chosen,
+                    refresh=refresh,
+                    runway=not no_runway,
+                )
+        except ModuleNotFoundError as error:
+            fail(error, ExitCode.USAGE)
+        with found:
+            return serve(found, host, port) if textfile is None else write(found, textfile)
+
+
+def serve(found: Metrics, host: str, port: int) -> ExitCode:
+    """Serve until Ctrl-C or SIGTERM."""
+    from prometheus_client import start_http_server
+
+    try:
+        server, thread = start_http_server(port, host, found.registry)
+    except OSError as error:  # the port is taken, or the address is not of this machine
+        fail(error, ExitCode.FAILED)
+    shown = f"[{host}]" if ":" in host else host
+    show_line(f"Serving on http://{shown}:{server.server_port}/metrics until Ctrl-C.")
+    with suppress(KeyboardInterrupt), sigterm_raises():
+        while True:
+            time.sleep(3600)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    return ExitCode.OK
+
+
+def write(found: Metrics, path: Path) -> ExitCode:
+    """Look at each account once, and write the file; a reader never sees half of it."""
+    from prometheus_client import write_to_textfile
+
+    found.complete()
+    try:
+        write_to_textfile(str(path), found.registry)
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", ExitCode.FAILED)
+    up = [
+        sample.value
+        for family in found.collector.collect()
+        for sample in family.samples
+        if sample.name == "cfaigw_account_up"
+    ]
+    if all(up):
+        return ExitCode.OK
+    return ExitCode.PARTLY_FAILED if any(up) else ExitCode.FAILED

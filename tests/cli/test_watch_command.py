@@ -1,0 +1,174 @@
+"""`watch`: what it prints, whom it tells, what it keeps, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from cfaigw_billing.testing import Emulator, Fault
+
+from .running import LOW, MODULE, OVERDRAWN, RICH, needs_posix, run, said, start, wait_for
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state.json"
+
+
+def events(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def kinds(result: Result) -> list[tuple[str, str]]:
+    return sorted((event["account_id"], event["kind"]) for event in events(result))
+
+
+TOLD = [(LOW, "auto_topup_failed"), (LOW, "low"), (OVERDRAWN, "empty")]
+
+
+def test_each_event_is_a_line_of_json_and_told_once(service: Emulator, state: Path) -> None:
+    given = ("watch", "--all", "--once", "--state", state)
+    first = run(*given)
+    assert first.exit_code == 0
+    assert kinds(first) == TOLD
+    (low,) = (event for event in events(first) if event["kind"] == "low")
+    assert (low["balance"], low["balance_usd"], low["name"]) == (640.19, 6.4019, "Low")
+    again = run(*given)
+    assert (again.exit_code, again.output) == (0, "")
+    service.accounts[OVERDRAWN].balance = 5000.0
+    assert kinds(run(*given)) == [(OVERDRAWN, "recovered"), (OVERDRAWN, "topped_up")]
+
+
+def test_accounts_come_from_a_file_and_thresholds_from_options(
+    service: Emulator, tmp_path: Path
+) -> None:
+    listed = tmp_path / "accounts.txt"
+    listed.write_text(f"{RICH}\n{LOW} # the second\n")
+    result = run("watch", listed, "--once", "--low", "2000", "--runway", "0")
+    assert (RICH, "low") not in kinds(result), "its automatic top-up works"
+    assert (LOW, "low") in kinds(result)
+    assert not any("usage" in request.path for request in service.requests)
+    assert kinds(run("watch", OVERDRAWN, "--once")) == [(OVERDRAWN, "empty")]
+    assert kinds(run("watch", "-", "--once", "--low", "1", stdin=LOW)) == TOLD[:1]
+
+
+# Delivery.
+
+
+@pytest.fixture
+def received(tmp_path: Path) -> Path:
+    return tmp_path / "received"
+
+
+def program(received: Path, exit_code: int = 0) -> str:
+    """A command that keeps what it gets."""
+    script = received.with_suffix(".py")
+    script.write_text(
+        f"import sys\nopen(sys.argv[1], 'a').write(sys.stdin.read())\nprint('$HOME')\n"
+        f"sys.exit({exit_code})"
+    )
+    return f"'{sys.executable}' '{script}' '{received}'"
+
+
+def test_a_program_gets_each_event_on_stdin(service: Emulator, received: Path) -> None:
+    result = run("watch", "--all", "--once", "--exec", program(received))
+    assert received.read_text() == result.stdout
+    assert len(events(result)) == 3
+
+
+def test_no_shell_reads_the_command(service: Emulator, tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    result = run("watch", OVERDRAWN, "--once", "--exec", f"echo $(touch {written}) > {written}")
+    assert result.exit_code == 0
+    assert not written.exists()
+
+
+def test_an_event_whose_delivery_failed_is_told_again(
+    service: Emulator, state: Path, received: Path
+) -> None:
+    given = ("watch", "--all", "--once", "--state", state, "--exec")
+    failed = run(*given, program(received, exit_code=7))
+    assert failed.exit_code == 1
+    assert said(failed).endswith("exit code 7; the event counts as untold")
+    assert len(events(failed)) == 1
+    again = run(*given, program(received))
+    assert kinds(again) == TOLD
+    told = [json.loads(line)["key"] for line in received.read_text().splitlines()]
+    assert (len(told), len(set(told))) == (4, 3)
+    assert run(*given, "no-such-program").output == "", "there is nothing left to tell"
+    missing = run("watch", OVERDRAWN, "--once", "--exec", "no-such-program")
+    assert missing.exit_code == 1
+    assert "no-such-program: No such file" in said(missing)
+
+
+# What is wrong.
+
+WRONG = [
+    (["--runway", "x"], "--runway must be a time such as 90m, 12h or 3d, not 'x'"),
+    (["--interval", "2d"], "--interval must be from 1 minute to 1 day, got 2 days"),
+    (["--exec", "a 'b"], "--exec must be a command: no closing quotation"),
+    (["--exec", ""], "--exec must be a command"),
+    (["--low", "x"], "--low must be dollars"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG)
+def test_wrong_usage_is_refused(service: Emulator, options: list[str], message: str) -> None:
+    result = run("watch", "--all", "--once", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in said(result)
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", '{"version": 2}', "\x00"])
+def test_a_file_that_holds_no_state_is_left_alone(
+    service: Emulator, state: Path, text: str
+) -> None:
+    state.write_text(text)
+    result = run("watch", "--all", "--once", "--state", state)
+    assert result.exit_code == 2
+    assert state.read_text() == text
+
+
+def test_a_state_that_cannot_be_written_is_seen_at_once(service: Emulator, tmp_path: Path) -> None:
+    result = run("watch", "--all", "--once", "--state", tmp_path / "missing" / "state")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "No such file" in said(result)
+
+
+def test_credentials_that_are_refused_end_it(service: Emulator, state: Path) -> None:
+    service.inject(Fault(status=401, code=10000), times=None)
+    result = run("watch", "--all", "--state", state)
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
+# The end.
+
+
+@needs_posix
+@pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_it_goes_on_until_a_signal_and_keeps_its_state(
+    service: Emulator, state: Path, by: signal.Signals, code: int
+) -> None:
+    given = (*MODULE, "watch", "--all", "--state", str(state))
+    with start(*given) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in TOLD]
+        wait_for(lambda: len(service.requests) == 7)
+        process.send_signal(by)
+        _, stderr = process.communicate(timeout=8)
+    assert (process.returncode, stderr) == (code, "")
+    assert sorted(json.loads(line)["kind"] for line in lines) == [
+        "auto_topup_failed",
+        "empty",
+        "low",
+    ]
+    kept = json.loads(state.read_text())
+    assert kept["accounts"][RICH]["balance"] == pytest.approx(123_456.78)
+    assert run("watch", "--all", "--once", "--state", state).output == ""
