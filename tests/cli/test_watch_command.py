@@ -110,7 +110,7 @@ def test_an_event_whose_delivery_failed_is_told_again(
 # What is wrong.
 
 WRONG = [
-    (["--runway", "x"], "--runway must be a time such as 90m, 12h or 3d, not 'x'"),
+    (["--runway", "x"], "--runway must be a time such as 90m, 12h, 3d or 2w, not 'x'"),
     (["--interval", "2d"], "--interval must be from 1 minute to 1 day, got 2 days"),
     (["--exec", "a 'b"], "--exec must be a command: no closing quotation"),
     (["--exec", ""], "--exec must be a command"),
@@ -151,6 +151,11 @@ def test_credentials_that_are_refused_end_it(service: Emulator, state: Path) -> 
 # The end.
 
 
+def open_episodes(state: Path) -> int:
+    accounts = json.loads(state.read_text())["accounts"].values()
+    return sum(len(account.get("open", ())) for account in accounts)
+
+
 @needs_posix
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_it_goes_on_until_a_signal_and_keeps_its_state(
@@ -161,6 +166,7 @@ def test_it_goes_on_until_a_signal_and_keeps_its_state(
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in TOLD]
         wait_for(lambda: len(service.requests) == 7)
+        wait_for(lambda: open_episodes(state) == len(TOLD))  # the file is written after the line
         process.send_signal(by)
         _, stderr = process.communicate(timeout=8)
     assert (process.returncode, stderr) == (code, "")
