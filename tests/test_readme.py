@@ -139,7 +139,7 @@ def test_the_forecast_names_dates_and_accounts(
     service: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.accounts["a"].spend_hourly([20.0] * 24, days=70)  # the balance lasts for 32 hours
-    service.inject(Fault(status=404), times=None, path="/accounts/c/")
+    service.inject(Fault(status=404), path="/accounts/c/ai-gateway/billing/credit-balance")
     run(RUNWAY)
     dates, spending, *soon, failed = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"forecast( 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\S*){3}", dates)
