@@ -34,6 +34,8 @@ SECTIONS = {
         "topup": "topups",
         "topup-status": "outcomes",
         "reconcile": "outcomes",
+        "topups": "journals",
+        "recover": "journals",
         "topup-config": "settings",
         "spending-limit": "settings",
     },

@@ -37,7 +37,7 @@ EXIT_CODES = {
     4: "a card may have been charged, or it was and then something failed: look before you charge "
     "again",
     5: "a balance is below --fail-below",
-    6: "topup-status and reconcile: not yet, so ask again later",
+    6: "topup-status, reconcile and recover: not yet, so ask again later",
     7: "credit is gone, or may run out within --fail-within",
     130: "stopped by Ctrl-C",
 }
@@ -125,6 +125,7 @@ def command(*words: str) -> str:
 
 
 _OPTIONS = {
+    "its `account_id`": "its account id",
     "`account_id`": "the account id",
     "`amount`": "--amount",
     "`threshold`": "--threshold",
@@ -132,6 +133,9 @@ _OPTIONS = {
     "`payment_intent_id`": "the ID of the top-up",
     "`sent_at`": "--sent-at",
     "`exclude`": "--exclude",
+    "`idempotency_key`": "--idempotency-key",
+    "`older_than`": "--older-than",
+    "`path`": "--journal",
     "`api_token`": "CLOUDFLARE_API_TOKEN",
     "`api_email`": "CLOUDFLARE_EMAIL",
     "`api_key`": "CLOUDFLARE_API_KEY",

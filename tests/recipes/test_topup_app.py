@@ -87,7 +87,7 @@ async def test_what_cannot_be_done_is_said_in_the_words_of_the_package(service: 
         await put(ORDER)
         status, answer = await put(ORDER, 6000)
     assert (status, len(service.charges)) == (422, 1)
-    assert "another `amount`" in answer["detail"]
+    assert "its `amount` was 5000 cents ($50.00), and not 6000 cents ($60.00)" in answer["detail"]
 
 
 async def test_a_declined_card_is_a_402_and_the_next_card_is_charged(service: Emulator) -> None:
