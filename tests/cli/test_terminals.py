@@ -240,7 +240,7 @@ def test_a_full_disk_is_one_line(service: Emulator) -> None:
     [
         (None, 0, "charged: {"),
         (Fault(status=402), 1, ""),
-        (Fault(silence="close", after=True), 4, "do not run it again before you have looked: {"),
+        (Fault(silence="close", after=True), 4, "do not charge it in another way before "),
     ],
 )
 def test_the_recipe_of_a_topup_tells_what_was_charged(
@@ -250,16 +250,22 @@ def test_the_recipe_of_a_topup_tells_what_was_charged(
     if fault is not None:
         service.inject(fault, path="/topup")
     script = Path(__file__).parents[1] / "recipes" / "topup.sh"
-    path = f"{SCRIPT.parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(  # noqa: S603
-        ["/bin/sh", script, RICH, "50"],
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
-    )
+    environment = os.environ | {"PATH": f"{SCRIPT.parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def recipe() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603
+            ["/bin/sh", script, RICH, "50", "order-1"],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    done = recipe()
     assert done.returncode == code
     assert done.stdout.startswith(said)
     assert (done.stdout == "") == (code == 1)
+    assert recipe().returncode == 0
+    assert len(service.charges) == 1
 
 
 # Running the module, and the script
