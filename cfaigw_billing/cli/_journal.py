@@ -43,6 +43,8 @@ def _default_path() -> Path:
     from platformdirs import user_state_path
 
     folder = user_state_path("cfaigw_billing")
+    if not folder.is_absolute():  # as for a user without a home
+        raise JournalError(f"there is no folder for the journal ({folder}): name a file, --journal")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

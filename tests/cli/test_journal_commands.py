@@ -164,6 +164,15 @@ def test_a_journal_that_cannot_be_written_charges_nothing(
     assert run(*TOPUP, "--no-journal").exit_code == 0
 
 
+def test_a_user_without_a_home_is_told_to_name_a_file(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_state_path", lambda _: Path("~/.local/state"))
+    result = run(*TOPUP)
+    assert (result.exit_code, service.requests) == (1, [])
+    assert "name a file, --journal" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
