@@ -129,7 +129,7 @@ def topup(
                 settle(client, report, wait, timeout)
         else:
             with report.shown():
-                report.repeat(entry)
+                repeat(client, entry, report)
                 settle(client, report, wait, timeout)
 
 
@@ -232,16 +232,6 @@ class Report:
         """Print a line: to stderr, if stdout is for JSON."""
         (say if self.as_json else show_line)(line)
 
-    def repeat(self, entry: Entry) -> None:
-        """Tell what was charged for the same key before."""
-        self.payment_intent_id = entry.payment_intent_id
-        self.sent_at = entry.sent_at or entry.created_at
-        self.outcome = "unconfirmed" if entry.needs_confirmation else "charged"
-        if self.outcome == "charged":
-            with once_charged(self):
-                charged = f"{self.amount} of credit: {entry.payment_intent_id}"
-                self.tell(f"Charged before, for {charged}. Nothing was sent.")
-
     def next_step(self) -> str:
         """Return the command that finds out more."""
         if self.payment_intent_id and self.status in (None, "pending"):
@@ -291,6 +281,23 @@ def charge(
         look_for(client, lost, report)
     ignore_endings()  # nor what comes while the client is closed
     raise click.exceptions.Exit(ExitCode.UNKNOWN)
+
+
+def repeat(client: Cloudflare, entry: Entry, report: Report) -> None:
+    """Tell what was charged for the same key before."""
+    report.payment_intent_id = entry.payment_intent_id
+    report.sent_at = entry.sent_at or entry.created_at
+    report.outcome = "unconfirmed" if entry.needs_confirmation else "charged"
+    with once_charged(report):
+        if entry.needs_confirmation:
+            answer = client.ai_gateway.billing.topup.status(
+                account_id=report.account, payment_intent_id=report.payment_intent_id or ""
+            )
+            if answer.status != "completed":
+                return
+            report.outcome = "charged"
+        credit = f"{report.amount} of credit: {report.payment_intent_id}"
+        report.tell(f"Charged before, for {credit}. Nothing was sent.")
 
 
 @contextmanager

@@ -109,6 +109,9 @@ def test_a_payment_to_confirm_is_not_taken_for_charged(service: Emulator) -> Non
         result = run(*KEYED)
         assert (result.exit_code, paths(service).count("POST /topup")) == (4, 1)
         assert "the payer must confirm the payment" in result.stderr
+    service.accounts[RICH].confirm("in_emulated000001")
+    service.advance(10)
+    assert run(*KEYED).stdout.startswith("Charged before, for $50.00 of credit")
 
 
 def test_a_refusal_after_another_command_has_charged_the_key_is_exit_code_4(
@@ -167,7 +170,10 @@ def test_a_journal_that_cannot_be_written_charges_nothing(
 def test_a_user_without_a_home_is_told_to_name_a_file(
     service: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platformdirs.user_state_path", lambda _: Path("~/.local/state"))
+    def without_home(_: str) -> Path:
+        return Path("~/.local/state")
+
+    monkeypatch.setattr("platformdirs.user_state_path", without_home)
     result = run(*TOPUP)
     assert (result.exit_code, service.requests) == (1, [])
     assert "name a file, --journal" in result.stderr
