@@ -16,8 +16,8 @@ README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
-CALL, AWAIT, CHARGE, WEB_APP, NOTEBOOK, SWEEP, USAGE, MANY, *TESTS, IMPORTS, SURFACE = BLOCKS
-OWN_TEST, MOCKED = TESTS
+CALL, AWAIT, CHARGE, KEYED, WEB_APP, NOTEBOOK, SWEEP, USAGE, MANY, RUNWAY, *REST = BLOCKS
+OWN_TEST, MOCKED, IMPORTS, SURFACE = REST
 
 
 @pytest.fixture
@@ -60,6 +60,19 @@ def test_a_lost_answer_to_a_charge_is_found_out_about(
     run(CHARGE)
     assert capsys.readouterr().out == "not_found_yet None\n"
     assert len(service.charges) == 1
+
+
+def test_a_key_is_charged_once(
+    service: Emulator,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(KEYED)
+    run(KEYED)
+    assert capsys.readouterr().out == f"charged: {service.charges[0].payment_intent_id}\n" * 2
+    assert service.charged("a") == Money.dollars(50)
 
 
 async def test_the_web_app_answers_from_one_client(service: Emulator) -> None:
@@ -122,6 +135,19 @@ def test_many_calls_give_their_outcomes_as_they_come(
     assert b.startswith("b 404 GET ")
 
 
+def test_the_forecast_names_dates_and_accounts(
+    service: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.accounts["a"].spend_hourly([20.0] * 24, days=70)  # the balance lasts for 32 hours
+    service.inject(Fault(status=404), path="/accounts/c/ai-gateway/billing/credit-balance")
+    run(RUNWAY)
+    dates, spending, *soon, failed = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"forecast( 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\S*){3}", dates)
+    assert re.fullmatch(r"\$[4-6]\.\d\d off None", spending)
+    assert sorted(line[:8] for line in soon) == ["a $6.40 ", "b -$12.5"]
+    assert failed.startswith("{'c': NotFoundError(")
+
+
 def test_what_the_official_sdk_has_is_here(
     service: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,6 +192,10 @@ def test_what_it_links_to_is_there() -> None:
 
 def test_its_links_within_the_page_lead_to_a_heading() -> None:
     text = README.read_text(encoding="utf-8")
-    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
-    anchors = {heading.lower().replace(" ", "-") for heading in headings}
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) == anchors
+    headings = re.findall(r"^(##+) (.+)$", text, re.MULTILINE)
+    anchors = {
+        re.sub(r"[^\w ]", "", name.lower()).replace(" ", "-"): level for level, name in headings
+    }
+    links = set(re.findall(r"\]\(#([^)]+)\)", text))
+    assert links <= anchors.keys()
+    assert {anchor for anchor, level in anchors.items() if level == "##"} <= links

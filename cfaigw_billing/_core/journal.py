@@ -158,6 +158,12 @@ def check_same(entry: Entry, wanted: Entry) -> None:
         had, has = getattr(entry, name), getattr(wanted, name)
         if had != has:
             raise ValueError(
-                f"`idempotency_key` {entry.key!r} belongs to a top-up with another `{name}` "
-                f"({had!r}, and not {has!r}): use a new key for another top-up; nothing was sent"
+                f"`idempotency_key` {entry.key!r} belongs to another top-up: its `{name}` was "
+                f"{_text(name, had)}, and not {_text(name, has)}; use a new key; nothing was sent"
             )
+
+
+def _text(name: str, value: object) -> str:
+    if name == "amount" and isinstance(value, int):
+        return f"{value} cents (${value / 100:,.2f})"
+    return repr(value)

@@ -35,6 +35,8 @@ SECTIONS = {
         "topup": "topups",
         "topup-status": "outcomes",
         "reconcile": "outcomes",
+        "topups": "journals",
+        "recover": "journals",
         "topup-config": "settings",
         "spending-limit": "settings",
     },

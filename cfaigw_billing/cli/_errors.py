@@ -38,7 +38,7 @@ EXIT_CODES = {
     4: "a card may have been charged, or it was and then something failed: look before you charge "
     "again",
     5: "a balance is below --fail-below",
-    6: "topup-status and reconcile: not yet, so ask again later",
+    6: "topup-status, reconcile and recover: not yet, so ask again later",
     7: "credit is gone, or may run out within --fail-within",
     130: "stopped by Ctrl-C",
 }
@@ -126,6 +126,7 @@ def command(*words: str) -> str:
 
 
 _OPTIONS = {
+    "its `account_id`": "its account id",
     "`account_id`": "the account id",
     "`amount`": "--amount",
     "`threshold`": "--threshold",
@@ -137,6 +138,9 @@ _OPTIONS = {
     "`refresh`": "--refresh",
     "`state`": "--state",
     "`exclude`": "--exclude",
+    "`idempotency_key`": "--idempotency-key",
+    "`older_than`": "--older-than",
+    "`path`": "--journal",
     "`api_token`": "CLOUDFLARE_API_TOKEN",
     "`api_email`": "CLOUDFLARE_EMAIL",
     "`api_key`": "CLOUDFLARE_API_KEY",

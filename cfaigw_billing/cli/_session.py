@@ -19,6 +19,7 @@ from ._errors import ExitCode, checked_arguments, fail, is_terminal, one_line_er
 
 if TYPE_CHECKING:
     from .. import Cloudflare
+    from .._core.journal import Journal
 
 NO_CREDENTIALS = (
     "no credentials: set CLOUDFLARE_API_TOKEN (made in the dashboard: My Profile, API Tokens), or "
@@ -37,7 +38,11 @@ logging.getLogger("cfaigw_billing").addHandler(logging.NullHandler())
 
 @contextmanager
 def session(
-    *, max_charge: int = 0, base_url: str | None = None, api_token: str | None = None
+    *,
+    max_charge: int = 0,
+    journal: Journal | None = None,
+    base_url: str | None = None,
+    api_token: str | None = None,
 ) -> Generator[Cloudflare]:
     """A client for one command, which can charge `max_charge` cents at most; then it is closed.
 
@@ -47,7 +52,10 @@ def session(
 
     with checked_arguments():
         client = Cloudflare(
-            api_token=api_token or asked_token(), base_url=base_url, max_charge=max_charge
+            api_token=api_token or asked_token(),
+            base_url=base_url,
+            max_charge=max_charge,
+            journal=journal,
         )
     with client, one_line_errors():
         yield client

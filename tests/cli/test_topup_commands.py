@@ -212,12 +212,8 @@ def test_a_lost_answer_is_looked_for_once_and_is_exit_code_4(
     assert error.startswith("error: POST ")
     assert "a top-up of $50.00 was sent at " in error
     assert "whether it was charged is unknown" in error
-    assert error.endswith("do not send it again before `reconcile` has looked")
-    assert re.fullmatch(
-        rf"Ask again: cfaigw-billing reconcile --account {RICH} --amount 50.00 "
-        r"--sent-at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ",
-        again,
-    )
+    assert "do not send it again before `reconcile` has looked · idempotency key " in error
+    assert again == "Ask again: cfaigw-billing recover"
     assert found.startswith("There is no invoice of it yet.")
     assert found.endswith("The balance is $1,234.57.")
     assert len(service.charges) == made
@@ -237,9 +233,10 @@ def test_what_is_found_of_a_lost_charge_is_said(
     )
     service.inject(Fault(silence="close"), path="/topup")
     service.accounts[RICH].add_invoice(5000, id="in_other")
+    service.accounts[RICH].add_invoice(5000, id="in_another")
     doubtful = run("topup", RICH, "--amount", "50", "--yes")
     assert doubtful.exit_code == 4
-    assert "a person has to look: in_other, in_emulated000001." in doubtful.stderr
+    assert re.search("a person has to look: in_(an)?other, in_(an)?other[.]", doubtful.stderr)
     assert doubtful.stderr.endswith(f"Look: cfaigw-billing invoices {RICH} --type manual\n")
 
 
@@ -261,7 +258,7 @@ def test_a_lost_charge_that_cannot_be_looked_for_stays_exit_code_4(service: Emul
     result = run("topup", RICH, "--amount", "50", "--yes")
     assert result.exit_code == 4
     assert "error: it could not be looked for: 403 GET " in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("Ask again: cfaigw-billing reconcile ")
+    assert result.stderr.splitlines()[-1] == "Ask again: cfaigw-billing recover"
 
 
 def ending_charges(monkeypatch: pytest.MonkeyPatch, end: BaseException) -> None:

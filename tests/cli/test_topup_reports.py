@@ -30,6 +30,7 @@ def test_a_charge_is_an_object_of_json(service: Emulator) -> None:
     told = as_json(result)
     sent_at = datetime.fromisoformat(told.pop("sent_at"))
     assert abs(sent_at - datetime.now(UTC)) < timedelta(minutes=1)
+    assert len(told.pop("idempotency_key")) == 32
     assert told == {
         "account_id": RICH,
         "amount": 5000,
@@ -123,15 +124,25 @@ def test_an_object_that_nobody_reads_is_exit_code_4(
 # The command that a lost charge names
 
 
-def test_the_command_to_ask_again_finds_the_charge(service: Emulator) -> None:
+@pytest.mark.parametrize(
+    ("options", "found_by", "says"),
+    [
+        ([], "recover", "charged"),
+        (["--no-journal"], "reconcile", "The card was charged: invoice in_emulated000001."),
+    ],
+)
+def test_the_command_to_ask_again_finds_the_charge(
+    service: Emulator, options: list[str], found_by: str, says: str
+) -> None:
     service._processor.topup_seconds = 60
     service.inject(Fault(silence="close", after=True), path="/topup")
-    again = run(*TOPUP).stderr.splitlines()[-1].removeprefix("Ask again: cfaigw-billing ")
+    again = run(*TOPUP, *options).stderr.splitlines()[-1].removeprefix("Ask again: cfaigw-billing ")
+    assert again.startswith(found_by)
     assert run(*shlex.split(again)).exit_code == 6
     service.advance(60)
     found = run(*shlex.split(again))
     assert found.exit_code == 0
-    assert "The card was charged: invoice in_emulated000001." in found.stdout
+    assert says in found.stdout
     assert len(service.charges) == 1
 
 

@@ -69,5 +69,5 @@ def test_only_what_is_proven_is_sent_again() -> None:
 def test_a_key_is_of_one_top_up(name: str, other: object) -> None:
     changed: dict[str, Any] = {name: other}
     check_same(ENTRY, evolve(ENTRY, holder="x", created_at=NOW + timedelta(1), attempt=2))
-    with pytest.raises(ValueError, match=f"'order-1' belongs .* another `{name}`"):
+    with pytest.raises(ValueError, match=f"'order-1' belongs .* its `{name}` was"):
         check_same(ENTRY, evolve(ENTRY, **changed))

@@ -1,38 +1,34 @@
-"""An aiohttp app with one client for its life.
+"""An aiohttp app with one client and a journal: an order is charged once, whatever crashes.
 
     export CLOUDFLARE_API_TOKEN=…      # with AI Gateway Read, and AI Gateway Write to charge
     python aiohttp_app.py              # serves on http://127.0.0.1:8080
 
-Copy `charges.py` and `error_status.py` with it. It asks nobody who they are: put your login in
-front of it, and let that decide whose account may be seen and whose card charged.
+Put your login in front of it: it asks nobody who they are. The key is the number of an order, so a
+page, a proxy or a worker that asks again gets the first answer.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, cast
 
 from aiohttp import web
-from charges import Charges
-from error_status import ArgumentError, answer_to, browser_arguments
 
-from cfaigw_billing import AsyncCloudflare, CloudflareError, Money
-
-MAX_CHARGE = Money.dollars(100)  # of credit at once; the card pays about $105.00, plus tax
-LONGEST_CALL = 30.0  # seconds, repeats included; so long may a shutdown wait for a charge
+from cfaigw_billing import AsyncCloudflare, CloudflareError
+from cfaigw_billing.journal import SQLiteJournal
 
 CLIENT = web.AppKey("CLIENT", AsyncCloudflare)
-CHARGES = web.AppKey("CHARGES", Charges)
 
 log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
 
-async def billing_for_life(app: web.Application) -> AsyncGenerator[None]:
-    client = AsyncCloudflare(max_charge=MAX_CHARGE, total_timeout=LONGEST_CALL)
-    async with client, Charges() as charges:  # which end first
-        app[CLIENT], app[CHARGES] = client, charges
+async def client_for_life(app: web.Application) -> AsyncGenerator[None]:
+    journal = SQLiteJournal("topups.sqlite3")
+    async with AsyncCloudflare(journal=journal, max_charge=100_00, total_timeout=30) as client:
+        app[CLIENT] = client
+        for left in await client.ai_gateway.billing.topup.recover():
+            log.warning("left by an earlier process: %s is %s", left.entry.key, left.entry.state)
         yield
 
 
@@ -42,51 +38,42 @@ async def errors(
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (ArgumentError, CloudflareError) as error:
-        answer = answer_to(error)
-        log.warning("answered %d: %s", answer.status, error)
-        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+    except CloudflareError as error:
+        log.warning("answered %d: %s", error.answer_status, error)  # the words are for the log
+        return web.json_response({"order": error.idempotency_key}, status=error.answer_status)
+    except (TypeError, ValueError) as error:  # names the argument and the limit
+        return web.json_response({"detail": str(error)}, status=422)
 
 
 @routes.get("/accounts/{account_id}/balance")
 async def balance(request: web.Request) -> web.Response:
-    # When the browser goes away, `handler_cancellation` (below) cancels this and the call in it.
     billing, account_id = request.app[CLIENT].ai_gateway.billing, request.match_info["account_id"]
-    with browser_arguments():
-        answer = await billing.credit_balance(account_id=account_id, max_age=30)
+    answer = await billing.credit_balance(account_id=account_id, max_age=30)
     return web.json_response(answer.to_dict())
 
 
-@routes.post("/accounts/{account_id}/topups")
+@routes.put("/accounts/{account_id}/topups/{order}")
 async def top_up(request: web.Request) -> web.Response:
-    # This is cancelled too. The charge in it is not.
-    topup, charges = request.app[CLIENT].ai_gateway.billing.topup, request.app[CHARGES]
-    with browser_arguments():
-        amount = await amount_of(request)
-        charge = topup.create(account_id=request.match_info["account_id"], amount=amount)
-        made = await charges.run(charge)
-    # A `client_secret` is for the page in which the payer confirms the payment (3-D Secure).
+    match await request.json():
+        case {"amount": amount}:  # cents; the package checks the type and the limits
+            topup, names = request.app[CLIENT].ai_gateway.billing.topup, request.match_info
+            made = await topup.create(
+                account_id=names["account_id"], amount=amount, idempotency_key=names["order"]
+            )
+        case _:
+            raise ValueError("the body must be an object with an `amount`")
     answer = {"payment_intent_id": made.payment_intent_id, "client_secret": made.client_secret}
-    return web.json_response(answer, status=201)
-
-
-async def amount_of(request: web.Request) -> Any:
-    """Cents; the SDK checks the type and the limits."""
-    if request.content_type != "application/json":  # a form on any other site can send the rest
-        raise web.HTTPUnsupportedMediaType
-    body = await request.json()
-    if not isinstance(body, dict):
-        raise TypeError("the body must be an object with an `amount`")
-    return cast("dict[str, Any]", body).get("amount")
+    return web.json_response(answer)
 
 
 def new_app() -> web.Application:
     app = web.Application(middlewares=[errors])
-    app.cleanup_ctx.append(billing_for_life)
+    app.cleanup_ctx.append(client_for_life)
     app.add_routes(routes)
     return app
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    web.run_app(new_app(), host="127.0.0.1", handler_cancellation=True)
+    # Without `handler_cancellation`, a charge goes on to its end when its browser goes away.
+    web.run_app(new_app(), host="127.0.0.1")

@@ -1,80 +1,60 @@
-"""A FastAPI app with one client for its life.
+"""A FastAPI app with one client and a journal: an order is charged once, whatever crashes.
 
-    pip install fastapi uvicorn
+    pip install cfaigw_billing fastapi uvicorn
     export CLOUDFLARE_API_TOKEN=…      # with AI Gateway Read, and AI Gateway Write to charge
     uvicorn fastapi_app:app
 
-Copy `charges.py` and `error_status.py` with it. It asks nobody who they are: put your login in
-front of it, and let that decide whose account may be seen and whose card charged.
+Put your login in front of it: it asks nobody who they are. The key is the number of an order, so a
+page, a proxy or a worker that asks again gets the first answer.
 """
-
-from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-from charges import Charges
-from error_status import ArgumentError, answer_to, browser_arguments
-from fastapi import Body, Depends, FastAPI, Request
+from fastapi import Body, FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from cfaigw_billing import AsyncCloudflare, CloudflareError, Money
+from cfaigw_billing import AsyncCloudflare, CloudflareError
+from cfaigw_billing.journal import SQLiteJournal
 from cfaigw_billing.types import BillingCreditBalanceResponse
 
-MAX_CHARGE = Money.dollars(100)  # of credit at once; the card pays about $105.00, plus tax
-LONGEST_CALL = 30.0  # seconds, repeats included; so long may a shutdown wait for a charge
-
 log = logging.getLogger(__name__)
-
-
-class State(NamedTuple):
-    """What lives as long as the app."""
-
-    client: AsyncCloudflare
-    charges: Charges
+Amount = Annotated[int, Body(embed=True, strict=True)]  # cents; the package knows the limits
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, State]]:
-    client = AsyncCloudflare(max_charge=MAX_CHARGE, total_timeout=LONGEST_CALL)
-    async with client, Charges() as charges:  # which end first
-        yield {"shared": State(client, charges)}
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    journal = SQLiteJournal("topups.sqlite3")
+    async with AsyncCloudflare(journal=journal, max_charge=100_00, total_timeout=30) as client:
+        app.state.billing = client.ai_gateway.billing
+        for left in await client.ai_gateway.billing.topup.recover():
+            log.warning("left by an earlier process: %s is %s", left.entry.key, left.entry.state)
+        yield
 
-
-async def shared(request: Request) -> State:  # FastAPI runs what is not `async` in a thread
-    state: State = request.state.shared
-    return state
-
-
-Shared = Annotated[State, Depends(shared)]
-Amount = Annotated[int, Body(embed=True, strict=True)]  # cents; the SDK knows the limits
 
 app = FastAPI(lifespan=lifespan)
 
 
 @app.exception_handler(CloudflareError)
-@app.exception_handler(ArgumentError)
-async def on_error(_: Request, error: Exception) -> JSONResponse:
-    answer = answer_to(error)
-    log.warning("answered %d: %s", answer.status, error)
-    return JSONResponse(answer.body, answer.status, answer.headers)
+async def failed(_: Request, error: CloudflareError) -> JSONResponse:
+    log.warning("answered %d: %s", error.answer_status, error)  # the words are for the log
+    return JSONResponse({"order": error.idempotency_key}, error.answer_status)
 
 
-@app.get("/accounts/{account_id}/balance")
-async def balance(account_id: str, shared: Shared) -> BillingCreditBalanceResponse:
-    # When the browser goes away, uvicorn lets this run to its end, which is near: LONGEST_CALL.
-    billing = shared.client.ai_gateway.billing
-    with browser_arguments():
-        return await billing.credit_balance(account_id=account_id, max_age=30)
+@app.exception_handler(ValueError)
+async def refused(_: Request, error: ValueError) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 422)  # names the argument and the limit
 
 
-@app.post("/accounts/{account_id}/topups", status_code=201)
-async def top_up(account_id: str, amount: Amount, shared: Shared) -> dict[str, object]:
-    # uvicorn would cancel this when a shutdown takes longer than --timeout-graceful-shutdown.
-    topup = shared.client.ai_gateway.billing.topup
-    with browser_arguments():
-        made = await shared.charges.run(topup.create(account_id=account_id, amount=amount))
-    # A `client_secret` is for the page in which the payer confirms the payment (3-D Secure).
+@app.get("/accounts/{account_id}/balance", response_model=BillingCreditBalanceResponse)
+async def balance(account_id: str) -> object:
+    return await app.state.billing.credit_balance(account_id=account_id, max_age=30)
+
+
+@app.put("/accounts/{account_id}/topups/{order}")
+async def top_up(account_id: str, order: str, amount: Amount) -> dict[str, object]:
+    topup = app.state.billing.topup
+    made = await topup.create(account_id=account_id, amount=amount, idempotency_key=order)
     return {"payment_intent_id": made.payment_intent_id, "client_secret": made.client_secret}
