@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +45,8 @@ MIGRATIONS = (
 The columns are the fields of `Entry`. Amounts are in cents, times in ISO 8601 and UTC.
 """
 
+_making = threading.Lock()
+
 
 class SQLiteJournal(SQLJournal):
     """A journal in a file on a local disk, for all the processes of one machine.
@@ -64,9 +67,10 @@ class SQLiteJournal(SQLJournal):
     _taken = sqlite3.IntegrityError
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 10.0) -> None:
-        self._path = os.fspath(path)
-        if not self._path or ":memory:" in self._path:
+        name = os.fspath(path)
+        if not name or ":memory:" in name:
             raise ValueError("`path` must be a file: what is in memory does not outlive a crash")
+        self._path = os.path.abspath(name)  # wherever the program goes later
         check_seconds("timeout", timeout)
         self._timeout = timeout
         super().__init__()
@@ -75,8 +79,7 @@ class SQLiteJournal(SQLJournal):
         return f"{type(self).__name__}({self._path!r})"
 
     def _connect(self) -> sqlite3.Connection:
-        # Made here, because SQLite would make it readable for others.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._make_file()
         connection = sqlite3.connect(
             self._path, self._timeout, isolation_level=None, check_same_thread=False
         )
@@ -86,6 +89,16 @@ class SQLiteJournal(SQLJournal):
             connection.close()
             raise
         return connection
+
+    def _make_file(self) -> None:
+        """Make the file if there is none: SQLite would make it readable for others.
+
+        To close a file gives up all locks that this process has on it, those of other journals and
+        threads too. Without them another process would take away the write-ahead log that these
+        write to. So only the one that makes the file opens it here, before the first lock.
+        """
+        with _making, suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         self._use_write_ahead_log(connection)
