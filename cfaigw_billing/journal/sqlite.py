@@ -85,6 +85,7 @@ class SQLiteJournal(SQLJournal):
         )
         try:
             self._set_up(connection)
+            self._file = os.stat(self._path)
         except BaseException:
             connection.close()
             raise
@@ -141,6 +142,12 @@ class SQLiteJournal(SQLJournal):
                 f"{len(MIGRATIONS)} at most: use a newer one"
             )
         return version
+
+    def _check_place(self) -> None:
+        if not os.path.samestat(self._file, os.stat(self._path)):
+            raise JournalError(
+                f"the file of the journal {self} has been replaced: other processes use another"
+            )
 
     def _values(self, entry: Entry) -> list[object]:
         return [

@@ -299,6 +299,29 @@ def test_a_file_stays_the_same_where_the_program_changes_its_folder(
     assert (tmp_path / "topups").exists()
 
 
+@pytest.mark.parametrize(
+    ("is_replaced", "words"), [(False, "No such file"), (True, "has been replaced")]
+)
+def test_a_file_that_is_moved_away(
+    is_replaced: bool,
+    words: str,
+    path: Path,
+    billing_emulator: Emulator,
+    account: EmulatedAccount,
+) -> None:
+    """What is stored in it from then on, no other process would see."""
+    journal = SQLiteJournal(path)
+    with billing_emulator.client(journal=journal) as client:
+        create()(client)
+        for file in list(path.parent.iterdir()):  # the logs too
+            file.rename(file.with_name(f"old-{file.name}"))
+        if is_replaced:
+            in_another_process(path)
+        with pytest.raises(JournalError, match=f"{words}.*nothing was sent"):
+            create("order-2")(client)
+    assert posts(billing_emulator) == 1
+
+
 # Loops, threads, forks.
 
 
