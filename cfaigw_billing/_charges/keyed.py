@@ -161,7 +161,8 @@ class _Keyed:
                 version=entry.version + 1,
             )
             storing = self._journal.replace(entry, claim)
-        lease = Lease(self._journal, claim, self._executor.clock)
+        executor = self._executor
+        lease = Lease(self._journal, claim, executor.clock, executor.service_clock)
         try:
             return lease if await to_its_end(storing) else None
         except asyncio.CancelledError:

@@ -162,7 +162,7 @@ class SQLJournal(ABC):
 
 def _entry(row: Sequence[Any]) -> Entry:
     values = dict(zip(COLUMNS, row, strict=True))
-    for name in ("created_at", "lease_until", "sent_at", "not_found_at"):
+    for name in ("created_at", "lease_until", "sent_at", "sent_by_service", "not_found_at"):
         if isinstance(values[name], str):
             values[name] = datetime.fromisoformat(values[name])
     values["needs_confirmation"] = bool(values["needs_confirmation"])

@@ -33,6 +33,7 @@ MIGRATIONS = (
         holder text NOT NULL,
         lease_until timestamptz NOT NULL,
         sent_at timestamptz,
+        sent_by_service timestamptz,
         not_found_at timestamptz,
         payment_intent_id text,
         answer text,

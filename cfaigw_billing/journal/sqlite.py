@@ -30,6 +30,7 @@ MIGRATIONS = (
         holder TEXT NOT NULL,
         lease_until TEXT NOT NULL,
         sent_at TEXT,
+        sent_by_service TEXT,
         not_found_at TEXT,
         payment_intent_id TEXT,
         answer TEXT,
