@@ -529,16 +529,30 @@ def test_a_secret_in_what_the_service_adds_is_not_stored(
     ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
 ) -> None:
     result = {
-        "client_secret": "hush-1",
+        "client_secret": "hush-hush-1",
         "onboarding": True,
         "payment_intent_id": "in_1",
         "next": [{"clientSecret": {"value": "hush-2"}, "kind": "3ds"}],
+        "url": "https://pay.test/?client_secret=hush-hush-1",
     }
     billing_emulator.inject(Fault.wrong_result(result), path="/topup")
     ask(create(), journal=journal)
     entry = journal.rows["order-1"]
     assert "hush" not in repr(entry)
     assert '"kind": "3ds"' in (entry.answer or "")
+
+
+def test_an_answer_that_is_nested_deeply_is_recorded(
+    ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
+) -> None:
+    deep: Any = []
+    for _ in range(600):
+        deep = [deep]
+    result = {"onboarding": True, "payment_intent_id": "in_1", "deep": deep}
+    billing_emulator.inject(Fault.wrong_result(result), path="/topup")
+    assert ask(create(), journal=journal).payment_intent_id == "in_1"
+    assert journal.rows["order-1"].state == "charged"
+    assert ask(create(), journal=journal).payment_intent_id == "in_1"
 
 
 # Interrupts.
