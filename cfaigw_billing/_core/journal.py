@@ -17,7 +17,8 @@ random id. A sender that finds its entry in other hands does not send. So a clai
 over as soon as its lease has expired, even if its sender is only slow: the step to `sent`, which
 comes after the connection and before the first byte, will fail for one of the two. Once it is
 `sent`, a lease that expires leads to questions and never to a second charge, so no clock can cause
-one.
+one. The end of a lease that is hours ahead was written by a clock that was wrong, and counts as
+expired.
 
 **Back to a new attempt.** Only proof leads there: the service refused, nothing was sent, or
 `topup.recover` found no invoice in two looks that lie far enough apart by the clock of the service.

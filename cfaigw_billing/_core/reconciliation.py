@@ -4,7 +4,9 @@ The facts of the charge are few: the credit that was asked for, and when. What a
 
 - **Time.** One that was made from the moment of sending to 15 minutes later may well be that of the
   charge; the service counts whole seconds. From 10 minutes before on it is near: clocks differ.
-  Where they are known to, each reading of the moment counts.
+  Where they are known to, each reading of the moment counts. A charge of a journal, which another
+  machine may have sent, is compared by the service's clock, or else may be a day older than it
+  seems.
 - **Price.** Credit costs a fee of 5 %, and tax where it is due. Nobody has documented whether
   invoices have these in their amount. So the credit itself and the credit with its fee fit; more,
   up to 1.4 times the credit, may be tax. A customer credit that was applied makes it less: then the

@@ -54,14 +54,15 @@ class SQLiteJournal(SQLJournal):
 
     A file that does not exist is made, readable for its owner alone (mode 0600). It uses
     write-ahead logging, and each write is on the disk when it returns. Not for network file
-    systems, whose locks do not hold.
+    systems, whose locks do not hold. Copy it with SQLite's own backup: to open the file and close
+    it in a process that uses it gives up its locks.
 
     Args:
-        path: The file. Its folder must exist.
+        path: The file. Its folder must exist. A relative path begins at the current folder.
         timeout: Seconds to wait for the lock of another process before the journal fails.
 
-    Raises: `JournalError` from every method if the file cannot be used, or if a newer version of
-        this package has written it.
+    Raises: `JournalError` from every method if the file cannot be used, if it was moved or replaced
+        since it was opened, or if a newer version of this package has written it.
     """
 
     _errors = sqlite3.Error
