@@ -35,8 +35,8 @@ from .._io.call import Call
 from .._io.executor import Executor
 from .._io.recent import Outcome
 from .._wire import strict_json
-from .._wire.messages import HTTPResponse
-from .._wire.secrets import is_client_secret
+from .._wire.messages import HTTPRequest, HTTPResponse, masked
+from .._wire.secrets import Mask, Secret
 from ..errors import APIError, JournalError, TopupConfirmationError, TopupOutcomeUnknownError
 from .lease import Lease, to_its_end
 from .settling import settle
@@ -161,7 +161,8 @@ class _Keyed:
                 version=entry.version + 1,
             )
             storing = self._journal.replace(entry, claim)
-        lease = Lease(self._journal, claim, self._executor.clock)
+        executor = self._executor
+        lease = Lease(self._journal, claim, executor.clock, executor.service_clock)
         try:
             return lease if await to_its_end(storing) else None
         except asyncio.CancelledError:
@@ -267,19 +268,17 @@ def _end_of(outcome: Outcome) -> dict[str, Any]:
     return {
         "state": "charged",
         "payment_intent_id": result["payment_intent_id"],
-        "answer": json.dumps(_without_secrets(result)),
+        "answer": json.dumps(_without_secrets(result, outcome.http_request)),
         "needs_confirmation": result.get("client_secret") is not None,
     }
 
 
-def _without_secrets(value: Any) -> Any:
-    """Decoded JSON without whatever is called a `client_secret`, at any depth."""
-    if isinstance(value, list):
-        return [_without_secrets(item) for item in cast("list[object]", value)]
-    if isinstance(value, dict):
-        items = cast("dict[str, object]", value).items()
-        return {key: _without_secrets(item) for key, item in items if not is_client_secret(key)}
-    return value
+def _without_secrets(result: dict[str, Any], request: HTTPRequest) -> object:
+    """What was answered, without the secret of the payment, wherever it stands."""
+    kept = dict(result)
+    secret = kept.pop("client_secret", None)
+    more = {"client_secret": Secret(secret)} if isinstance(secret, str) else {}
+    return masked(kept, Mask({**request.headers, **more}))
 
 
 def _seconds(timeout: Timeout) -> float:

@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, TypeVar
 
 import anyio
 from attrs import evolve
 
 from .._core.journal import LEASE, OPEN, Entry, Journal
-from .._io.clock import Clock
+from .._io.clock import Clock, ServiceClock
 from ..errors import JournalError
 
 T = TypeVar("T")
@@ -28,11 +29,14 @@ LONGEST_RECORDING = 30.0
 class Lease:
     """One attempt at a key. What it stores, it stores only while the entry is still its own."""
 
-    def __init__(self, journal: Journal, entry: Entry, clock: Clock) -> None:
+    def __init__(
+        self, journal: Journal, entry: Entry, clock: Clock, service_clock: ServiceClock
+    ) -> None:
         self.entry = entry
         """The entry, as this sender last stored or saw it."""
         self._journal = journal
         self._clock = clock
+        self._service_clock = service_clock
         self._one_at_a_time = asyncio.Lock()
         self._beating: asyncio.Task[None] | None = None
 
@@ -45,7 +49,9 @@ class Lease:
         began, monotonic = self._clock.now(), self._clock.monotonic()
         try:
             # What was looked for before was not this request: that look proves nothing any more.
-            is_ours = await self._store(state="sent", sent_at=began, not_found_at=None)
+            is_ours = await self._store(
+                state="sent", sent_at=began, sent_by_service=self._told(began), not_found_at=None
+            )
         except Exception as error:
             raise self._error(f"{error}; nothing was sent") from error
         passed = max(
@@ -69,6 +75,8 @@ class Lease:
 
     async def _record(self, **end: Any) -> None:
         await self._stop_beating()
+        if end["state"] == "unknown" and self.entry.sent_at and not self.entry.sent_by_service:
+            end["sent_by_service"] = self._told(self.entry.sent_at)
         while not await self._store(**end):
             if not await self._take_back(end.get("payment_intent_id")):
                 if end["state"] != "not_charged":
@@ -117,6 +125,11 @@ class Lease:
                     return False  # somebody has settled it
                 self.entry = found
             return False
+
+    def _told(self, moment: datetime) -> datetime | None:
+        """The moment by the service's clock, if that is known."""
+        clock = self._service_clock
+        return clock.corrected(moment, self._clock) if clock.is_known(self._clock) else None
 
     def begin_beating(self) -> None:
         """Give signs of life from now on."""

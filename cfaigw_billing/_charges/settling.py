@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from .._core.journal import Entry, Journal, Step, decide
-from .._core.reconciliation import PROMPT, LostCharge, TopupReconciliation, TopupRecovery
+from .._core.reconciliation import PROMPT, TopupReconciliation, TopupRecovery, charge_of_entry
 from .._io.executor import Executor
 from .evidence import Evidence, look_for
 
@@ -40,12 +40,7 @@ async def settle(
         older_than: How long after the first look in vain another one proves that nothing was
             charged; `None`: no look proves it.
     """
-    charge = LostCharge(
-        account_id=entry.account_id,
-        amount=entry.amount,
-        moments=(entry.sent_at or entry.created_at,),
-    )
-    evidence = await look_for(executor, charge)
+    evidence = await look_for(executor, charge_of_entry(entry))
     # After the look: whose invoice was there by then is in flight here, or has recorded it.
     others = [
         other

@@ -17,7 +17,8 @@ random id. A sender that finds its entry in other hands does not send. So a clai
 over as soon as its lease has expired, even if its sender is only slow: the step to `sent`, which
 comes after the connection and before the first byte, will fail for one of the two. Once it is
 `sent`, a lease that expires leads to questions and never to a second charge, so no clock can cause
-one.
+one. The end of a lease that is hours ahead was written by a clock that was wrong, and counts as
+expired.
 
 **Back to a new attempt.** Only proof leads there: the service refused, nothing was sent, or
 `topup.recover` found no invoice in two looks that lie far enough apart by the clock of the service.
@@ -36,6 +37,8 @@ State: TypeAlias = Literal["claimed", "sent", "unknown", "charged", "not_charged
 
 LEASE = timedelta(seconds=30)
 """How long a sender is taken to be alive after its last sign of life."""
+LONGEST_LEASE = timedelta(hours=1)
+"""How far ahead the end of a lease is believed; beyond it, a clock was wrong."""
 OPEN: frozenset[State] = frozenset({"claimed", "sent", "unknown"})
 """The states that are not settled."""
 
@@ -71,6 +74,8 @@ class Entry:
     """Until when the sender counts as alive without a further sign of life."""
     sent_at: datetime | None = None
     """When it was sent, by the clock of that machine; `None`: this attempt was not sent."""
+    sent_by_service: datetime | None = None
+    """When it was sent, by the service's clock; `None` if no answer had told its time."""
     not_found_at: datetime | None = None
     """When it was first looked for in vain, by the service's clock."""
     payment_intent_id: str | None = None
@@ -146,7 +151,10 @@ _STEPS: dict[tuple[State, bool], Step] = {
 
 def decide(entry: Entry | None, now: datetime) -> Step:
     """Decide what to do about a key, of which the journal has `entry` or nothing."""
-    return Step.SEND if entry is None else _STEPS[entry.state, now < entry.lease_until]
+    if entry is None:
+        return Step.SEND
+    is_alive = timedelta() < entry.lease_until - now <= LONGEST_LEASE
+    return _STEPS[entry.state, is_alive]
 
 
 _PARAMETERS = ("base_url", "account_id", "amount", "payment_method_id")

@@ -4,7 +4,9 @@ The facts of the charge are few: the credit that was asked for, and when. What a
 
 - **Time.** One that was made from the moment of sending to 15 minutes later may well be that of the
   charge; the service counts whole seconds. From 10 minutes before on it is near: clocks differ.
-  Where they are known to, each reading of the moment counts.
+  Where they are known to, each reading of the moment counts. A charge of a journal, which another
+  machine may have sent, is compared by the service's clock, or else may be a day older than it
+  seems.
 - **Price.** Credit costs a fee of 5 %, and tax where it is due. Nobody has documented whether
   invoices have these in their amount. So the credit itself and the credit with its fee fit; more,
   up to 1.4 times the credit, may be tax. A customer credit that was applied makes it less: then the
@@ -109,6 +111,8 @@ class LostCharge:
     """A reading that is known to be wrong: it is evidence, as clocks are, and never proof."""
     is_compared: bool = True
     """Whether the clock of the first reading was known to be right at that time."""
+    may_be_early: timedelta = timedelta()
+    """How long before all readings it may have been sent, by a clock that nobody can compare."""
 
     @property
     def proof(self) -> Sequence[datetime]:
@@ -148,7 +152,7 @@ def _is_evidence(invoice: types.Invoice, charge: LostCharge) -> bool:
     if _is_near(invoice, charge):
         return True
     created = _created(invoice)
-    is_later = created is not None and created > min(charge.moments)
+    is_later = created is not None and created > min(charge.moments) - charge.may_be_early
     return is_later and (_price(invoice) <= charge.amount * MOST or not _is_usd(invoice))
 
 
@@ -251,6 +255,26 @@ def check_absent(**facts: object) -> None:
             raise TypeError(f"`{name}` must not be passed with `error`, which knows it")
 
 
+def charge_of_entry(entry: Entry) -> LostCharge:
+    """Return the charge of an entry, which another machine may have sent, by another clock."""
+    by_machine = entry.sent_at or entry.created_at
+    by_service = entry.sent_by_service
+    sent_at = by_service or by_machine
+    return LostCharge(
+        account_id=entry.account_id,
+        amount=entry.amount,
+        moments=(sent_at, by_machine),
+        wrong=_wrong(by_machine, sent_at),
+        is_compared=by_service is not None,
+        may_be_early=BELIEVED if by_service is None else timedelta(),
+    )
+
+
+def _wrong(by_machine: datetime, by_service: datetime) -> datetime | None:
+    """The machine's reading, if the service's clock shows that it is wrong."""
+    return by_machine if timedelta() < abs(by_service - by_machine) < BELIEVED else None
+
+
 def charge_of_error(error: BaseException, asks: Callable[[str], bool]) -> LostCharge:
     """Return the charge that an error is about; `asks` says whether the client asks at its URL."""
     found = _lost_charges(error)
@@ -275,7 +299,7 @@ def charge_of_error(error: BaseException, asks: Callable[[str], bool]) -> LostCh
         account_id=lost.account_id,
         amount=lost.amount,
         moments=(lost.sent_at, by_machine),
-        wrong=by_machine if timedelta() < abs(lost.sent_at - by_machine) < BELIEVED else None,
+        wrong=_wrong(by_machine, lost.sent_at),
         is_compared=lost.is_by_the_service,
     )
 

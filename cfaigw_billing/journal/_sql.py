@@ -114,6 +114,7 @@ class SQLJournal(ABC):
         was_open = bool(self._connections)
         if not was_open:
             self._connections.append(self._connect())
+        self._check_place()
         try:
             cursor = self._connections[0].execute(self._spelled(statement), values)
             return (cursor.fetchall() if cursor.description else []), cursor.rowcount
@@ -134,6 +135,9 @@ class SQLJournal(ABC):
     @abstractmethod
     def _connect(self) -> Any:
         """Open a connection that commits each statement, to a table of the newest version."""
+
+    def _check_place(self) -> None:  # noqa: B027  # one may have but one place
+        """Raise if the connection leads to another place than a new one would."""
 
     def _is_lost(self, error: Exception) -> bool:  # noqa: ARG002
         """Whether an error says that the connection is gone."""
@@ -158,7 +162,7 @@ class SQLJournal(ABC):
 
 def _entry(row: Sequence[Any]) -> Entry:
     values = dict(zip(COLUMNS, row, strict=True))
-    for name in ("created_at", "lease_until", "sent_at", "not_found_at"):
+    for name in ("created_at", "lease_until", "sent_at", "sent_by_service", "not_found_at"):
         if isinstance(values[name], str):
             values[name] = datetime.fromisoformat(values[name])
     values["needs_confirmation"] = bool(values["needs_confirmation"])

@@ -33,6 +33,7 @@ MIGRATIONS = (
         holder text NOT NULL,
         lease_until timestamptz NOT NULL,
         sent_at timestamptz,
+        sent_by_service timestamptz,
         not_found_at timestamptz,
         payment_intent_id text,
         answer text,
@@ -47,6 +48,14 @@ MIGRATIONS = (
 
 The columns are the fields of `Entry`. Amounts are in cents.
 """
+_SETTINGS = (
+    "SET synchronous_commit = on",  # a commit is durable
+    "SET timezone = 'UTC'",
+    "SET client_encoding = 'UTF8'",  # else a database without an encoding answers bytes
+    # A statement that meets another writer's sees what that has stored, and does not fail.
+    "SET default_transaction_isolation = 'read committed'",
+)
+"""What a journal counts on, whatever is set for the database or for the user."""
 _LOCK = 0x6366_6169_6777  # "cfaigw": of several processes, one migrates
 
 
@@ -59,7 +68,7 @@ class PostgresJournal(SQLJournal):
     Args:
         conninfo: The database, as `libpq` takes it: `postgresql://…` or `host=… dbname=…`. It may
             hold a password, and is never shown.
-        connect_timeout: Seconds to wait for a connection.
+        connect_timeout: Seconds to wait for a connection, and for the lock of another program.
 
     Raises: `JournalError` from every method if the database cannot be used, or if a newer version
         of this package has written the tables.
@@ -70,17 +79,23 @@ class PostgresJournal(SQLJournal):
 
     def __init__(self, conninfo: str, *, connect_timeout: int = 10) -> None:
         self._conninfo = Secret(make_conninfo(conninfo, connect_timeout=connect_timeout))
+        self._lock_timeout = connect_timeout
         super().__init__()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection: psycopg.Connection[Any] = psycopg.connect(self._conninfo, autocommit=True)
+        # Nothing is prepared: a pooler may have each statement on another connection to the server.
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            self._conninfo, autocommit=True, prepare_threshold=None
+        )
         try:
-            # What other programs set must not make a commit less than durable, or times local.
-            connection.execute("SET synchronous_commit = on")
-            connection.execute("SET timezone = 'UTC'")
+            for setting in _SETTINGS:
+                connection.execute(setting)
+            connection.execute(
+                "SELECT set_config('lock_timeout', %s, false)", [f"{max(self._lock_timeout, 0)}s"]
+            )
             with connection.transaction():
                 self._migrate(connection)
         except BaseException:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +30,7 @@ MIGRATIONS = (
         holder TEXT NOT NULL,
         lease_until TEXT NOT NULL,
         sent_at TEXT,
+        sent_by_service TEXT,
         not_found_at TEXT,
         payment_intent_id TEXT,
         answer TEXT,
@@ -44,29 +46,33 @@ MIGRATIONS = (
 The columns are the fields of `Entry`. Amounts are in cents, times in ISO 8601 and UTC.
 """
 
+_making = threading.Lock()
+
 
 class SQLiteJournal(SQLJournal):
     """A journal in a file on a local disk, for all the processes of one machine.
 
     A file that does not exist is made, readable for its owner alone (mode 0600). It uses
     write-ahead logging, and each write is on the disk when it returns. Not for network file
-    systems, whose locks do not hold.
+    systems, whose locks do not hold. Copy it with SQLite's own backup: to open the file and close
+    it in a process that uses it gives up its locks.
 
     Args:
-        path: The file. Its folder must exist.
+        path: The file. Its folder must exist. A relative path begins at the current folder.
         timeout: Seconds to wait for the lock of another process before the journal fails.
 
-    Raises: `JournalError` from every method if the file cannot be used, or if a newer version of
-        this package has written it.
+    Raises: `JournalError` from every method if the file cannot be used, if it was moved or replaced
+        since it was opened, or if a newer version of this package has written it.
     """
 
     _errors = sqlite3.Error
     _taken = sqlite3.IntegrityError
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 10.0) -> None:
-        self._path = os.fspath(path)
-        if not self._path or ":memory:" in self._path:
+        name = os.fspath(path)
+        if not name or ":memory:" in name:
             raise ValueError("`path` must be a file: what is in memory does not outlive a crash")
+        self._path = os.path.abspath(name)  # wherever the program goes later
         check_seconds("timeout", timeout)
         self._timeout = timeout
         super().__init__()
@@ -75,17 +81,27 @@ class SQLiteJournal(SQLJournal):
         return f"{type(self).__name__}({self._path!r})"
 
     def _connect(self) -> sqlite3.Connection:
-        # Made here, because SQLite would make it readable for others.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._make_file()
         connection = sqlite3.connect(
             self._path, self._timeout, isolation_level=None, check_same_thread=False
         )
         try:
             self._set_up(connection)
+            self._file = os.stat(self._path)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _make_file(self) -> None:
+        """Make the file if there is none: SQLite would make it readable for others.
+
+        To close a file gives up all locks that this process has on it, those of other journals and
+        threads too. Without them another process would take away the write-ahead log that these
+        write to. So only the one that makes the file opens it here, before the first lock.
+        """
+        with _making, suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         self._use_write_ahead_log(connection)
@@ -128,6 +144,12 @@ class SQLiteJournal(SQLJournal):
                 f"{len(MIGRATIONS)} at most: use a newer one"
             )
         return version
+
+    def _check_place(self) -> None:
+        if not os.path.samestat(self._file, os.stat(self._path)):
+            raise JournalError(
+                f"the file of the journal {self} has been replaced: other processes use another"
+            )
 
     def _values(self, entry: Entry) -> list[object]:
         return [

@@ -49,6 +49,7 @@ async def _keeps(journals: Sequence[Journal]) -> None:
         state="charged",
         attempt=3,
         sent_at=_NOW + timedelta(seconds=1),
+        sent_by_service=_NOW + timedelta(seconds=3),
         not_found_at=_NOW + timedelta(seconds=2),
         payment_intent_id="in_full",
         answer='{"brand": "“Visa” \\u0000"}',

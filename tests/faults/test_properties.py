@@ -28,7 +28,7 @@ from multidict import CIMultiDict
 from cfaigw_billing import AsyncCloudflare, Cloudflare, TopupReconciliation, types
 from cfaigw_billing._core.operations import ALL, Operation
 from cfaigw_billing._core.options import Timeout
-from cfaigw_billing._io.clock import Clock
+from cfaigw_billing._io.clock import Clock, ServiceClock
 from cfaigw_billing._io.exchange import TransportError
 from cfaigw_billing._wire.messages import HTTPRequest, HTTPResponse
 from cfaigw_billing._wire.secrets import Secret
@@ -446,6 +446,7 @@ class ChargesOfAnAccount(RuleBasedStateMachine):
     def on_machine(self, clock: Clock) -> Cloudflare:
         client = SERVICE.client(account_id="acc")
         client._executor.inner.clock = clock
+        client._executor.inner.service_clock = ServiceClock()  # it was told by the other clock
         return client
 
     def teardown(self) -> None:

@@ -25,7 +25,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
     TopupReconciliation,
 )
-from cfaigw_billing._io.clock import Clock
+from cfaigw_billing._io.clock import Clock, ServiceClock
 from cfaigw_billing.errors import APIResponseValidationError
 from cfaigw_billing.testing import EmulatedAccount, Emulator, Fault
 from cfaigw_billing.types import TopupCreateParams
@@ -450,6 +450,7 @@ async def machine(stage: Scene, fast: float) -> AsyncGenerator[AsyncCloudflare]:
     """A client on a machine whose clock is so many seconds fast."""
     async with stage.emulator.async_client(account_id="acc") as client:
         client._executor.clock = Shifted(fast)
+        client._executor.service_clock = ServiceClock()  # it has told its time by the other clock
         yield client
 
 

@@ -47,6 +47,12 @@ def test_decide(state: State, alive: bool) -> None:
     assert decide(entry, NOW) is DECISIONS[state, alive]
 
 
+def test_a_lease_by_a_clock_that_was_years_ahead_blocks_no_key() -> None:
+    far = evolve(ENTRY, lease_until=NOW + timedelta(days=3650))
+    assert decide(far, NOW) is Step.SEND
+    assert decide(evolve(far, state="sent"), NOW) is Step.RECONCILE
+
+
 def test_a_new_key_is_sent() -> None:
     assert decide(None, NOW) is Step.SEND
 

@@ -25,6 +25,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
     TopupPendingError,
 )
+from cfaigw_billing._io.clock import Clock, ServiceClock
 from cfaigw_billing.journal import Entry, SQLiteJournal
 from cfaigw_billing.testing import EmulatedAccount, Emulator, Fault
 from cfaigw_billing.types import TopupCreateParams, TopupCreateResponse
@@ -528,16 +529,30 @@ def test_a_secret_in_what_the_service_adds_is_not_stored(
     ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
 ) -> None:
     result = {
-        "client_secret": "hush-1",
+        "client_secret": "hush-hush-1",
         "onboarding": True,
         "payment_intent_id": "in_1",
         "next": [{"clientSecret": {"value": "hush-2"}, "kind": "3ds"}],
+        "url": "https://pay.test/?client_secret=hush-hush-1",
     }
     billing_emulator.inject(Fault.wrong_result(result), path="/topup")
     ask(create(), journal=journal)
     entry = journal.rows["order-1"]
     assert "hush" not in repr(entry)
     assert '"kind": "3ds"' in (entry.answer or "")
+
+
+def test_an_answer_that_is_nested_deeply_is_recorded(
+    ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
+) -> None:
+    deep: Any = []
+    for _ in range(600):
+        deep = [deep]
+    result = {"onboarding": True, "payment_intent_id": "in_1", "deep": deep}
+    billing_emulator.inject(Fault.wrong_result(result), path="/topup")
+    assert ask(create(), journal=journal).payment_intent_id == "in_1"
+    assert journal.rows["order-1"].state == "charged"
+    assert ask(create(), journal=journal).payment_intent_id == "in_1"
 
 
 # Interrupts.
@@ -892,14 +907,56 @@ def test_the_clock_of_the_machine_proves_nothing(
 def test_an_invoice_that_comes_late_is_found(
     ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
 ) -> None:
-    account.topup_seconds = 3600
+    account.topup_seconds = 500
     billing_emulator.inject(Fault.lost_answer(), path="/topup")
     with pytest.raises(TopupOutcomeUnknownError):
         ask(create(), journal=journal)
     assert ask(recover(), journal=journal)[0].entry.state == "unknown"
-    billing_emulator.advance(3601)
+    billing_emulator.advance(501)
     assert ask(recover(), journal=journal)[0].entry.state == "charged"
     assert ask(create(), journal=journal).payment_intent_id == "in_emulated000001"
+
+
+class Fast(Clock):
+    """A machine's clock that is 20 minutes fast."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(minutes=20)
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_a_charge_by_a_clock_that_is_fast_is_looked_for_by_another(
+    is_told: bool, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
+) -> None:
+    """It was charged, so that no number of looks may free its key."""
+    billing_emulator.inject(Fault.lost_answer(), path="/topup")
+    async with billing_emulator.async_client(journal=journal) as client:
+        client._executor.clock = Fast()
+        client._executor.service_clock = ServiceClock()
+        if is_told:
+            await client.ai_gateway.billing.credit_balance(account_id="acc")
+        with pytest.raises(TopupOutcomeUnknownError):
+            await create()(client)
+    off = (journal.rows["order-1"].sent_at or datetime.now(UTC)) - datetime.now(UTC)
+    assert off > timedelta(minutes=19)
+    billing_emulator.advance(3600)
+    for _ in range(2):
+        async with billing_emulator.async_client(journal=journal) as client:
+            client._executor.clock = Later(billing_emulator)
+            client._executor.service_clock = ServiceClock()
+            await recover()(client)
+        billing_emulator.advance(100_000)
+    assert journal.rows["order-1"].state == ("charged" if is_told else "unknown")
+
+
+class Later(Clock):
+    """A machine's clock that is right."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    def now(self) -> datetime:
+        return self._emulator.now
 
 
 def test_what_fails_for_one_is_in_its_result(

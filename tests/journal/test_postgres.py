@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from cfaigw_billing import JournalError
+from cfaigw_billing import JournalError, PaymentRequiredError
 from cfaigw_billing.journal import PostgresJournal
 from cfaigw_billing.testing import EmulatedAccount, Emulator
 
@@ -128,6 +128,63 @@ async def test_times_come_back_in_utc_whatever_the_database_says(
     (connection,) = journal._connections
     assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
     await journal.close()
+
+
+def test_a_database_without_an_encoding(
+    postgres: str, billing_emulator: Emulator, account: EmulatedAccount
+) -> None:
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(
+            "CREATE DATABASE bare ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' "
+            "TEMPLATE template0"
+        )
+    journal = PostgresJournal(postgres.replace("/postgres?", "/bare?"))
+    with billing_emulator.client(journal=journal) as client:
+        assert create("ünï")(client) == create("ünï")(client)
+    assert posts(billing_emulator) == 1
+
+
+async def test_writers_wait_for_each_other_whatever_the_database_says(
+    database: str, server: Any
+) -> None:
+    name = server.info.dbname
+    server.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    journals = [PostgresJournal(database) for _ in range(8)]
+    for number in range(5):
+        old = evolve(ENTRY, key=f"{number}")
+        stored = await asyncio.gather(*(journal.insert(old) for journal in journals))
+        assert any(stored)
+        news = [evolve(old, holder=f"{n}", version=2) for n in range(len(journals))]
+        both = zip(journals, news, strict=True)
+        stored = await asyncio.gather(*(journal.replace(old, new) for journal, new in both))
+        assert sum(stored) == 1
+    for journal in journals:
+        await journal.close()
+
+
+def test_a_row_that_another_program_has_locked(
+    database: str, billing_emulator: Emulator, account: EmulatedAccount
+) -> None:
+    account.declines = True
+    journal = PostgresJournal(database, connect_timeout=2)
+    with billing_emulator.client(journal=journal) as client:
+        with pytest.raises(PaymentRequiredError):
+            create()(client)
+        with psycopg.connect(database) as other:
+            other.execute("SELECT * FROM cfaigw_billing_topups FOR UPDATE")
+            with pytest.raises(JournalError, match=r"(?s)lock timeout.*nothing was sent"):
+                create()(client)
+    assert posts(billing_emulator) == 1
+
+
+def test_nothing_is_prepared(database: str) -> None:
+    """A pooler may have each statement on another connection to the server."""
+    journal = PostgresJournal(database)
+    for _ in range(8):
+        asyncio.run(journal.find("k"))
+    (connection,) = journal._connections
+    assert connection.execute("SELECT name FROM pg_prepared_statements").fetchall() == []
+    asyncio.run(journal.close())
 
 
 def test_without_psycopg_it_says_what_to_install() -> None:

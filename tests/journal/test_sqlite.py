@@ -8,6 +8,7 @@ import os
 import resource
 import sqlite3
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -257,6 +258,68 @@ def test_a_full_disk(
     assert len(answered) + unsent == 60
     assert unsent > 0
     assert len(answered) > 0
+
+
+def in_another_process(path: Path) -> str:
+    """The keys of a journal as another process sees them; it opens the file, and closes it."""
+    script = (
+        "import asyncio, sys\n"
+        "from cfaigw_billing.journal import SQLiteJournal\n"
+        "async def main():\n"
+        "    journal = SQLiteJournal(sys.argv[1])\n"
+        "    print(*[entry.key for entry in await journal.entries()])\n"
+        "    await journal.close()\n"
+        "asyncio.run(main())"
+    )
+    return subprocess.run(  # noqa: S603  # our own script
+        [sys.executable, "-c", script, path], capture_output=True, text=True, check=True, timeout=30
+    ).stdout.strip()
+
+
+def test_a_second_journal_on_the_file_takes_no_lock_from_the_first(path: Path) -> None:
+    """Else another process takes away the log that the first one goes on writing to."""
+    first, second = SQLiteJournal(path), SQLiteJournal(path)
+    asyncio.run(first.insert(ENTRY))
+    asyncio.run(second.find(ENTRY.key))
+    assert in_another_process(path) == ENTRY.key
+    assert asyncio.run(first.insert(evolve(ENTRY, key="order-2")))
+    assert in_another_process(path) == f"{ENTRY.key} order-2"
+    asyncio.run(first.close())
+    asyncio.run(second.close())
+
+
+def test_a_file_stays_the_same_where_the_program_changes_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    journal = SQLiteJournal("topups")
+    monkeypatch.chdir("/")
+    asyncio.run(journal.insert(ENTRY))
+    asyncio.run(journal.close())
+    assert (tmp_path / "topups").exists()
+
+
+@pytest.mark.parametrize(
+    ("is_replaced", "words"), [(False, "No such file"), (True, "has been replaced")]
+)
+def test_a_file_that_is_moved_away(
+    is_replaced: bool,
+    words: str,
+    path: Path,
+    billing_emulator: Emulator,
+    account: EmulatedAccount,
+) -> None:
+    """What is stored in it from then on, no other process would see."""
+    journal = SQLiteJournal(path)
+    with billing_emulator.client(journal=journal) as client:
+        create()(client)
+        for file in list(path.parent.iterdir()):  # the logs too
+            file.rename(file.with_name(f"old-{file.name}"))
+        if is_replaced:
+            in_another_process(path)
+        with pytest.raises(JournalError, match=f"{words}.*nothing was sent"):
+            create("order-2")(client)
+    assert posts(billing_emulator) == 1
 
 
 # Loops, threads, forks.
