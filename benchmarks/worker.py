@@ -114,7 +114,11 @@ async def sweep(job: Job) -> None:
     sys.stdin.readline()
     requests = (BillingCreditBalanceParams(account_id=a) for a in _accounts(job.calls))
     async with (
-        AsyncCloudflare(api_token=contenders.TOKEN, base_url=job.base_url) as client,
+        AsyncCloudflare(
+            api_token=contenders.TOKEN,
+            base_url=job.base_url,
+            max_requests_per_second=contenders.PACE,
+        ) as client,
         client.send_many(requests, concurrency=job.concurrency) as outcomes,
     ):
         async for outcome in outcomes:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
+import prometheus_client
 import pytest
 from aioresponses import aioresponses
 
@@ -17,7 +19,7 @@ BLOCKS = re.findall(
     r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
 CALL, AWAIT, CHARGE, KEYED, WEB_APP, NOTEBOOK, SWEEP, USAGE, MANY, RUNWAY, *REST = BLOCKS
-OWN_TEST, MOCKED, IMPORTS, SURFACE = REST
+WATCH, METRICS, OWN_TEST, MOCKED, IMPORTS, SURFACE = REST
 
 
 @pytest.fixture
@@ -181,6 +183,46 @@ def test_aioresponses_answers_the_sync_client_and_its_charges_too() -> None:
         once = client.with_options(max_retries=0).ai_gateway.billing
         with pytest.raises(InternalServerError):
             once.credit_balance(account_id="a")
+
+
+def test_a_change_is_told_once(
+    service: Emulator,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(WATCH)
+    first = capsys.readouterr().out
+    assert "a: low, balance $6.40" in first.replace("Account a (a)", "a")
+    assert "empty, balance -$12.50" in first
+    run(WATCH)
+    assert capsys.readouterr().out == ""
+    service.accounts["c"].balance = 500.0
+    run(WATCH)
+    assert "low, balance $5.00" in capsys.readouterr().out
+
+
+def test_a_scrape_shows_the_balances(service: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Any] = []
+
+    def serve(port: int, address: str, registry: Any) -> None:
+        assert (port, address) == (9188, "127.0.0.1")
+        served.append(registry)
+
+    def enter(_: str) -> str:
+        text, deadline = "", time.monotonic() + 10
+        while time.monotonic() < deadline:
+            text = prometheus_client.generate_latest(served[0]).decode()
+            if 'cfaigw_balance_usd{account_id="a"} 6.4019' in text:
+                return ""
+            time.sleep(0.02)
+        raise TimeoutError(text)
+
+    monkeypatch.setattr(prometheus_client, "start_http_server", serve)
+    monkeypatch.setattr("builtins.input", enter)
+    run(METRICS)
+    assert len(served) == 1
 
 
 def test_what_it_links_to_is_there() -> None:

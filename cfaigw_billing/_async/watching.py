@@ -15,9 +15,6 @@ from .._io.executor import Executor
 from ..types import Money
 from .looks import Looks
 
-LOW = Money.dollars(10)
-RUNWAY = timedelta(days=3)
-INTERVAL = timedelta(minutes=15)
 INTERVALS = timedelta(seconds=SHORTEST), timedelta(days=1)
 _RUNWAYS = timedelta(hours=1), timedelta(days=366)
 

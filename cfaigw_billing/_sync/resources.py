@@ -9,28 +9,28 @@ import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from .. import types
 from .._core.options import ReadOptions, RequestOptions
 from .._core.reconciliation import TopupReconciliation, TopupRecovery
-from .._core.sweeps.credit_balances import CreditBalances, credit_balances
-from .._core.sweeps.runways import Runways, runways
-from .._core.sweeps.usage_histories import UsageHistories, usage_histories
 from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
 from .._show.progress import Progress
 from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
-from .metrics import Metrics
 from .paging import AccountPaginator, InvoicePaginator
-from .._async.refreshing import Refreshing
 from .responses import RawView, StreamingView, raw, streamed
-from .._async.runway import runway
-from .sweeps import run_sweep
 from .._async.topups import create_and_wait, reconcile, recover, wait
-from .watch import Watch
-from .._async.watching import INTERVAL, LOW, RUNWAY, Watching
+
+if TYPE_CHECKING:
+    from .._core.sweeps.credit_balances import CreditBalances
+    from .._core.sweeps.runways import Runways
+    from .._core.sweeps.usage_histories import UsageHistories
+    from .metrics import Metrics
+    from .watch import Watch
+
+# What a program of single calls does not need is imported by the methods that do.
 
 if sys.version_info >= (3, 13):
     from warnings import deprecated
@@ -807,6 +807,9 @@ class BillingResource(Resource):
             if the rate limit refuses every call again after a full wait. Any other error stays with
             its account, in `.failed`.
         """
+        from .._core.sweeps.credit_balances import credit_balances
+        from .sweeps import run_sweep
+
         return run_sweep(
             self._executor,
             credit_balances(account_ids),
@@ -846,6 +849,9 @@ class BillingResource(Resource):
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
         """
+        from .._core.sweeps.usage_histories import usage_histories
+        from .sweeps import run_sweep
+
         params = types.BillingUsageHistoryParams(
             value_grouping_window=value_grouping_window, start_time=start_time, end_time=end_time
         )
@@ -877,6 +883,8 @@ class BillingResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
         """
+        from .._async.runway import runway
+
         return self._executor.run(runway, account_id=account_id, history=history)
 
     def runways(
@@ -907,6 +915,9 @@ class BillingResource(Resource):
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
         """
+        from .._core.sweeps.runways import runways
+        from .sweeps import run_sweep
+
         return run_sweep(
             self._executor,
             runways(account_ids, history, self._executor.now),
@@ -948,6 +959,9 @@ class BillingResource(Resource):
             that the credentials are wrong and, for `None`, errors of the list of accounts. Later
             errors show as accounts that are down.
         """
+        from .metrics import Metrics
+        from .._async.refreshing import Refreshing
+
         refreshing = Refreshing(account_ids, refresh=refresh, runway=runway, reserve=reserve)
         return Metrics(self._executor, refreshing)
 
@@ -955,10 +969,10 @@ class BillingResource(Resource):
         self,
         account_ids: Iterable[str] | None = None,
         *,
-        low: Money | None = LOW,
-        runway: timedelta | None = RUNWAY,
+        low: Money | None = Money.dollars(10),  # noqa: B008  # it does not change
+        runway: timedelta | None = timedelta(days=3),
         state: Mapping[str, Any] | None = None,
-        interval: timedelta = INTERVAL,
+        interval: timedelta = timedelta(minutes=15),
         reserve: float = 0.5,
         once: bool = False,
     ) -> Watch:
@@ -991,6 +1005,9 @@ class BillingResource(Resource):
         Raises: `ValueError` or `TypeError` before anything is sent. In the loop:
             `AuthenticationError` until one call was answered; errors of the first list of accounts.
         """
+        from .watch import Watch
+        from .._async.watching import Watching
+
         watching = Watching(
             account_ids,
             low=low,

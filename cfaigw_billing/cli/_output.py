@@ -12,13 +12,15 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from io import StringIO
+from typing import Any
 
 import click
 from attrs import evolve
 
+from .._core.sweeps.answers import AccountAnswers
 from .._show.table import Table
 from ..types._base import Shown
-from ._errors import is_terminal, plain
+from ._errors import ExitCode, is_terminal, plain, show_error
 
 
 class Form(Enum):
@@ -126,3 +128,25 @@ def progress_bar(label: str) -> Generator[Callable[[int, int | None], object]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+# Many accounts.
+
+
+def show_answers(found: AccountAnswers[Any], form: Form, limit: int | None = None) -> None:
+    """Print so many of the first accounts (`None`: all); the errors go to stderr."""
+    if form is Form.JSON:
+        show_json(found.to_records())
+    elif form is Form.CSV:
+        show_csv(found.to_records(), list(found._entries()))  # pyright: ignore[reportPrivateUsage]
+    elif found or not found.failed:
+        show_table(found._table(limit, failed=False))  # pyright: ignore[reportPrivateUsage]
+    for error in list(found.failed.values())[:limit]:
+        show_error(error)
+
+
+def verdict(found: AccountAnswers[Any]) -> ExitCode:
+    """Return the exit code of a sweep over accounts."""
+    if found.failed:
+        return ExitCode.PARTLY_FAILED if found else ExitCode.FAILED
+    return ExitCode.OK

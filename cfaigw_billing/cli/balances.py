@@ -19,9 +19,8 @@ from ._inputs import (
     several_accounts,
     with_form,
 )
-from ._output import Form, progress_bar, show
+from ._output import Form, progress_bar, show, show_answers, verdict
 from ._session import session
-from ._sweeps import show_answers, verdict
 
 
 @click.command()

@@ -2,26 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
 from .._core.journal import OPEN, Entry, State
 from .._show.table import Alert, Column, Table, counted
+from ..errors import JournalError
 from ..types import Money
 from ._errors import ExitCode, checked_arguments, one_line_errors, say, show_error
 from ._inputs import duration, moment_text, with_form
-from ._journal import journal_option, open_journal, wait_for
 from ._output import Form, show_csv, show_json, show_table
 from ._session import session
 from .outcomes import look_at_invoices
 
 if TYPE_CHECKING:
     from .._core.reconciliation import TopupRecovery
+    from ..journal import SQLiteJournal
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+# The journal of the command line.
+
+
+def journal_option(*, must_exist: bool) -> Callable[[F], F]:
+    """The option `--journal`; `None` stands for the default."""
+    return click.option(
+        "--journal",
+        "path",
+        metavar="PATH",
+        # A mistyped path would look like a journal in which nothing is open.
+        type=click.Path(exists=must_exist, dir_okay=False, path_type=Path),
+        help="The journal, an SQLite file; without it, one in your user's state folder.",
+    )
+
+
+def open_journal(path: Path | None) -> SQLiteJournal:
+    """The journal at a path; `None`: the default, whose folder is made if it is missing."""
+    from ..journal import SQLiteJournal
+
+    with checked_arguments():
+        return SQLiteJournal(_default_path() if path is None else path)
+
+
+def _default_path() -> Path:
+    from platformdirs import user_state_path
+
+    folder = user_state_path("cfaigw_billing")
+    if not folder.is_absolute():  # as for a user without a home
+        raise JournalError(f"there is no folder for the journal ({folder}): name a file, --journal")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(
+            f"the folder of the journal, {folder}, cannot be made: {error}"
+        ) from error
+    return folder / "topups.sqlite3"
+
+
+def journal_words(path: Path | None) -> tuple[str, ...]:
+    """The options that name the same journal again."""
+    return () if path is None else ("--journal", str(path))
+
+
+def wait_for(asked: Coroutine[Any, Any, T]) -> T:
+    """Return what a method of a journal answers."""
+    import asyncio  # which `--help` does not need
+
+    return asyncio.run(asked)
+
+
+# The commands.
 
 
 @click.command()

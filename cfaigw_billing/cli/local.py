@@ -14,8 +14,7 @@ from ..types import Money
 from ..types.runway import lasts_text
 from ._errors import ExitCode, command, fail, one_line_errors
 from ._inputs import TEN_DOLLARS, F, concurrency, low
-from ._output import Form, progress_bar, show_commands, show_line
-from ._sweeps import show_answers, verdict
+from ._output import Form, progress_bar, show_answers, show_commands, show_line, verdict
 
 if TYPE_CHECKING:
     from ..testing import EmulatedAccount, Emulator

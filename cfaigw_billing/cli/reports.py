@@ -20,9 +20,17 @@ from ._inputs import (
     several_accounts,
     with_form,
 )
-from ._output import Form, progress_bar, show, show_csv, show_json, show_table
+from ._output import (
+    Form,
+    progress_bar,
+    show,
+    show_answers,
+    show_csv,
+    show_json,
+    show_table,
+    verdict,
+)
 from ._session import session
-from ._sweeps import show_answers, verdict
 
 DAYS = 30
 """The days that `usage` shows by default."""

@@ -39,9 +39,9 @@ from ._inputs import (
     whole_cents,
     yes,
 )
-from ._journal import journal_option, journal_words, open_journal, wait_for
 from ._output import Form, show, show_json, show_line
 from ._session import agree, card_name, check_consent, price_of, session
+from .journals import journal_option, journal_words, open_journal, wait_for
 from .outcomes import (
     found_record,
     look_at_invoices,

@@ -82,11 +82,11 @@ def test_the_mark_is_that_of_the_limit(spending: Emulator) -> None:
     assert "SOON" not in row(run("runway", LOW, RICH, "--fail-within", "12h"), LOW)
 
 
-@pytest.mark.parametrize("limit", ["3", "d", "-3d", "1.5d", "3 days", "12345h"])
+@pytest.mark.parametrize("limit", ["3", "d", "-3d", "1.5d", "3 days", "1234567h"])
 def test_a_limit_that_is_none_is_wrong_usage(limit: str, service: Emulator) -> None:
     result = run("runway", LOW, "--fail-within", limit)
     assert result.exit_code == 2
-    assert "--fail-within must be hours, days or weeks: 12h, 3d or 2w" in result.stderr
+    assert "--fail-within must be a time such as 90m, 12h, 3d or 2w, not" in result.stderr
     assert service.requests == []
 
 
