@@ -190,13 +190,7 @@ class Cloudflare(BillingOnly):
         """
         return self._executor.send(params, options)
 
-    def get(
-        self,
-        path: str,
-        *,
-        cast_to: type[T],
-        **options: Unpack[ReadOptions],
-    ) -> T:
+    def get(self, path: str, *, cast_to: type[T], **options: Unpack[ReadOptions]) -> T:
         """Call an endpoint that has no method here, with GET.
 
         Args:
@@ -214,12 +208,7 @@ class Cloudflare(BillingOnly):
         return self._executor.send(params, options)
 
     def post(
-        self,
-        path: str,
-        *,
-        cast_to: type[T],
-        body: object = None,
-        **options: Unpack[RequestOptions],
+        self, path: str, *, cast_to: type[T], body: object = None, **options: Unpack[RequestOptions]
     ) -> T:
         """Call an endpoint that has no method here, with POST; `body` is sent as JSON.
 
@@ -231,12 +220,7 @@ class Cloudflare(BillingOnly):
         return self._executor.send(params, options)
 
     def put(
-        self,
-        path: str,
-        *,
-        cast_to: type[T],
-        body: object = None,
-        **options: Unpack[RequestOptions],
+        self, path: str, *, cast_to: type[T], body: object = None, **options: Unpack[RequestOptions]
     ) -> T:
         """Call an endpoint that has no method here, with PUT; `body` is sent as JSON.
 
@@ -246,12 +230,7 @@ class Cloudflare(BillingOnly):
         return self._executor.send(params, options)
 
     def patch(
-        self,
-        path: str,
-        *,
-        cast_to: type[T],
-        body: object = None,
-        **options: Unpack[RequestOptions],
+        self, path: str, *, cast_to: type[T], body: object = None, **options: Unpack[RequestOptions]
     ) -> T:
         """Call an endpoint that has no method here, with PATCH; `body` is sent as JSON.
 
@@ -261,12 +240,7 @@ class Cloudflare(BillingOnly):
         return self._executor.send(params, options)
 
     def delete(
-        self,
-        path: str,
-        *,
-        cast_to: type[T],
-        body: object = None,
-        **options: Unpack[RequestOptions],
+        self, path: str, *, cast_to: type[T], body: object = None, **options: Unpack[RequestOptions]
     ) -> T:
         """Call an endpoint that has no method here, with DELETE; `body` is sent as JSON.
 
