@@ -173,6 +173,9 @@ ROWS = _rows()
 
 def measure(row: Row, base_url: str, *, quick: bool) -> list[Result]:
     """Let all measure, one after another, in every round. `quick` is little of everything, once."""
+    if getattr(row.ours, "speedups", False) and find_spec("uvloop") is None:
+        missing = "needs the extra `speedups`"
+        return [Result(name, row.aims.get(name), figures=missing) for name in row.beside]
     there = {name: each for name, each in row.beside.items() if _installed(name)}
     measured: list[list[float]] = []
     with ExitStack() as processes:

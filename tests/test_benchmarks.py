@@ -20,10 +20,10 @@ def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_they_print_a_table_of_the_rows_that_are_asked_for() -> None:
-    run = benchmarks("--quick", "uvloop", "import")
+    run = benchmarks("--quick", "alone", "import")
     assert run.returncode == 0, run.stderr
     headings = [line for line in run.stdout.splitlines() if line and not line.startswith(" ")]
-    assert [line.partition(":")[0] for line in headings] == ["uvloop", "import"]
+    assert [line.partition(":")[0] for line in headings] == ["alone", "import"]
     assert "beside" in run.stdout
     assert "≤ 1.00" in run.stdout  # the aim, whatever came of it
     assert "≤ 1.15" in run.stdout

@@ -78,7 +78,7 @@ class Limiter:
         Raises:
             RateLimitedError: At once where the wait is known to be too long.
         """
-        has_turn = False
+        has_turn, longest = False, 0.0
         while True:
             now = clock.monotonic()
             with self._pace.lock:
@@ -103,7 +103,8 @@ class Limiter:
                     f"(`max_retry_wait`, `total_timeout`)",
                 )
             else:
-                late = clock.jitter() * self.budget.spread(wait)
+                longest = max(longest, wait)  # the last bit of a wait is no reason to come together
+                late = clock.jitter() * self.budget.spread(longest)
                 await clock.sleep(min(wait + late, max(wait, deadline - now)))
 
     def leave(

@@ -27,7 +27,7 @@ BALANCE, USAGE = "/ai-gateway/billing/credit-balance", "/ai-gateway/billing/usag
 OFFICE = [0.0] * 8 + [60.0] * 10 + [0.0] * 6
 """Six dollars between 8:00 and 18:00 (UTC)."""
 
-Ask = Callable[[Callable[[Any], Any]], Any]
+Ask = Callable[..., Any]
 """Gives what `call(billing)` answers, with either client of the emulator."""
 
 
@@ -46,14 +46,18 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture(params=["async", "sync"])
 def ask(request: pytest.FixtureRequest, emulator: Emulator) -> Ask:
-    def ask(call: Callable[[Any], Any]) -> Any:
+    def ask(call: Callable[[Any], Any], *, told: bool = False) -> Any:
         if request.param == "sync":
             with emulator.client() as client:
+                if told:  # the time, by an answer: then both calls are made at once
+                    client.ai_gateway.billing.credit_balance(account_id="c")
                 return call(client.ai_gateway.billing)
-        return asyncio.run(main(call))
+        return asyncio.run(main(call, told=told))
 
-    async def main(call: Callable[[Any], Any]) -> Any:
+    async def main(call: Callable[[Any], Any], *, told: bool) -> Any:
         async with emulator.async_client() as client:
+            if told:
+                await client.ai_gateway.billing.credit_balance(account_id="c")
             return await call(client.ai_gateway.billing)
 
     return ask
@@ -109,7 +113,7 @@ def test_an_error_of_either_call_is_raised_as_it_is(
     emulator.inject(Fault(status=404), path=f"/a{path}")
     emulator.inject(Fault(silence="hang"), path=f"/a{other}")  # it is not waited for
     with pytest.raises(NotFoundError, match=path):
-        ask(lambda billing: billing.runway(account_id="a"))
+        ask(lambda billing: billing.runway(account_id="a"), told=True)
 
 
 async def test_both_are_in_flight_at_once_and_end_with_a_cancellation(emulator: Emulator) -> None:

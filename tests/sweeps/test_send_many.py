@@ -662,9 +662,9 @@ async def _read_all_async(client: AsyncCloudflare, requests: Any, **options: Any
     return Read(found, error, outcomes.unread, outcomes.unsent)
 
 
-def slow_charges(emulator: Emulator, number: int) -> list[TopupCreateParams]:
-    """Charges that are made and answered half a second later."""
-    emulator.inject(Fault(after=True, delay=0.5), times=None, path="/topup")
+def slow_charges(emulator: Emulator, number: int, delay: float = 0.5) -> list[TopupCreateParams]:
+    """Charges that are made and answered so many seconds later."""
+    emulator.inject(Fault(after=True, delay=delay), times=None, path="/topup")
     for index in range(number):
         emulator.add_account(f"{index}")
     return [TopupCreateParams(account_id=f"{i}", amount=1000 + i) for i in range(number)]
@@ -676,12 +676,12 @@ def accounts_of(items: Iterable[Any]) -> list[str]:
 
 FAULTS: dict[str, tuple[Fault | None, type[Exception]]] = {
     "of the input": (None, OwnError),
-    "a 401": (Fault(status=401, code=10000, delay=0.3), AuthenticationError),
+    "a 401": (Fault(status=401, code=10000, delay=1), AuthenticationError),
     "another refusal of the credentials": (
-        Fault(status=400, code=6003, delay=0.3),
+        Fault(status=400, code=6003, delay=1),
         BadRequestError,
     ),
-    "a charge's own 401": (Fault(status=401, code=10000, delay=0.3), AuthenticationError),
+    "a charge's own 401": (Fault(status=401, code=10000, delay=1), AuthenticationError),
 }
 
 
@@ -697,7 +697,7 @@ def test_charges_in_flight_end_before_a_fault_is_raised(
         refused = TopupCreateParams(account_id="refused", amount=1000)
     if fault is not None:
         billing_emulator.inject(fault, path=f"/refused/ai-gateway/billing/{_last_part(refused)}")
-    charges = slow_charges(billing_emulator, 18)
+    charges = slow_charges(billing_emulator, 18, delay=1.5)
 
     def requests() -> Iterator[Params[Any]]:
         if fault is not None:
