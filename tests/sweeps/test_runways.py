@@ -7,7 +7,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from matplotlib import pyplot
@@ -27,8 +27,11 @@ BALANCE, USAGE = "/ai-gateway/billing/credit-balance", "/ai-gateway/billing/usag
 OFFICE = [0.0] * 8 + [60.0] * 10 + [0.0] * 6
 """Six dollars between 8:00 and 18:00 (UTC)."""
 
-Ask = Callable[..., Any]
-"""Gives what `call(billing)` answers, with either client of the emulator."""
+
+class Ask(Protocol):
+    """Gives what `call(billing)` answers, with either client of the emulator."""
+
+    def __call__(self, call: Callable[[Any], Any], *, told: bool = False) -> Any: ...
 
 
 @pytest.fixture
