@@ -93,7 +93,7 @@ class JournalError(CloudflareError):
 
     def __init__(self, message: str, *, idempotency_key: str | None = None) -> None:
         super().__init__(message + _with_key(idempotency_key))
-        self.idempotency_key = idempotency_key
+        self.idempotency_key: str | None = idempotency_key
 
 
 def _with_key(idempotency_key: str | None) -> str:
@@ -226,7 +226,7 @@ class APIError(CloudflareError):
         super().__init__(self.message)
         self.request = request.redacted()
         self.retries_taken = retries_taken
-        self.idempotency_key = request.idempotency_key
+        self.idempotency_key: str | None = request.idempotency_key
 
 
 class APIConnectionError(APIError):

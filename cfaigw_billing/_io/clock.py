@@ -18,8 +18,9 @@ class Clock:
         """The moment, aware and in UTC."""
         return datetime.now(UTC)
 
-    monotonic = staticmethod(time.monotonic)
-    """Seconds that only grow."""
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
 
     def jitter(self) -> float:
         """A random number from 0 to 1."""

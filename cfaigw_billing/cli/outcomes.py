@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 PATIENCE = 300
 """The seconds that `--wait` waits by default."""
 
-wait_option = click.option("--wait", is_flag=True, help="Wait until the credit has arrived.")
-timeout_option = click.option(
+wait_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--wait", is_flag=True, help="Wait until the credit has arrived."
+)
+timeout_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--timeout",
     type=click.IntRange(1, 86_400),
     metavar="SECONDS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,7 +25,9 @@ from ._session import agree, card_name, check_consent, price_of, session
 if TYPE_CHECKING:
     from .. import Cloudflare
 
-off = click.option("--off", is_flag=True, help="Switch it off.")
+off: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--off", is_flag=True, help="Switch it off."
+)
 
 
 @click.command()

@@ -197,7 +197,7 @@ class Report:
         self.key = key
         """Its key in the journal; `None`: there is no journal."""
         self.path = path
-        self.sent_at = datetime.now(UTC)
+        self.sent_at: datetime = datetime.now(UTC)
         self.outcome: str | None = None
         """`None` as long as nothing has been charged."""
         self.payment_intent_id: str | None = None

@@ -12,10 +12,10 @@ from ._sql import TABLE, SQLJournal
 try:
     import psycopg
     from psycopg.conninfo import make_conninfo
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "PostgresJournal needs psycopg: pip install 'cfaigw_billing[postgres]'"
-    ) from error
+    ) from _error
 
 VERSIONS = "cfaigw_billing_journal"
 MIGRATIONS = (
