@@ -48,7 +48,7 @@ ALIASES = {"balances": "balance", "runways": "runway"}
 """Other names, which the help does not list."""
 
 
-class Commands(click.Group):
+class _Commands(click.Group):
     """The commands, each imported when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # Click's
@@ -125,7 +125,7 @@ class Commands(click.Group):
 
 
 @click.command(
-    cls=Commands,
+    cls=_Commands,
     name="cfaigw-billing",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
