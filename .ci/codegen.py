@@ -37,7 +37,7 @@ WORDS = (
     (r" \| AsyncIterable\[Params\[T\]\]", ""),
     (r"AsyncIterable, ", ""),
     (
-        r"from \.\._charges\.keyed import KeyedExecutor\n",
+        r"from \.\._charges\.executor import KeyedExecutor\n",
         "from .executor import BlockingExecutor\n",
     ),
     (r"\bKeyedExecutor\b", "BlockingExecutor"),

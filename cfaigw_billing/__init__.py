@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ._lazy import attribute
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ __all__ = [
 
 # The public names are imported when they are first used, so that importing the package costs next
 # to nothing: aiohttp alone takes a tenth of a second.
-_MODULES = {
+_MODULES = dict.fromkeys(__all__, ".errors") | {
     "APIResponse": "._sync.responses",
     "AsyncAPIResponse": "._async.responses",
     "AsyncClientOptions": "._core.options",
@@ -167,11 +168,7 @@ _MODULES = {
 def __getattr__(name: str) -> object:
     if name in ("resources", "types"):
         return import_module(f".{name}", __name__)
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_MODULES.get(name, ".errors"), __name__), name)
-    globals()[name] = value
-    return value
+    return attribute(__name__, _MODULES, name)
 
 
 def __dir__() -> list[str]:

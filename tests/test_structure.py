@@ -41,7 +41,7 @@ APART = {
     ("_io", "journal"),
 }
 """Neighbours in that order which know nothing of each other."""
-FACES = {"", "__main__", "_version", "_pytest_plugin", "resources"}
+FACES = {"", "__main__", "_lazy", "_version", "_pytest_plugin", "resources"}
 """The modules at the top. They hand names on, or are handed to other programs."""
 
 

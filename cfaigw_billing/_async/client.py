@@ -8,7 +8,7 @@ from typing import Self, TypeVar, Unpack
 
 from aiohttp import ClientSession, TraceConfig
 
-from .._charges.keyed import KeyedExecutor
+from .._charges.executor import KeyedExecutor
 from .._core.config import (
     DEFAULT_MAX_REQUESTS_PER_SECOND,
     DEFAULT_MAX_RETRIES,

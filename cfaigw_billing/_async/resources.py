@@ -23,7 +23,6 @@ from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Mo
 from .first_page import first_page
 from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
 from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
-from .topups import create_and_wait, reconcile, recover, wait
 
 if TYPE_CHECKING:
     from .._core.sweeps.credit_balances import CreditBalances
@@ -327,6 +326,8 @@ class AsyncTopupResource(AsyncResource):
             cancelled; `TopupPendingError` when the time is over, both with the
             `payment_intent_id`; errors of `status`, with a note of it.
         """
+        from .topups import wait
+
         return await self._executor.run(
             wait,
             account_id=account_id,
@@ -360,6 +361,8 @@ class AsyncTopupResource(AsyncResource):
             cancelled; `TopupConfirmationError`, with the `client_secret` too, where the payer must
             confirm the payment (3-D Secure) before it can complete.
         """
+        from .topups import create_and_wait
+
         return await self._executor.run(
             create_and_wait,
             account_id=account_id,
@@ -403,6 +406,8 @@ class AsyncTopupResource(AsyncResource):
             invoices cannot be read (a balance that cannot be read is `None` in the answer);
             `ValueError` or `TypeError` before anything is sent, and for a `sent_at` in the future.
         """
+        from .topups import reconcile
+
         return await self._executor.run(
             reconcile,
             error,
@@ -434,6 +439,8 @@ class AsyncTopupResource(AsyncResource):
         Raises: `ValueError` without a journal; `JournalError` if it cannot be read. What fails for
             one top-up is in its own result.
         """
+        from .topups import recover
+
         return await self._executor.run(recover, older_than=older_than)
 
     async def limits(

@@ -48,30 +48,7 @@ LONGEST_PAUSE = 1.0
 """Seconds between two looks at a charge that is in flight elsewhere."""
 
 
-class KeyedExecutor(Executor):
-    """An executor that charges once for each key, where the client has a journal."""
-
-    async def charge(self, call: Call) -> Outcome:
-        """Charge at most once for the key; without one, record the charge under a random key."""
-        journal = self.config.journal
-        if journal is not None:
-            return await _Keyed(self, journal, call, super().charge).run()
-        if call.params.idempotency_key is None:
-            return await super().charge(call)
-        raise ValueError(
-            "`idempotency_key` needs a journal to be kept in: give the client one, such as "
-            "`journal=SQLiteJournal('topups.sqlite3')` from `cfaigw_billing.journal`; nothing was "
-            "sent"
-        )
-
-    async def close(self) -> None:
-        """Close the connections, and the journal, which a copy of a client leaves open."""
-        await super().close()
-        if self.config.journal is not None and not self.is_copy:
-            await self.config.journal.close()
-
-
-class _Keyed:
+class Keyed:
     """One call for a key."""
 
     def __init__(

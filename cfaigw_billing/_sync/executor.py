@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from aiohttp import TraceConfig
 
-from .._charges.keyed import KeyedExecutor
+from .._charges.executor import KeyedExecutor
 from .._core.answer import Answer
 from .._core.config import Config
 from .._core.options import AsyncClientOptions, ClientOptions, RequestOptions

@@ -21,7 +21,6 @@ from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Mo
 from .first_page import first_page
 from .paging import AccountPaginator, InvoicePaginator
 from .responses import RawView, StreamingView, raw, streamed
-from .._async.topups import create_and_wait, reconcile, recover, wait
 
 if TYPE_CHECKING:
     from .._core.sweeps.credit_balances import CreditBalances
@@ -325,6 +324,8 @@ class TopupResource(Resource):
             cancelled; `TopupPendingError` when the time is over, both with the
             `payment_intent_id`; errors of `status`, with a note of it.
         """
+        from .._async.topups import wait
+
         return self._executor.run(
             wait,
             account_id=account_id,
@@ -358,6 +359,8 @@ class TopupResource(Resource):
             cancelled; `TopupConfirmationError`, with the `client_secret` too, where the payer must
             confirm the payment (3-D Secure) before it can complete.
         """
+        from .._async.topups import create_and_wait
+
         return self._executor.run(
             create_and_wait,
             account_id=account_id,
@@ -401,6 +404,8 @@ class TopupResource(Resource):
             invoices cannot be read (a balance that cannot be read is `None` in the answer);
             `ValueError` or `TypeError` before anything is sent, and for a `sent_at` in the future.
         """
+        from .._async.topups import reconcile
+
         return self._executor.run(
             reconcile,
             error,
@@ -432,6 +437,8 @@ class TopupResource(Resource):
         Raises: `ValueError` without a journal; `JournalError` if it cannot be read. What fails for
             one top-up is in its own result.
         """
+        from .._async.topups import recover
+
         return self._executor.run(recover, older_than=older_than)
 
     def limits(

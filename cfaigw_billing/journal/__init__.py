@@ -15,10 +15,10 @@ well. An `Entry` says what is known of a top-up, and holds no secret.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .._core.journal import Entry, Journal, State
+from .._lazy import attribute
 
 if TYPE_CHECKING:
     from .postgres import PostgresJournal
@@ -30,11 +30,7 @@ _MODULES = {"PostgresJournal": ".postgres", "SQLiteJournal": ".sqlite"}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_MODULES[name], __name__), name)
-    globals()[name] = value
-    return value
+    return attribute(__name__, _MODULES, name)
 
 
 def __dir__() -> list[str]:

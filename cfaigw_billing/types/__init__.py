@@ -6,8 +6,9 @@ Times are epoch numbers with the unit that their text states; beside each stands
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from .._lazy import attribute
 
 if TYPE_CHECKING:
     from ._base import AccountParams, Params, Response
@@ -199,15 +200,11 @@ _NAMES = {
         "History",
     ),
 }
-_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = {name: f".{module}" for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f".{_MODULES[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    return attribute(__name__, _MODULES, name)
 
 
 def __dir__() -> list[str]:
