@@ -12,15 +12,17 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import evolve
 
-from .._core.sweeps.answers import AccountAnswers
 from .._show.table import Table
 from ..types._base import Shown
-from ._errors import ExitCode, is_terminal, plain, show_error
+from ._errors import ExitCode, fail, is_terminal, plain, show_error
+
+if TYPE_CHECKING:
+    from .._core.sweeps.answers import AccountAnswers
 
 
 class Form(Enum):
@@ -150,3 +152,19 @@ def verdict(found: AccountAnswers[Any]) -> ExitCode:
     if found.failed:
         return ExitCode.PARTLY_FAILED if found else ExitCode.FAILED
     return ExitCode.OK
+
+
+def verdict_of_check(found: AccountAnswers[Any], crossed: str, code: ExitCode) -> ExitCode:
+    """Return the exit code of a sweep that checks a limit.
+
+    Args:
+        found: The answers.
+        crossed: How many accounts have crossed it, to be told; empty if none has.
+        code: The exit code if some have, which outweighs accounts that failed.
+    """
+    if not found and not found.failed:
+        fail("there is no account to check", ExitCode.FAILED)
+    if crossed:
+        show_error(crossed)
+        return code
+    return verdict(found)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import click
 
-from .._core.sweeps.credit_balances import CreditBalances
 from ..types import Money
 from ._errors import ExitCode, fail, show_error
 from ._inputs import (
@@ -19,7 +18,7 @@ from ._inputs import (
     several_accounts,
     with_form,
 )
-from ._output import Form, progress_bar, show, show_answers, verdict
+from ._output import Form, progress_bar, show, show_answers, verdict, verdict_of_check
 from ._session import session
 
 
@@ -62,7 +61,11 @@ def balance(
         )
     found.low = TEN_DOLLARS if threshold is None else threshold
     show_answers(found, form)
-    return verdict_below(found, fail_below)
+    if fail_below is None:
+        return verdict(found)
+    below = len(found.below(fail_below))
+    crossed = f"{below:,} of {len(found):,} balances are below {fail_below}" if below else ""
+    return verdict_of_check(found, crossed, ExitCode.BELOW)
 
 
 def show_balance(account: str, form: Form, fail_below: Money | None) -> ExitCode:
@@ -75,15 +78,3 @@ def show_balance(account: str, form: Form, fail_below: Money | None) -> ExitCode
         show_error(f"the balance {balance} is below {limit}")
         return ExitCode.BELOW
     return ExitCode.OK
-
-
-def verdict_below(found: CreditBalances, fail_below: Money | None) -> ExitCode:
-    """Return the exit code of a sweep: a low balance outweighs accounts that failed."""
-    if fail_below is None or (found.failed and not found):
-        return verdict(found)
-    if not found:
-        fail("there is no account to check", ExitCode.FAILED)
-    if below := found.below(fail_below):
-        show_error(f"{len(below):,} of {len(found):,} balances are below {fail_below}")
-        return ExitCode.BELOW
-    return verdict(found)

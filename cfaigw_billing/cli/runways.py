@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import click
 
-from .._core.sweeps.runways import Runways, days_text
-from ._errors import ExitCode, fail, show_error
+from .._core.sweeps.runways import days_text
+from ._errors import ExitCode, show_error
 from ._inputs import (
     chosen_accounts,
     concurrency,
@@ -17,7 +17,7 @@ from ._inputs import (
     several_accounts,
     with_form,
 )
-from ._output import Form, progress_bar, show, show_answers, verdict
+from ._output import Form, progress_bar, show, show_answers, verdict, verdict_of_check
 from ._session import session
 
 
@@ -59,7 +59,11 @@ def runway(
     if fail_within is not None:
         found.soon = fail_within
     show_answers(found, form)
-    return verdict_within(found, fail_within)
+    if fail_within is None:
+        return verdict(found)
+    soon, limit = len(found.within(fail_within)), days_text(fail_within)
+    crossed = f"{soon:,} of {len(found):,} accounts may be empty within {limit}" if soon else ""
+    return verdict_of_check(found, crossed, ExitCode.SOON)
 
 
 def show_runway(account: str, form: Form, fail_within: timedelta | None) -> ExitCode:
@@ -72,17 +76,3 @@ def show_runway(account: str, form: Form, fail_within: timedelta | None) -> Exit
         show_error("the credit is gone" if gone else f"the credit may run out within {limit}")
         return ExitCode.SOON
     return ExitCode.OK
-
-
-def verdict_within(found: Runways, fail_within: timedelta | None) -> ExitCode:
-    """Return the exit code of a sweep: credit that runs out outweighs accounts that failed."""
-    if fail_within is None or (found.failed and not found):
-        return verdict(found)
-    if not found:
-        fail("there is no account to check", ExitCode.FAILED)
-    if soon := found.within(fail_within):
-        show_error(
-            f"{len(soon):,} of {len(found):,} accounts may be empty within {days_text(fail_within)}"
-        )
-        return ExitCode.SOON
-    return verdict(found)

@@ -1,4 +1,4 @@
-"""One pass over accounts: which requests to send, and what has come of them."""
+"""One pass over accounts: the requests to send, and how they ended."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ def _only(answer: Any) -> Any:
     return answer
 
 
+def checked_ids(account_ids: Iterable[str]) -> Generator[str]:
+    """Yield the ids of accounts that a caller gave; raise `TypeError` if they are no texts."""
+    if isinstance(account_ids, str):
+        raise TypeError("`account_ids` must be an iterable of str, not a str")
+    for account_id in account_ids:
+        if not isinstance(account_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`account_ids` must hold str, not {type(account_id).__name__}")
+        yield account_id
+
+
 class Sweep(Generic[A]):
     """One pass over accounts that leads to an `A`. It sends nothing itself."""
 
@@ -34,7 +44,7 @@ class Sweep(Generic[A]):
         """Take the accounts and what to ask each of them.
 
         Args:
-            result: The class of what comes of it.
+            result: The class of the result.
             account_ids: The accounts, each asked once; `None`: all that the credentials can see.
             requests_of: Returns the requests about an account, each of them different.
             combine: Makes one value of the answers to them, which are its arguments in that order.
@@ -52,10 +62,9 @@ class Sweep(Generic[A]):
         """Those about the accounts that were given, checked; `None` for all that can be seen."""
         self.pages = PageTurner(types.AccountListParams(per_page=50), ACCOUNTS)
         """The list of those."""
-        if isinstance(account_ids, str):
-            raise TypeError("`account_ids` must be an iterable of str, not a str")
         if account_ids is not None:
-            self.requests = [request for name in account_ids for request in self._ask(name)]
+            names = checked_ids(account_ids)
+            self.requests = [request for name in names for request in self._ask(name)]
 
     @property
     def total(self) -> int | None:
@@ -69,8 +78,6 @@ class Sweep(Generic[A]):
 
     def _ask(self, account_id: str) -> _Requests:
         """Return the requests about an account; none if there were some already."""
-        if not isinstance(account_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"`account_ids` must hold str, not {type(account_id).__name__}")
         if account_id in self._requests:
             return ()
         self._requests[account_id] = requests = self._requests_of(account_id)
