@@ -83,7 +83,7 @@ class SQLiteJournal(SQLJournal):
     def _connect(self) -> sqlite3.Connection:
         self._make_file()
         connection = sqlite3.connect(
-            self._path, self._timeout, isolation_level=None, check_same_thread=False
+            self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False
         )
         try:
             self._set_up(connection)
