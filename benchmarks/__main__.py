@@ -1,6 +1,6 @@
 """Measure the package beside what people would use instead, in one run and taking turns.
 
-    python -m benchmarks                 every row, about three minutes
+    python -m benchmarks                 every row, about two minutes
     python -m benchmarks balance import  these rows
     python -m benchmarks --quick         a smoke test, whose figures say nothing
     python -m benchmarks --write         every row, into benchmarks/results.md
