@@ -319,12 +319,11 @@ def test_looks_that_were_ended_from_outside_do_not_end_quietly() -> None:
         looks = Looks(["a"], aims=Aims(interval=INTERVAL), reserve=0.5, usage=False)
         await looks.enter(client_of(VirtualService(accounts=of("a")))._executor)
         await looks.next()
-        await asyncio.sleep(1)
+        await looks.next()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         with pytest.raises(RuntimeError, match="ended from outside"):
-            while await looks.next() is not None:
-                pass
+            await looks.next()
         await looks.leave()
 
     virtually(main())

@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from virtual import virtually
 from virtual_service import BEGAN, VirtualAccount, VirtualService, client_of, moment
 
-from cfaigw_billing import AuthenticationError, Cloudflare, Event, Money
+from cfaigw_billing import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    Cloudflare,
+    Event,
+    InternalServerError,
+    Money,
+    RateLimitError,
+)
 from cfaigw_billing._core.watch.schedule import Look
 from cfaigw_billing._core.watch.telling import Thresholds, tell
 from cfaigw_billing._core.watch.told import Told
@@ -229,6 +238,23 @@ def test_more_than_half_failing_alike_is_one_event_about_the_service() -> None:
     events += watched(failed(DAY, names[6]), failed(DAY, names[7]), told=told)
     told_of = [(event.account_id, event.kind) for event in events]
     assert told_of == [(None, "readable"), ("6", "unreadable"), ("7", "unreadable")]
+
+
+def test_an_outage_in_several_forms_is_one_event() -> None:
+    names, told = [f"{number}" for number in range(8)], Told()
+    told.keep(names)
+    forms = [
+        kind.__new__(kind, "no answer")
+        for kind in (APITimeoutError, InternalServerError, APIConnectionError, RateLimitError)
+    ]
+    mixed = [
+        failed(hour * HOUR, name, forms[number % 2])
+        for hour in range(4)
+        for number, name in enumerate(names)
+    ]
+    changed = [failed((4 + n) * HOUR, name, form) for n, form in enumerate(forms) for name in names]
+    (down,) = watched(*mixed, *changed, told=told)
+    assert (down.account_id, down.kind) == (None, "unreadable")
 
 
 def test_accounts_that_fail_differently_are_told_one_by_one() -> None:

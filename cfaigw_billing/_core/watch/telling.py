@@ -8,6 +8,12 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from ...errors import (
+    APIConnectionError,
+    APIResponseValidationError,
+    InternalServerError,
+    RateLimitError,
+)
 from ...types import Money, TopupConfig
 from .event import EpisodeKind, Event, EventKind
 from .schedule import NOISE, Look
@@ -19,6 +25,8 @@ FAILURES = 3
 """How many looks must have failed."""
 MARGIN = 1.1
 """A low account has recovered at so many times its thresholds."""
+_OUTAGE = APIConnectionError, APIResponseValidationError, InternalServerError, RateLimitError
+"""What an outage of the service looks like; one outage has several of these forms."""
 
 
 @frozen(kw_only=True)
@@ -143,11 +151,11 @@ def _failed(telling: _Telling, told: Told) -> None:
 
 
 def _count_failure(telling: _Telling) -> None:
-    since = telling.subject.failing_since
+    error, since = telling.look.error, telling.subject.failing_since
     telling.note(
         failures=telling.subject.failures + 1,
         failing_since=telling.at if since is None else since,
-        failing=type(telling.look.error).__name__,
+        failing="outage" if isinstance(error, _OUTAGE) else type(error).__name__,
     )
 
 

@@ -35,7 +35,7 @@ class Subject:
     failing_since: float | None = None
     """When the first of them was."""
     failing: str | None = None
-    """What they have in common: the name of the error."""
+    """What they have in common: `outage`, or else the name of the error."""
 
 
 class Told:
