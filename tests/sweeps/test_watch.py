@@ -139,6 +139,7 @@ WRONG_STATES: list[tuple[Any, type[Exception], str]] = [
         r"expected float.*\.at",
     ),
     ({"version": 1, "service": {"open": {"x": 1}}, "accounts": {}}, ValueError, "state.*x"),
+    ({"version": 1, "service": {"near": 1}, "accounts": {}}, ValueError, "state.near"),
     ({"version": 1, "service": {"failing": 1}, "accounts": {}}, ValueError, "state.failing"),
 ]
 
@@ -183,6 +184,22 @@ def test_low_opens_and_closes_by_the_runway_too() -> None:
     assert "empty after" in str(events[0])
 
 
+def test_forecasts_that_fail_for_long_hide_no_change_of_the_balance() -> None:
+    """Nothing keeps it low: the balance has recovered, and no forecast has ever been near."""
+    told = Told()
+    balances = [900, 9000, 900]
+    looks = [seen(HOUR * hour, balance) for hour, balance in enumerate(balances)]
+    for look in looks:
+        told = Told.from_state(json.loads(json.dumps(told.state)))
+        watched(look, told=told, thresholds=THRESHOLDS)
+    assert told.accounts["a"].told == {"low": 2, "topped_up": 1}
+    assert kinds(watched(forecast(0, 9000, 2.9), told=told, thresholds=THRESHOLDS)) == ["topped_up"]
+    told = Told.from_state(json.loads(json.dumps(told.state)))
+    assert watched(seen(HOUR, 9000), told=told, thresholds=THRESHOLDS) == []
+    events = watched(forecast(2 * HOUR, 9000, 4), told=told, thresholds=THRESHOLDS)
+    assert kinds(events) == ["recovered"]
+
+
 def test_empty_takes_the_place_of_low_and_low_that_of_empty() -> None:
     events = watched(seen(0, 500), seen(HOUR, -3), seen(2 * HOUR, 500), seen(3 * HOUR, 5000))
     assert [(event.kind, event.key, event.closes) for event in events] == [
@@ -222,6 +239,11 @@ def test_unreadable_comes_after_3_failures_and_15_minutes(
         assert "no answer" in str(events[0])
         (readable,) = watched(failed(DAY), seen(DAY, 5000), told=told)
         assert (readable.kind, readable.closes) == ("readable", events[0].key)
+
+
+def test_a_clock_that_was_ahead_when_it_began_to_fail_does_not_silence_it() -> None:
+    looks = [failed(DAY), *(failed(10 * MINUTE * n) for n in range(5))]
+    assert kinds(watched(*looks)) == ["unreadable"]
 
 
 def test_more_than_half_failing_alike_is_one_event_about_the_service() -> None:
