@@ -19,7 +19,7 @@ from typing import TypeVar
 import anyio
 
 from .._core.pages import ACCOUNTS, PageTurner
-from .._core.runway import forecast_runway
+from .._core.runway import forecast_runway, runway_requests
 from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
 from .._io.batch import Batch, Turn
 from .._io.executor import Executor
@@ -103,6 +103,7 @@ class Looks:
         """End the looks that are being made, and wait for that."""
         if self._task is None or self.inherited:
             return
+        self._over = True
         interrupt = await end_task(self._task)
         self._task = None  # its cancellation holds frames
         if interrupt is not None:
@@ -139,9 +140,12 @@ class Looks:
                         tasks.start_soon(self._look, account_id)
                         if not self._executor.accepted:
                             await self._head_start()
+            self._over = True
         except* Exception as faults:
             self._fault = _first(faults)
         finally:
+            if not self._over and self._fault is None:  # a reader must not take it for the end
+                self._fault = RuntimeError("the looks were ended from outside")
             self._over = True
             self._news.set()
 
@@ -174,7 +178,7 @@ class Looks:
                 raise
             known = self._known.get(account_id)
             gap = self._aims.interval if known is None else self._aims.gap(None, known)
-            at = self._executor.clock.now()
+            at = self._executor.now()
             look = Look(
                 account_id=account_id,
                 name=self._names.get(account_id),
@@ -189,7 +193,7 @@ class Looks:
         self, account_id: str, balance: BillingCreditBalanceResponse
     ) -> tuple[Look, float]:
         """Ask for the usage too, if it is time. Return the look, and when to look again."""
-        at, time = self._executor.clock.now(), self._schedule.time
+        at, time = self._executor.now(), self._schedule.time
         before, usage, days = self._known.get(account_id), None, None
         runway, asked_at = (before.runway, before.asked_at) if before else (None, -inf)
         if self._usage and (before is None or before.wants_usage(at, balance.balance, time)):
@@ -213,9 +217,7 @@ class Looks:
         self, balance: BillingCreditBalanceResponse, now: datetime
     ) -> tuple[BillingUsageHistoryResponse | None, Runway | None]:
         """Ask for the usage. What fails is `None`, and the next look asks again."""
-        params = BillingUsageHistoryParams(
-            account_id=balance.account_id, value_grouping_window="hour", start_time=now - HISTORY
-        )
+        _, params = runway_requests(balance.account_id, HISTORY, now)
         try:
             usage = await self._ask(params)
         except APIError:
@@ -253,7 +255,7 @@ class Looks:
             if self._account_ids is None:
                 self._names = await self._all_accounts()
         except APIError as fault:
-            if not self._schedule.accounts:
+            if THE_LIST not in self._schedule:  # the first one
                 raise
             error = fault.with_traceback(None)
         else:
@@ -261,7 +263,7 @@ class Looks:
         if self._account_ids is None and not self._once:
             gap = LIST_EVERY if error is None else min(LIST_EVERY, self._aims.interval)
             self._schedule.add(THE_LIST, gap)
-        at, accounts = self._executor.clock.now(), frozenset(self._schedule.accounts)
+        at, accounts = self._executor.now(), frozenset(self._schedule.accounts)
         self._hand_over(Look(account_id=None, at=at, error=error, accounts=accounts))
 
     def _keep(self, account_ids: Collection[str]) -> None:

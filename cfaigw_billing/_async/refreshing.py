@@ -64,7 +64,7 @@ class Refreshing:
         if self._task is None or self._looks.inherited:
             return
         interrupt = await end_task(self._task)
-        self._task = None
+        self._task = self._fault = None
         self._end()  # the task may never have begun
         await self._looks.leave()
         if interrupt is not None:

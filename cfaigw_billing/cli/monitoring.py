@@ -95,7 +95,7 @@ def serve(found: Metrics, host: str, port: int) -> ExitCode:
 
     try:
         server, thread = start_http_server(port, host, found.registry)
-    except OSError as error:  # the port is taken, or the address is not of this machine
+    except (OSError, UnicodeError) as error:  # the port is taken, or it is no address of this host
         fail(error, ExitCode.FAILED)
     shown = f"[{host}]" if ":" in host else host
     show_line(f"Serving on http://{shown}:{server.server_port}/metrics until Ctrl-C.")

@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -161,15 +161,19 @@ class StateFile:
         self.state = state
         if self._path is None:
             return
-        new = self._path.with_name(f"{self._path.name}.new")
+        # A name of this process: cron may start the next one while this one still runs.
+        new = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
             with new.open("w", encoding="utf-8") as file:
-                json.dump(state, file)
+                file.write(json.dumps(state))
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self._path)
         except OSError as error:
             fail(f"{self._path}: {error.strerror}", ExitCode.FAILED)
+        finally:
+            with suppress(OSError):
+                new.unlink()
 
     def lacks_event(self, state: dict[str, Any]) -> bool:
         """Whether a state tells of an event that the one saved last does not."""

@@ -80,8 +80,9 @@ def test_a_refresh_that_is_too_short_is_wrong_usage(service: Emulator) -> None:
     assert service.requests == []
 
 
-def test_an_address_that_cannot_be_served_on(service: Emulator) -> None:
-    result = run("metrics", RICH, "--host", "192.0.2.1")
+@pytest.mark.parametrize("host", ["192.0.2.1", "a..b"])
+def test_an_address_that_cannot_be_served_on(service: Emulator, host: str) -> None:
+    result = run("metrics", RICH, "--host", host)
     assert result.exit_code == 1
     assert said(result).startswith("error: ")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from cfaigw_billing.cli.watch import StateFile
 from cfaigw_billing.testing import Emulator, Fault
 
 from .running import LOW, MODULE, OVERDRAWN, RICH, needs_posix, run, said, start, wait_for
@@ -140,6 +143,23 @@ def test_a_state_that_cannot_be_written_is_seen_at_once(service: Emulator, tmp_p
     result = run("watch", "--all", "--once", "--state", tmp_path / "missing" / "state")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "No such file" in said(result)
+
+
+def test_processes_that_save_at_the_same_time_do_not_mix_their_states(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cron may start the next round before the one before has ended."""
+    save = "import sys, pathlib; from cfaigw_billing.cli.watch import StateFile as S; "
+    save += "S(pathlib.Path(sys.argv[1])).save({'version': 2})"
+
+    def let_another_save(_: int) -> None:
+        subprocess.run([sys.executable, "-c", save, str(state)], check=True)  # noqa: S603
+        assert json.loads(state.read_text()) == {"version": 2}
+
+    monkeypatch.setattr(os, "fsync", let_another_save)
+    StateFile(state).save({"version": 1})
+    assert json.loads(state.read_text()) == {"version": 1}
+    assert list(state.parent.iterdir()) == [state]
 
 
 def test_credentials_that_are_refused_end_it(service: Emulator, state: Path) -> None:

@@ -216,6 +216,31 @@ def test_usage_is_asked_at_first_sight_and_every_six_hours() -> None:
     assert sum(look.usage is not None for look in looks) == 3
 
 
+@pytest.mark.parametrize("days_ahead", [-100, 100])
+def test_a_wrong_clock_of_the_machine_changes_nothing(days_ahead: int) -> None:
+    service = VirtualService(accounts=of("a", per_hour=100.0), hours=24 * 20)
+
+    async def main() -> tuple[Look, Look]:
+        client = client_of(service)
+        executor: Any = client._executor
+        true_now = executor.clock.now
+        executor.clock.now = lambda: true_now() + timedelta(days=days_ahead)
+        looks = Looks(None, aims=Aims(interval=INTERVAL), reserve=0.5, usage=True, once=True)
+        await looks.enter(executor)
+        listed, seen = await looks.next(), await looks.next()
+        await looks.leave()
+        assert listed is not None
+        assert seen is not None
+        return listed, seen
+
+    for look in (found := virtually(main())):
+        assert abs(look.at - BEGAN) < timedelta(seconds=5)
+    forecast = found[1].runway
+    assert forecast is not None
+    assert forecast.outcome == "forecast"
+    assert abs(forecast.as_of - BEGAN) < timedelta(seconds=5)
+
+
 def test_new_accounts_appear_and_vanished_ones_go() -> None:
     service = VirtualService(accounts=of("a", "b"))
 
@@ -273,6 +298,49 @@ def test_a_list_that_fails_at_first_is_raised_and_later_is_a_look() -> None:
     lists = [look for look in looked(service, 2 * LIST_EVERY + 9) if look.account_id is None]
     assert [type(look.error) for look in lists] == [type(None), InternalServerError, type(None)]
     assert [look.accounts for look in lists] == [{"a"}] * 3
+
+
+def test_a_list_that_fails_after_an_empty_one_is_a_look() -> None:
+    service = VirtualService()
+
+    def meanwhile(now: float) -> None:
+        service.list_status = 200 if now < LIST_EVERY / 2 else 500
+
+    service.meanwhile = meanwhile
+    listed, failed = looked(service, 1.5 * LIST_EVERY)[:2]
+    assert listed.error is None
+    assert isinstance(failed.error, InternalServerError)
+
+
+def test_looks_that_were_ended_from_outside_do_not_end_quietly() -> None:
+    """A watch that seems to have come to its end would be silent from then on."""
+
+    async def main() -> None:
+        looks = Looks(["a"], aims=Aims(interval=INTERVAL), reserve=0.5, usage=False)
+        await looks.enter(client_of(VirtualService(accounts=of("a")))._executor)
+        await looks.next()
+        await looks.next()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        with pytest.raises(RuntimeError, match="ended from outside"):
+            await looks.next()
+        await looks.leave()
+
+    virtually(main())
+
+
+def test_looks_that_are_left_end_for_another_task_that_reads_them() -> None:
+    async def main() -> None:
+        looks = Looks(["a"], aims=Aims(interval=INTERVAL), reserve=0.5, usage=False)
+        await looks.enter(client_of(VirtualService(accounts=of("a")))._executor)
+        await looks.next()
+        await looks.next()
+        reader = asyncio.create_task(looks.next())
+        await asyncio.sleep(1)
+        await looks.leave()
+        assert await reader is None
+
+    virtually(main())
 
 
 def test_looks_that_nobody_reads_hold_up_the_others() -> None:

@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from virtual import virtually
 from virtual_service import BEGAN, VirtualAccount, VirtualService, client_of, moment
 
-from cfaigw_billing import AuthenticationError, Cloudflare, Event, Money
+from cfaigw_billing import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    Cloudflare,
+    Event,
+    InternalServerError,
+    Money,
+    RateLimitError,
+)
 from cfaigw_billing._core.watch.schedule import Look
 from cfaigw_billing._core.watch.telling import Thresholds, tell
 from cfaigw_billing._core.watch.told import Told
@@ -130,6 +139,7 @@ WRONG_STATES: list[tuple[Any, type[Exception], str]] = [
         r"expected float.*\.at",
     ),
     ({"version": 1, "service": {"open": {"x": 1}}, "accounts": {}}, ValueError, "state.*x"),
+    ({"version": 1, "service": {"near": 1}, "accounts": {}}, ValueError, "state.near"),
     ({"version": 1, "service": {"failing": 1}, "accounts": {}}, ValueError, "state.failing"),
 ]
 
@@ -174,6 +184,22 @@ def test_low_opens_and_closes_by_the_runway_too() -> None:
     assert "empty after" in str(events[0])
 
 
+def test_forecasts_that_fail_for_long_hide_no_change_of_the_balance() -> None:
+    """Nothing keeps it low: the balance has recovered, and no forecast has ever been near."""
+    told = Told()
+    balances = [900, 9000, 900]
+    looks = [seen(HOUR * hour, balance) for hour, balance in enumerate(balances)]
+    for look in looks:
+        told = Told.from_state(json.loads(json.dumps(told.state)))
+        watched(look, told=told, thresholds=THRESHOLDS)
+    assert told.accounts["a"].told == {"low": 2, "topped_up": 1}
+    assert kinds(watched(forecast(0, 9000, 2.9), told=told, thresholds=THRESHOLDS)) == ["topped_up"]
+    told = Told.from_state(json.loads(json.dumps(told.state)))
+    assert watched(seen(HOUR, 9000), told=told, thresholds=THRESHOLDS) == []
+    events = watched(forecast(2 * HOUR, 9000, 4), told=told, thresholds=THRESHOLDS)
+    assert kinds(events) == ["recovered"]
+
+
 def test_empty_takes_the_place_of_low_and_low_that_of_empty() -> None:
     events = watched(seen(0, 500), seen(HOUR, -3), seen(2 * HOUR, 500), seen(3 * HOUR, 5000))
     assert [(event.kind, event.key, event.closes) for event in events] == [
@@ -215,6 +241,11 @@ def test_unreadable_comes_after_3_failures_and_15_minutes(
         assert (readable.kind, readable.closes) == ("readable", events[0].key)
 
 
+def test_a_clock_that_was_ahead_when_it_began_to_fail_does_not_silence_it() -> None:
+    looks = [failed(DAY), *(failed(10 * MINUTE * n) for n in range(5))]
+    assert kinds(watched(*looks)) == ["unreadable"]
+
+
 def test_more_than_half_failing_alike_is_one_event_about_the_service() -> None:
     names, told = [f"{number}" for number in range(8)], Told()
     told.keep(names)
@@ -229,6 +260,23 @@ def test_more_than_half_failing_alike_is_one_event_about_the_service() -> None:
     events += watched(failed(DAY, names[6]), failed(DAY, names[7]), told=told)
     told_of = [(event.account_id, event.kind) for event in events]
     assert told_of == [(None, "readable"), ("6", "unreadable"), ("7", "unreadable")]
+
+
+def test_an_outage_in_several_forms_is_one_event() -> None:
+    names, told = [f"{number}" for number in range(8)], Told()
+    told.keep(names)
+    forms = [
+        kind.__new__(kind, "no answer")
+        for kind in (APITimeoutError, InternalServerError, APIConnectionError, RateLimitError)
+    ]
+    mixed = [
+        failed(hour * HOUR, name, forms[number % 2])
+        for hour in range(4)
+        for number, name in enumerate(names)
+    ]
+    changed = [failed((4 + n) * HOUR, name, form) for n, form in enumerate(forms) for name in names]
+    (down,) = watched(*mixed, *changed, told=told)
+    assert (down.account_id, down.kind) == (None, "unreadable")
 
 
 def test_accounts_that_fail_differently_are_told_one_by_one() -> None:

@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import attrs
@@ -88,7 +89,9 @@ class VirtualService(FakeTransport):
             status = self.status
         errors = [] if status == 200 else [{"code": 1000, "message": "refused"}]
         body = {"success": status == 200, "errors": errors, "messages": [], **(result or {})}
-        headers = CIMultiDict({"Content-Type": "application/json", **self.limit.headers(now)})
+        date = format_datetime(moment(now), usegmt=True)
+        headers = CIMultiDict({"Content-Type": "application/json", "Date": date})
+        headers.update(self.limit.headers(now))
         return HTTPResponse(status_code=status, headers=headers, body=json.dumps(body).encode())
 
     def _answer(self, request: HTTPRequest, now: float) -> tuple[int, dict[str, Any]]:

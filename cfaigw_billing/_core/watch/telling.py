@@ -8,6 +8,12 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from ...errors import (
+    APIConnectionError,
+    APIResponseValidationError,
+    InternalServerError,
+    RateLimitError,
+)
 from ...types import Money, TopupConfig
 from .event import EpisodeKind, Event, EventKind
 from .schedule import NOISE, Look
@@ -19,6 +25,8 @@ FAILURES = 3
 """How many looks must have failed."""
 MARGIN = 1.1
 """A low account has recovered at so many times its thresholds."""
+_OUTAGE = APIConnectionError, APIResponseValidationError, InternalServerError, RateLimitError
+"""What an outage of the service looks like; one outage has several of these forms."""
 
 
 @frozen(kw_only=True)
@@ -143,11 +151,11 @@ def _failed(telling: _Telling, told: Told) -> None:
 
 
 def _count_failure(telling: _Telling) -> None:
-    since = telling.subject.failing_since
+    error, since = telling.look.error, telling.subject.failing_since
     telling.note(
         failures=telling.subject.failures + 1,
-        failing_since=telling.at if since is None else since,
-        failing=type(telling.look.error).__name__,
+        failing_since=telling.at if since is None else min(since, telling.at),
+        failing="outage" if isinstance(error, _OUTAGE) else type(error).__name__,
     )
 
 
@@ -194,6 +202,7 @@ def _level(telling: _Telling, balance: float, config: TopupConfig, thresholds: T
     """Open, change or close the episode of the balance: `low` or `empty`."""
     is_open = telling.subject.open
     was: EpisodeKind | None = "empty" if "empty" in is_open else "low" if "low" in is_open else None
+    telling.note(near=_is_near(telling, was, thresholds))
     level: EpisodeKind | None = "low" if _is_low(telling, was, config, thresholds) else None
     if balance <= 0:
         level = "empty"
@@ -212,14 +221,19 @@ def _is_low(
     if config.amount and config.threshold and "auto_topup_failed" not in telling.subject.open:
         # A healthy automatic top-up: above its threshold all is well, and below it will charge.
         return was is not None and balance < config.threshold
-    if thresholds.low is not None and balance < float(thresholds.low.cents) * margin:
-        return True
+    low = thresholds.low is not None and balance < float(thresholds.low.cents) * margin
+    return low or telling.subject.near
+
+
+def _is_near(telling: _Telling, was: EpisodeKind | None, thresholds: Thresholds) -> bool:
+    """Whether the credit may be gone too soon. A forecast that fails resolves nothing."""
     if thresholds.runway is None:
         return False
-    if look.runway is None:  # it could not be told, and resolves nothing
-        return was is not None
-    empties = look.runway.empties_after
-    return empties is not None and empties - look.at < thresholds.runway * margin
+    runway, margin = telling.look.runway, MARGIN if was else 1.0
+    if runway is None:
+        return was is not None and telling.subject.near
+    empties = runway.empties_after
+    return empties is not None and empties - telling.look.at < thresholds.runway * margin
 
 
 # The service.

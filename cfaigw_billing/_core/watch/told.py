@@ -28,6 +28,8 @@ class Subject:
     """What was last seen, in cents."""
     at: float | None = None
     """When that was."""
+    near: bool = False
+    """Whether the last forecast was nearer than asked."""
     below_since: float | None = None
     """Since when the balance is below the threshold of the automatic top-up, without a rise."""
     failures: int = 0
@@ -35,7 +37,7 @@ class Subject:
     failing_since: float | None = None
     """When the first of them was."""
     failing: str | None = None
-    """What they have in common: the name of the error."""
+    """What they have in common: `outage`, or else the name of the error."""
 
 
 class Told:
@@ -113,6 +115,12 @@ def _number(value: Any, _: object) -> Any:
     return value
 
 
+def _truth(value: Any, _: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("must be true or false")
+    return value
+
+
 def _text(value: Any, _: object) -> str:
     if not isinstance(value, str):
         raise TypeError("must be text")
@@ -122,6 +130,7 @@ def _text(value: Any, _: object) -> str:
 _converter = Converter(forbid_extra_keys=True)
 _converter.register_structure_hook(float, _number)
 _converter.register_structure_hook(int, _number)
+_converter.register_structure_hook(bool, _truth)
 _converter.register_structure_hook(str, _text)
 _converter.register_unstructure_hook(
     Subject, make_dict_unstructure_fn(Subject, _converter, _cattrs_omit_if_default=True)
