@@ -20,6 +20,7 @@ import anyio
 
 from .._core.pages import ACCOUNTS, PageTurner
 from .._core.runway import forecast_runway, runway_requests
+from .._core.sweeps.sweep import checked_ids
 from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
 from .._io.batch import Batch, Turn
 from .._io.executor import Executor
@@ -292,12 +293,8 @@ class Looks:
 
 def checked(account_ids: Iterable[str]) -> list[str]:
     """Return the accounts, each once; raise if there are none or if one cannot be an id."""
-    if isinstance(account_ids, str):
-        raise TypeError("`account_ids` must be an iterable of str, not a str")
-    found = list(dict.fromkeys(account_ids))
+    found = list(dict.fromkeys(checked_ids(account_ids)))
     for account_id in found:
-        if not isinstance(account_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"`account_ids` must hold str, not {type(account_id).__name__}")
         BillingCreditBalanceParams(account_id=account_id)  # raises
     if not found:
         raise ValueError("`account_ids` must hold at least one account")
