@@ -33,7 +33,8 @@ def test_a_runway_is_shown_with_its_account(spending: Emulator) -> None:
 
 def test_the_json_of_one_is_an_object_and_of_many_a_list(spending: Emulator) -> None:
     one = as_json(run("runway", LOW, "--json"))
-    assert (one["account_id"], one["outcome"], one["balance_usd"]) == (LOW, "forecast", 6.4019)
+    assert (one["account_id"], one["outcome"]) == (LOW, "forecast")
+    assert one["balance_usd"] == pytest.approx(6.40, abs=0.005)  # it goes on falling
     lasts = datetime.fromisoformat(one["empties_after"]) - datetime.fromisoformat(one["as_of"])
     assert 5 * DAY < lasts < 5.34 * DAY
     many = as_json(run("runways", "-", "--json", stdin=f"{LOW}\n{RICH}\n"))
