@@ -193,7 +193,8 @@ class Vault:
         self.before()
         await asyncio.sleep(0)
         token: Any = self.tokens.get(account_id)
-        return next(token) if hasattr(token, "__next__") else token
+        found: str | None = next(token) if hasattr(token, "__next__") else token
+        return found
 
 
 @pytest.fixture

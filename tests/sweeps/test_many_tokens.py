@@ -238,12 +238,12 @@ async def test_a_function_that_fails_for_one_account_fails_that_account(
 async def test_if_all_are_refused_that_is_raised(emulator: Emulator, kind: str) -> None:
     names = owned(emulator, 5)
     tokens = {name: f"wrong-{number % 2}" for number, name in enumerate(names)}
-    given: dict[str, Any] = {
-        "a mapping": {"api_tokens": tokens},
-        "a function": {"api_tokens": tokens.get},
-        "beside a fallback": {"api_tokens": tokens, "api_token": ALL},
-    }[kind]
-    async with emulator.async_client(**given) as client:
+    clients: dict[str, AsyncCloudflare] = {
+        "a mapping": emulator.async_client(api_tokens=tokens),
+        "a function": emulator.async_client(api_tokens=tokens.get),
+        "beside a fallback": emulator.async_client(api_tokens=tokens, api_token=ALL),
+    }
+    async with clients[kind] as client:
         with pytest.raises(AuthenticationError) as caught:
             await client.ai_gateway.billing.credit_balances(names, concurrency=1)
         assert list(caught.value.partial) == []
