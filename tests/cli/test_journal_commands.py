@@ -69,11 +69,11 @@ def test_a_key_is_charged_once_and_the_second_time_asks_nothing(service: Emulato
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        (["topup", RICH, "--amount", "60"], "--amount was $50.00, and not $60.00"),
-        (["topup", LOW, "--amount", "50"], f"its account id was '{RICH}', and not "),
+        (["topup", RICH, "--amount", "60"], "--amount was $50.00, not $60.00"),
+        (["topup", LOW, "--amount", "50"], f"its account id was '{RICH}', not "),
         (
             ["topup", RICH, "--amount", "50", "--payment-method", "pm_1"],
-            "--payment-method was None, and not 'pm_1'",
+            "--payment-method was None, not 'pm_1'",
         ),
     ],
 )
