@@ -1,4 +1,4 @@
-"""A sweep, as the executor sees it: calls that end together, and wait for the rate limit."""
+"""The calls of a sweep: they share a part of the rate limit, and can be stopped together."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from attrs import define, field
 
 
 class NotSentError(Exception):
-    """The sweep that a call is part of has ended before the call was sent."""
+    """The sweep ended before this call was sent."""
 
 
 @define(eq=False)
 class Batch:
-    """The calls of a sweep: what they have in common, and whether any more are sent."""
+    """The common state of the calls of a sweep."""
 
     reserve: float
     """The part of the rate limit to leave to others, from 0 to 1."""
     ended: bool = False
-    """Whether nothing more is sent; what has been sent comes to its end."""
+    """Whether nothing more is sent. Calls that have been sent go on to their end."""
     blocked: bool = False
-    """Whether it has ended because the service refused every call again after a full wait."""
+    """Whether it ended because the service refused every call, even after the full wait."""
     line: asyncio.Lock = field(factory=asyncio.Lock)
-    """Lets one call at a time wait for its turn at the pace: single calls of the program then wait
-    behind that one, and not behind all that the sweep has begun."""
+    """Lets only one call of the sweep wait for its turn at the pace. So other calls of the program
+    wait behind that one, not behind the whole sweep."""
     _waiting: dict[anyio.CancelScope, None] = field(factory=dict[anyio.CancelScope, None])
     _in_flight: int = 0
     _refusals: int = 0
-    """How often in a row the service has refused all calls, and none since."""
+    """How many times in a row the service has refused all calls."""
     _parked_until: float = -inf
 
     def end(self) -> None:
-        """Send nothing more, and end the waits for that."""
+        """Send nothing more, and cancel the calls that wait to be sent."""
         self.ended = True
         for scope in self._waiting:
             scope.cancel()
 
     @contextmanager
     def waiting(self) -> Generator[None]:
-        """Around a wait of a call that has not been sent: the end of the batch ends it."""
+        """Wrap the wait of a call that has not been sent: `end` cancels the wait."""
         if self.ended:
             raise NotSentError
         with anyio.CancelScope() as scope:
@@ -55,21 +55,21 @@ class Batch:
             raise NotSentError
 
     def call_began(self) -> None:
-        """A call is sent."""
+        """Count a call that is sent now."""
         self._in_flight += 1
 
     def call_ended(self, now: float, sent_at: float, status: int | None, blocked: float) -> None:
-        """A call has ended.
+        """Count a call that has ended.
 
         Args:
             now: The time.
             sent_at: When it was sent.
-            status: That of the answer, or `None` if none came.
-            blocked: For how many seconds a 429 keeps all calls waiting; 0 if nothing says so.
+            status: The status of the answer; `None` if none came.
+            blocked: For how many seconds a 429 blocks all calls; 0 if it does not.
         """
         self._in_flight -= 1
         if blocked > 0:
-            self._refusals += sent_at >= self._parked_until  # else it tells of the same block
+            self._refusals += sent_at >= self._parked_until  # else it is the same block
             self._parked_until = max(self._parked_until, now + blocked)
         elif status not in (None, 429):
             self._refusals = 0
@@ -80,20 +80,20 @@ class Batch:
 
 @define(eq=False)
 class Turn:
-    """The part of one call in a sweep."""
+    """One call of a sweep."""
 
     batch: Batch
     sent: bool = False
-    """Whether it has been sent, and was not just told to come again."""
+    """Whether it has been sent and is not to be sent again."""
 
     def begin(self) -> None:
-        """The call is sent now."""
+        """Mark the call as sent."""
         if self.batch.ended:
             raise NotSentError
         self.sent = True
         self.batch.call_began()
 
     def end(self, now: float, sent_at: float, status: int | None, blocked: float) -> None:
-        """The call has ended, if it has begun; see `Batch.call_ended`."""
+        """Mark the call as ended, if it was sent; see `Batch.call_ended`."""
         if self.sent:
             self.batch.call_ended(now, sent_at, status, blocked)
