@@ -162,7 +162,7 @@ def test_a_journal_that_cannot_be_written_charges_nothing(
         assert result.exit_code == 1
         error, remedy = result.stderr.splitlines()
         assert "journal" in error
-        assert remedy.startswith("Nothing was charged. With --no-journal")
+        assert remedy.startswith("Nothing was charged. Use --no-journal")
     assert service.requests == []
     assert run(*TOPUP, "--no-journal").exit_code == 0
 
@@ -176,7 +176,7 @@ def test_a_user_without_a_home_is_told_to_name_a_file(
     monkeypatch.setattr("platformdirs.user_state_path", without_home)
     result = run(*TOPUP)
     assert (result.exit_code, service.requests) == (1, [])
-    assert "name a file, --journal" in result.stderr
+    assert "pass --journal FILE" in result.stderr
 
 
 @pytest.mark.parametrize(
