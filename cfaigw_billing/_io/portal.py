@@ -317,7 +317,7 @@ def _is_ending() -> bool:
 
 
 def _uses_uvloop() -> bool:
-    """Return whether to use uvloop: not with gevent, because it blocks the thread of all greenlets."""
+    """Return whether to use uvloop: not with gevent, where it would block all greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     return _HAS_UVLOOP and not (monkey is not None and monkey.is_module_patched("threading"))
 
