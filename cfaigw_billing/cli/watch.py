@@ -17,7 +17,7 @@ import click
 
 from ..types import Money
 from ._errors import ExitCode, checked_arguments, fail
-from ._inputs import chosen_accounts, dollars, duration, everyone, several_accounts, words
+from ._inputs import chosen_accounts, dollars, duration, everyone, several_accounts, tokens, words
 from ._output import json_line
 from ._session import session
 
@@ -32,6 +32,7 @@ class Terminated(KeyboardInterrupt):
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--low",
     default="10",
