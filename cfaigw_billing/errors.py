@@ -74,12 +74,12 @@ class CloudflareError(Exception):
         by a proxy. 402, 404, 409, 422: it cannot be done as it was asked for. 502, 503, 504: it may
         be sent again; also for 401 and 403, as the credentials are those of the app.
         """
-        found = (status for status, kinds in _ANSWERS.items() if isinstance(self, kinds))
-        return next(found, 502)
+        return next((status for status, kinds in _ANSWERS.items() if isinstance(self, kinds)), 502)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default calls the class with `args` alone, which fails for keyword arguments.
-        return _restore, (type(self), self.args, self.__dict__)
+        # The default fails for keyword arguments. A cause from elsewhere may hold secrets.
+        cause = self.__cause__ if isinstance(self.__cause__, CloudflareError) else None
+        return _restore, (type(self), self.args, self.__dict__), cause and {"__cause__": cause}
 
 
 def _restore(cls: type[CloudflareError], args: tuple[Any, ...], state: Any) -> CloudflareError:
@@ -384,9 +384,9 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 
 def class_for_status(status_code: int) -> type[APIStatusError]:
     """The error class of an HTTP status."""
-    if status_code >= 500:
-        return InternalServerError
-    return _BY_STATUS.get(status_code, APIStatusError)
+    return (
+        InternalServerError if status_code >= 500 else _BY_STATUS.get(status_code, APIStatusError)
+    )
 
 
 _ANSWERS: dict[int, tuple[type[CloudflareError], ...]] = {

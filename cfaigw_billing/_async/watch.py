@@ -26,6 +26,9 @@ class AsyncWatch:
         Save it when an event has been delivered, and give it to the next watch over the same
         accounts. That watch tells what has changed meanwhile, and no event twice. If an event was
         delivered and the state was not saved, the event comes again with the same `key`.
+
+        `a | b` of the states of two watches over different accounts is the state of a watch over
+        all of them; one over some of them takes it, too.
         """
         return self._watching.state
 
