@@ -22,10 +22,11 @@ from .._core.pages import ACCOUNTS, PageTurner
 from .._core.runway import forecast_runway, runway_requests
 from .._core.sweeps.sweep import checked_ids
 from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
-from .._io.batch import Batch, Turn
+from .._io.call import Batch, Turn
 from .._io.executor import Executor
-from .._io.many_calls import HEAD_START, check_reserve, end_task, refuses_credentials
-from ..errors import APIError
+from .._io.logins import lists_no_accounts, refuses_credentials
+from .._io.many_calls import HEAD_START, check_reserve, end_task
+from ..errors import APIError, CloudflareError
 from ..types import (
     AccountListParams,
     BillingCreditBalanceParams,
@@ -139,7 +140,7 @@ class Looks:
                 async with anyio.create_task_group() as tasks:
                     while (account_id := await self._due()) is not None:
                         tasks.start_soon(self._look, account_id)
-                        if not self._executor.accepted:
+                        if self._executor.logins.wants_proof:
                             await self._head_start()
             self._over = True
         except* Exception as faults:
@@ -174,8 +175,8 @@ class Looks:
             return
         try:
             balance = await self._ask(BillingCreditBalanceParams(account_id=account_id))
-        except (APIError, ValueError, TypeError) as error:
-            if refuses_credentials(error) and not self._executor.accepted:
+        except (CloudflareError, ValueError, TypeError) as error:
+            if refuses_credentials(error) and self._executor.logins.all_refused():
                 raise
             known = self._known.get(account_id)
             gap = self._aims.interval if known is None else self._aims.gap(None, known)
@@ -260,7 +261,8 @@ class Looks:
                 raise
             error = fault.with_traceback(None)
         else:
-            self._keep(self._names if self._account_ids is None else self._account_ids)
+            every = dict.fromkeys(self._executor.config.token_accounts) | self._names
+            self._keep(every if self._account_ids is None else self._account_ids)
         if self._account_ids is None and not self._once:
             gap = LIST_EVERY if error is None else min(LIST_EVERY, self._aims.interval)
             self._schedule.add(THE_LIST, gap)
@@ -268,27 +270,39 @@ class Looks:
         self._hand_over(Look(account_id=None, at=at, error=error, accounts=accounts))
 
     def _keep(self, account_ids: Collection[str]) -> None:
-        limit, calls = self._executor.rate_limit, 1 + self._usage + self._days
-        quota = limit.quota or QUOTA
-        left = quota if limit.remaining is None else limit.remaining
-        room = inf if self._once else (left - self._reserve * quota) / calls
+        room = inf if self._once else self._room_for(account_ids)
         self._schedule.keep(account_ids, room)
         self._known = {name: known for name, known in self._known.items() if name in account_ids}
 
+    def _room_for(self, account_ids: Collection[str]) -> float:
+        """Return how many accounts the rate limits have room for now."""
+        calls, room, now = 1 + self._usage + self._days, 0.0, self._executor.clock.monotonic()
+        for limit, accounts in self._executor.logins.rate_limits_of(account_ids, now):
+            quota = limit.quota or QUOTA
+            left = quota if limit.remaining is None else limit.remaining
+            room += min((left - self._reserve * quota) / calls, accounts)
+        return room
+
     async def _all_accounts(self) -> dict[str, str]:
-        """Return the names of all accounts, by id."""
+        """Return the names of the accounts that can be listed, by id."""
         found: dict[str, str] = {}
+        config = self._executor.config
+        if not config.lists_accounts:
+            return found
         pages = PageTurner(AccountListParams(per_page=50), ACCOUNTS)
-        while pages.params is not None:
-            found |= {
-                account.id: account.name for account in pages.new(await self._ask(pages.params))
-            }
+        try:
+            while pages.params is not None:
+                new = pages.new(await self._ask(pages.params))
+                found |= {account.id: account.name for account in new}
+        except APIError as error:
+            if not (config.token_accounts and lists_no_accounts(error)):
+                raise
         return found
 
     async def _ask(self, params: Params[T]) -> T:
         """Make a call that waits for the rate limit as one of a sweep, which is all of it."""
-        answer = await self._executor.execute(params, {}, turn=Turn(Batch(self._reserve)))
-        return answer.parse()
+        batch = Batch(self._reserve, self._room, several=self._executor.logins.several)
+        return (await self._executor.execute(params, {}, turn=Turn(batch))).parse()
 
 
 def checked(account_ids: Iterable[str]) -> list[str]:

@@ -84,8 +84,8 @@ class Refreshing:
         self._check()
         executor = self._executor
         if executor is None or self._looks.inherited:  # a forked child does not refresh it
-            return Snapshot().families(None)
-        return self._snapshot.families(executor.rate_limit)
+            return Snapshot().families({})
+        return self._snapshot.families(executor.rate_limits())
 
     def _check(self) -> None:
         """Raise the error that ended the looks, if any: old values must not pass for new ones."""

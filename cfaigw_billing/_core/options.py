@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict, cast
 
 from aiohttp import ClientSession, ClientTimeout, TraceConfig
@@ -19,6 +19,9 @@ _DAY = 86_400
 
 Timeout: TypeAlias = float | ClientTimeout | None
 """Seconds for one attempt, an `aiohttp.ClientTimeout`, or `None` for no limit."""
+
+APITokens: TypeAlias = Mapping[str, str] | Callable[[str], str | Awaitable[str | None] | None]
+"""API tokens by account id: a mapping, or a function that returns one (`None`: it has none)."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -53,6 +56,7 @@ class ConstructorOptions(TypedDict, total=False):
     """The arguments of the sync client's constructor."""
 
     api_token: str | None
+    api_tokens: APITokens | None
     api_email: str | None
     api_key: str | None
     user_service_key: str | None

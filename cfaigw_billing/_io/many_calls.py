@@ -28,24 +28,20 @@ import anyio
 from .._core.outcome import Outcome
 from .._core.untyped import operation_of
 from ..errors import (
-    APIError,
-    AuthenticationError,
-    JournalError,
+    CloudflareError,
     RateLimitError,
-    TopupConfirmationError,
     TopupOutcomeUnknownError,
 )
 from ..types import Params
 from ..types._validators import check_whole
-from .batch import Batch, NotSentError, Turn
+from .call import Batch, NotSentError, Turn
 from .executor import Executor
+from .logins import refuses_credentials
 
 T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
 
-BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
-"""Error codes that say, with whatever status, that no call with these credentials can succeed."""
 HEAD_START = 2.0
 """How long the first call of a client goes ahead of the others, in seconds."""
 
@@ -74,7 +70,8 @@ class ManyCalls(Generic[T]):
         self._executor = executor
         self._requests = _reading(requests)
         self._concurrency = concurrency
-        self._batch = Batch(reserve)
+        self._room = asyncio.Semaphore(concurrency)
+        self._batch = Batch(reserve, self._room, several=executor.logins.several)
         self._allow_charges = allow_charges
         self._task: asyncio.Task[None] | None = None
         self._pid: int | None = None
@@ -84,6 +81,8 @@ class ManyCalls(Generic[T]):
         self._ended: deque[Outcome[T]] = deque()
         self._cut_off: list[Outcome[T]] = []
         self._open: dict[Turn, Params[T]] = {}
+        self._refusal: Exception | None = None
+        """The refusal of credentials that was the end of each call so far."""
 
     async def enter(self) -> None:
         """Begin to read the requests, and to make the calls."""
@@ -91,7 +90,6 @@ class ManyCalls(Generic[T]):
             raise RuntimeError("a `send_many` can be entered once; call it again")
         self._news = asyncio.Event()
         self._answered = asyncio.Event()
-        self._room = asyncio.Semaphore(self._concurrency)
         self._calls = anyio.create_task_group()
         self._reading = anyio.CancelScope()
         self._pid = os.getpid()
@@ -195,6 +193,8 @@ class ManyCalls(Generic[T]):
             with self._executor.widened(self._concurrency):
                 async with self._calls:
                     await self._start()
+            if self._executor.logins.several and self._executor.logins.none_accepted:
+                self._fault = self._fault or self._refusal
             complete = True
         finally:
             if not complete:  # and not because it failed: that ends the group in good order
@@ -211,7 +211,7 @@ class ManyCalls(Generic[T]):
                         turn = Turn(self._batch)
                         self._open[turn] = request
                         self._calls.start_soon(self._call, turn, request)
-                        if not (self._executor.accepted or self._answered.is_set()):
+                        if self._executor.logins.wants_proof and not self._answered.is_set():
                             await self._head_start()
                         await self._room.acquire()
             except Exception as fault:
@@ -258,15 +258,20 @@ class ManyCalls(Generic[T]):
         try:
             answer = await self._executor.execute(request, {}, turn=turn)
             return Outcome(request, answer.parse())
-        except (APIError, JournalError, TopupConfirmationError, ValueError, TypeError) as error:
+        except (CloudflareError, ValueError, TypeError) as error:
+            if type(error) is CloudflareError and not self._executor.logins.several:
+                raise  # there are no credentials
             return Outcome(request, error=error)
 
     def _end_of_all(self, error: Exception | None) -> Exception | None:
         """Return the error to raise if every other call would fail alike."""
         if self._batch.blocked:
             return _never_lifted(error) if isinstance(error, RateLimitError) else error
-        # Once the credentials have been accepted, it is the account that they are refused for.
-        return error if refuses_credentials(error) and not self._executor.accepted else None
+        # Once credentials have been accepted, it is the account that they are refused for.
+        if not refuses_credentials(error):
+            return None
+        self._refusal = self._refusal or error
+        return error if self._executor.logins.all_refused() else None
 
     def _fail(self, fault: Exception) -> None:
         """Send nothing more, and raise the fault when what has been sent has ended."""
@@ -298,14 +303,6 @@ def check_reserve(reserve: object) -> None:
 
 def _charges(request: Params[Any]) -> bool:
     return operation_of(request).charges
-
-
-def refuses_credentials(error: Exception | None) -> bool:
-    if isinstance(error, TopupOutcomeUnknownError):
-        return False  # whatever it came from, it must be read
-    if isinstance(error, AuthenticationError):
-        return True
-    return isinstance(error, APIError) and any(it.code in BAD_CREDENTIALS for it in error.errors)
 
 
 def _never_lifted(error: RateLimitError) -> RateLimitError:

@@ -106,8 +106,12 @@ class BlockingExecutor:
 
     @property
     def rate_limit(self) -> RateLimit:
-        """The state of the service's rate limit."""
+        """The state of the rate limit; see `Executor.rate_limit`."""
         return self.inner.rate_limit
+
+    def rate_limits(self) -> dict[str | None, RateLimit]:
+        """Return the state of each rate limit; see `Executor.rate_limits`."""
+        return self.inner.rate_limits()
 
     def close(self) -> None:
         """Close the connections. A second close does nothing."""

@@ -33,6 +33,11 @@ def account(_: object, attribute: Attribute[Any], value: Any) -> None:
         check_account(attribute.name, value)
 
 
+def is_account_id(value: object) -> bool:
+    """Whether a value can be the identifier of an account."""
+    return isinstance(value, str) and _ACCOUNT_ID.fullmatch(value) is not None
+
+
 def check_account(name: str, value: Any) -> None:
     """Raise if a value cannot be the identifier of an account."""
     _check_text(name, value)

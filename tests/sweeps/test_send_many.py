@@ -342,7 +342,7 @@ async def test_leaving_leaves_nothing_and_the_client_goes_on(leave: Leave) -> No
     """The caller's own exception arrives as it is; no task and no call is left."""
     client, transport = faked(0.002)
     for seed in range(25):
-        client._executor.accepted = seed % 2 == 0
+        client._executor.logins.fallback.accepted = seed % 2 == 0
         await leave(client, random.Random(seed))
         assert none_is_left(), seed
         assert transport.in_flight == 0, seed
@@ -827,7 +827,7 @@ async def test_every_charge_is_told_of_once_however_the_block_is_left(
         billing_emulator.inject(Fault(after=True, delay=0.05), times=None, path="/topup")
         before, taken = len(billing_emulator.charges), list[TopupCreateParams]()
         async with client_of(billing_emulator) as client:
-            client._executor.accepted = chance.random() < 0.5
+            client._executor.logins.fallback.accepted = chance.random() < 0.5
             requests = _taken(billing_emulator, seed, how, chance.randint(1, 25), taken)
             outcomes = client.send_many(
                 requests, concurrency=chance.randint(1, 12), allow_charges=True

@@ -74,6 +74,7 @@ from cfaigw_billing.testing import (
     Emulator,
     Fault,
     RecordedRequest,
+    RequestLimit,
     check_journal,
 )
 from cfaigw_billing.types import (
@@ -736,6 +737,11 @@ def emulation() -> Generator[Emulator]:
         assert_type(emulator, Emulator)
         assert_type(emulator.base_url, str)
         assert_type(emulator.add_account("a", balance=1.5), EmulatedAccount)
+        limited = emulator.add_account("b", api_token="t", limit=RequestLimit(quota=10, window=2))
+        assert_type(limited.limit, RequestLimit | None)
+        limited.api_token = None
+        assert_type(emulator.api_tokens, dict[str, str])
+        assert_type(emulator.requests[0].api_token, str | None)
         emulator.accounts["a"].spend_hourly(lambda hour: 2.0 * hour.hour, days=56)
         emulator.accounts["a"].spend_hourly([1.0] * 24)
         assert_type(emulator.charges, list[Charge])

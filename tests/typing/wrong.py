@@ -267,6 +267,7 @@ def emulation() -> None:
     with Emulator() as emulator:
         emulator.add_account()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         emulator.add_account("a", balance="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        emulator.add_account("a", limit=10)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         emulator.inject(500)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         emulator.inject(Fault(silence="sleep"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         emulator.client(max_retry=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

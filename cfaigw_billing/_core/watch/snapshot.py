@@ -84,9 +84,13 @@ class Snapshot:
         before = self.accounts.get(key) or AccountState(seen_at=look.at)
         return evolve(self, accounts={**self.accounts, key: before.after(look)})
 
-    def families(self, limit: RateLimit | None) -> list[Family]:
-        """Return all families of samples, also those that have none at present."""
-        remaining, quota = (limit.remaining, limit.quota) if limit else (None, None)
+    def families(self, limits: Mapping[str | None, RateLimit]) -> list[Family]:
+        """Return all families of samples, also those that have none at present.
+
+        Args:
+            limits: The rate limits by account; `None`: that of the accounts without a token of
+                their own.
+        """
         moments = [state.seen_at for state in self.accounts.values()]
         took = (max(moments) - min(moments)).total_seconds() if moments else None
         return [
@@ -100,27 +104,32 @@ class Snapshot:
                 ],
                 "info",
             ),
-            _alone(
+            Family(
                 "cfaigw_refresh_duration_seconds",
                 "Time in which all accounts were last looked at once.",
-                took,
+                [] if took is None else [({}, took)],
             ),
-            _alone(
+            _of_limits(
                 "cfaigw_api_requests_remaining",
-                "Requests left in this window of the rate limit, for all users of the credentials.",
-                remaining,
+                "Requests left in this window of the rate limit, for all users of the credentials; "
+                "with `account_id`: of the token of the account.",
+                {key: limit.remaining for key, limit in limits.items()},
             ),
-            _alone(
+            _of_limits(
                 "cfaigw_api_requests_quota",
                 "Requests of a whole window of the rate limit.",
-                quota,
+                {key: limit.quota for key, limit in limits.items()},
             ),
         ]
 
 
-def _alone(name: str, text: str, value: float | None) -> Family:
-    """A family of one sample without labels; of none if the value is not known."""
-    return Family(name, text, [] if value is None else [({}, value)])
+def _of_limits(name: str, text: str, values: Mapping[str | None, float | None]) -> Family:
+    samples = [
+        ({} if key is None else {"account_id": key}, value)
+        for key, value in values.items()
+        if value is not None
+    ]
+    return Family(name, text, samples)
 
 
 # The families that have a sample for each account, unless the function returns `None`.
