@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -183,10 +183,12 @@ class StateFile:
 
 
 def _episodes(state: dict[str, Any]) -> dict[str, Any]:
-    accounts = cast("dict[str, dict[str, Any]]", state.get("accounts", {}))
-    subjects = {**accounts, "": state.get("service", {})}
-    found = {
-        name: {k: each[k] for k in ("open", "told") if k in each} for name, each in subjects.items()
+    found = {  # the service stands there with one of the accounts, and not always with the same
+        "service" if name.startswith("service:") else name: {
+            key: each[key] for key in ("open", "told") if key in each
+        }
+        for name, each in state.items()
+        if name != "version"
     }
     return {name: each for name, each in found.items() if each}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Literal, Unpack, assert_type
 
 import aiohttp
@@ -197,6 +198,9 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     balances = await billing.credit_balances(["a"], progress=lambda done, total: None)
     assert_type(balances, CreditBalances)
     assert_type(await billing.credit_balances(), CreditBalances)
+    assert_type(balances | await billing.credit_balances(), CreditBalances)
+    balances |= await billing.credit_balances(balances.missing)
+    assert_type(reduce(lambda one, other: one | other, [balances]), CreditBalances)
     assert_type(balances["a"], BillingCreditBalanceResponse)
     assert_type(balances.failed["a"], Exception)
     assert_type(balances.missing, tuple[str, ...])

@@ -113,6 +113,8 @@ def blocking_arguments(client: Cloudflare) -> None:
     billing.credit_balances([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     billing.metrics([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     billing.usage_histories(["a"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    billing.runways(["a"]) | billing.credit_balances(["a"])  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+    billing.credit_balances(["a"]) | {}  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
     billing.runways([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     client.accounts.list(page="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
