@@ -75,12 +75,12 @@ class CloudflareError(Exception):
         504: the request may be sent again. A 401 or 403 of the service becomes 502, because the
         credentials belong to the app.
         """
-        found = (status for status, kinds in _ANSWERS.items() if isinstance(self, kinds))
-        return next(found, 502)
+        return next((status for status, kinds in _ANSWERS.items() if isinstance(self, kinds)), 502)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default calls the class with `args` alone, which fails for keyword arguments.
-        return _restore, (type(self), self.args, self.__dict__)
+        # The default fails for keyword arguments. A cause from elsewhere may hold secrets.
+        cause = self.__cause__ if isinstance(self.__cause__, CloudflareError) else None
+        return _restore, (type(self), self.args, self.__dict__), cause and {"__cause__": cause}
 
 
 def _restore(cls: type[CloudflareError], args: tuple[Any, ...], state: Any) -> CloudflareError:

@@ -26,6 +26,9 @@ class AsyncWatch:
         Save it when you have delivered an event, and pass it to the next watch over the same
         accounts. That watch reports what has changed meanwhile, and no event twice. If you deliver
         an event but do not save the state, the event comes again with the same `key`.
+
+        `a | b` of the states of two watches over different accounts is the state of a watch over
+        all of them; one over some of them takes it, too.
         """
         return self._watching.state
 

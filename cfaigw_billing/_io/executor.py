@@ -95,6 +95,12 @@ class Executor:
                     other.logins = self.logins
         return other
 
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "a client does not pickle, nor what belongs to it: it holds connections and secrets; "
+            "make a client in each process"
+        )
+
     @property
     def closed(self) -> bool:
         """Whether the client has been closed."""

@@ -134,7 +134,8 @@ def app() -> None:
     """Cloudflare AI Gateway billing.
 
     Credentials come from the environment: CLOUDFLARE_API_TOKEN, or CLOUDFLARE_EMAIL and
-    CLOUDFLARE_API_KEY. In a terminal, it asks for an API token if there are none. You may leave
-    ACCOUNT out if CLOUDFLARE_ACCOUNT_ID is set. CLOUDFLARE_BASE_URL selects another service, such
-    as the emulator.
+    CLOUDFLARE_API_KEY. In a terminal, it asks for an API token if there are none. Accounts may have
+    tokens of their own, in the file of --tokens or of CLOUDFLARE_API_TOKENS_FILE; the environment's
+    credentials are then for all other accounts. You may leave ACCOUNT out if CLOUDFLARE_ACCOUNT_ID
+    is set. CLOUDFLARE_BASE_URL selects another service, such as the emulator.
     """

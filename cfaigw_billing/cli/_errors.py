@@ -84,11 +84,12 @@ def fail(error: Exception | str, code: ExitCode) -> NoReturn:
 
 @contextmanager
 def one_line_errors() -> Generator[None]:
-    """End the command in one line if the service refuses a call or does not answer it."""
+    """End the command in one line if a call fails: no answer, a refusal, no credentials."""
     try:
         yield
     except CloudflareError as error:
-        fail(error, ExitCode.FAILED)
+        lacks_credentials = type(error) is CloudflareError  # all others are of classes of their own
+        fail(error, ExitCode.USAGE if lacks_credentials else ExitCode.FAILED)
 
 
 @contextmanager
@@ -119,10 +120,15 @@ def show_usage_error(error: click.ClickException) -> None:
 _QUOTED_OPTION = re.compile(r"'(--?[a-z][a-z0-9-]*)'")
 
 
+SAME_OPTIONS = "cfaigw_billing.same_options"
+"""In `meta` of the context: the options that a command to type needs as the one that runs did."""
+
+
 def command(*words: str) -> str:
     """Return a command line to type, with the name that the program was called by."""
-    program = click.get_current_context().find_root().info_name
-    return f"{program} {shlex.join(words)}"
+    context = click.get_current_context()
+    words = (*words, *context.meta.get(SAME_OPTIONS, ()))
+    return f"{context.find_root().info_name} {shlex.join(words)}"
 
 
 _OPTIONS = {
@@ -142,8 +148,10 @@ _OPTIONS = {
     "`older_than`": "--older-than",
     "`path`": "--journal",
     "`api_token`": "CLOUDFLARE_API_TOKEN",
+    "`api_tokens`": "--tokens",
     "`api_email`": "CLOUDFLARE_EMAIL",
     "`api_key`": "CLOUDFLARE_API_KEY",
+    "`user_service_key`": "CLOUDFLARE_API_USER_SERVICE_KEY",
     "`base_url`": "CLOUDFLARE_BASE_URL",
     "`billing.topup.reconcile(error)`": "`reconcile`",
 }

@@ -16,6 +16,7 @@ from ._inputs import (
     everyone,
     low,
     several_accounts,
+    tokens,
     with_form,
 )
 from ._output import Form, progress_bar, show, show_answers, verdict, verdict_of_check
@@ -25,6 +26,7 @@ from ._session import session
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--fail-below",
     metavar="DOLLARS",

@@ -15,7 +15,7 @@ from .._show.table import Alert, Column, Table, counted
 from ..errors import JournalError
 from ..types import Money
 from ._errors import ExitCode, checked_arguments, one_line_errors, say, show_error
-from ._inputs import duration, moment_text, with_form
+from ._inputs import duration, moment_text, tokens, with_form
 from ._output import Form, show_csv, show_json, show_table
 from ._session import session
 from .outcomes import look_at_invoices
@@ -116,6 +116,7 @@ def topups(state: State | None, path: Path | None, form: Form) -> None:
     "12h, at least 1h.",
 )
 @journal_option(must_exist=True)
+@tokens
 @with_form
 def recover(older_than: timedelta, path: Path | None, form: Form) -> ExitCode:
     """Find out whether each open top-up in the journal was charged, and record the result.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+import secrets
+import shlex
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -103,7 +106,14 @@ def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: i
     help="The port to serve on; 0: a free one.",
 )
 @account_count(5)
-def emulator(port: int, accounts: int) -> None:
+@click.option(
+    "--write-tokens",
+    "tokens",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Give each account a token of its own, and write them to a new FILE, for --tokens.",
+)
+def emulator(port: int, accounts: int, tokens: Path | None) -> None:
     """Serve an emulator of the service on this machine, until Ctrl-C (exit code 0).
 
     Its accounts have invoices and eight weeks of usage, and go on spending.
@@ -117,10 +127,17 @@ def emulator(port: int, accounts: int) -> None:
             for account in server.accounts.values():
                 spend_by_day(account, 240)
                 account.add_invoice(5250)
+            if tokens is not None:
+                write_tokens(server, tokens)
             show_commands(
                 f"Serving on {server.base_url} until Ctrl-C. In another shell:",
                 f"export CLOUDFLARE_BASE_URL={server.base_url}",
                 f"export CLOUDFLARE_API_TOKEN={server.api_token}",
+                *(
+                    [f"export CLOUDFLARE_API_TOKENS_FILE={shlex.quote(str(tokens))}"]
+                    if tokens
+                    else ()
+                ),
                 command("balance", next(iter(server.accounts))),
             )
             show_commands(
@@ -133,6 +150,18 @@ def emulator(port: int, accounts: int) -> None:
         pass  # how this command is meant to end
     except OSError as error:  # the port is taken
         fail(error, ExitCode.FAILED)
+
+
+def write_tokens(server: Emulator, path: Path) -> None:
+    """Give each account a token of its own; write them to a new file that others cannot read."""
+    for account in server.accounts.values():
+        account.api_token = secrets.token_urlsafe(30)
+    lines = "".join(f"{account_id} {token}\n" for account_id, token in server.api_tokens.items())
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(lines, encoding="utf-8")
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", ExitCode.USAGE)
 
 
 def new_emulator(accounts: int, port: int = 0) -> Emulator:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._errors import ExitCode, checked_arguments, fail
-from ._inputs import chosen_accounts, duration, everyone, several_accounts
+from ._inputs import chosen_accounts, duration, everyone, several_accounts, tokens
 from ._output import show_line
 from ._session import session
 from .watch import sigterm_raises
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

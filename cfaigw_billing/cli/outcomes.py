@@ -11,7 +11,7 @@ import click
 from ..errors import TopupFailedError, TopupPendingError
 from ..types import Money, TopupStatusResponse
 from ._errors import ExitCode, checked_arguments, command, fail, say
-from ._inputs import account_option, as_json, moment, moment_text, whole_cents
+from ._inputs import account_option, as_json, moment, moment_text, tokens, whole_cents
 from ._output import Form, show, show_json, show_line
 from ._session import session
 
@@ -47,6 +47,7 @@ def status_of(error: TopupFailedError | TopupPendingError) -> str:
 @click.command()
 @click.argument("payment_intent_id", metavar="ID")
 @account_option
+@tokens
 @wait_option
 @timeout_option
 @as_json
@@ -86,6 +87,7 @@ def code_of(status: str) -> ExitCode:
 
 @click.command()
 @account_option
+@tokens
 @click.option(
     "--amount",
     metavar="DOLLARS",

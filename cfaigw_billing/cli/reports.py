@@ -18,6 +18,7 @@ from ._inputs import (
     day,
     everyone,
     several_accounts,
+    tokens,
     with_form,
 )
 from ._output import (
@@ -37,6 +38,7 @@ DAYS = 30
 
 
 @click.command()
+@tokens
 @with_form
 def accounts(form: Form) -> None:
     """List the accounts that the credentials can see: their ids and names."""
@@ -55,6 +57,7 @@ def accounts(form: Form) -> None:
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--by",
     type=click.Choice(["day", "hour"]),
@@ -136,6 +139,7 @@ def _midnight(day: date) -> datetime:
 
 @click.command()
 @account
+@tokens
 @click.option(
     "--type",
     type=click.Choice(["auto", "manual", "all"]),
@@ -153,6 +157,7 @@ def invoices(account: str, type: Literal["auto", "manual", "all"], form: Form) -
 
 @click.command()
 @account
+@tokens
 @with_form
 def preview(account: str, form: Form) -> None:
     """Show the next invoice so far: its lines, and in JSON also its sums."""
@@ -166,6 +171,7 @@ def preview(account: str, form: Form) -> None:
 
 @click.command()
 @account
+@tokens
 @with_form
 def limits(account: str, form: Form) -> None:
     """Show the smallest and the largest top-up that the service accepts."""

@@ -15,6 +15,7 @@ from ._inputs import (
     duration,
     everyone,
     several_accounts,
+    tokens,
     with_form,
 )
 from ._output import Form, progress_bar, show, show_answers, verdict, verdict_of_check
@@ -24,6 +25,7 @@ from ._session import session
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--fail-within",
     metavar="TIME",

@@ -36,6 +36,7 @@ from ._inputs import (
     account,
     as_json,
     moment_text,
+    tokens,
     whole_cents,
     yes,
 )
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @account
+@tokens
 @click.option(
     "--amount",
     metavar="DOLLARS",

@@ -11,13 +11,13 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..types import Money
 from ._errors import ExitCode, checked_arguments, fail
-from ._inputs import chosen_accounts, dollars, duration, everyone, several_accounts, words
+from ._inputs import chosen_accounts, dollars, duration, everyone, several_accounts, tokens, words
 from ._output import json_line
 from ._session import session
 
@@ -32,6 +32,7 @@ class Terminated(KeyboardInterrupt):
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--low",
     default="10",
@@ -182,10 +183,12 @@ class StateFile:
 
 
 def _episodes(state: dict[str, Any]) -> dict[str, Any]:
-    accounts = cast("dict[str, dict[str, Any]]", state.get("accounts", {}))
-    subjects = {**accounts, "": state.get("service", {})}
-    found = {
-        name: {k: each[k] for k in ("open", "told") if k in each} for name, each in subjects.items()
+    found = {  # the service stands there with one of the accounts, and not always with the same
+        "service" if name.startswith("service:") else name: {
+            key: each[key] for key in ("open", "told") if key in each
+        }
+        for name, each in state.items()
+        if name != "version"
     }
     return {name: each for name, each in found.items() if each}
 

@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Any, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_unstructure_fn
 
 from .event import EpisodeKind
 
-VERSION = 1
+VERSION = 2
 
 
 @frozen(kw_only=True)
@@ -71,14 +71,14 @@ class Told:
 
     @property
     def state(self) -> dict[str, Any]:
-        """All of it as plain JSON."""
-        return {
-            "version": VERSION,
-            "service": _converter.unstructure(self.service),
-            "accounts": {
-                name: _converter.unstructure(each) for name, each in self.accounts.items()
-            },
-        }
+        """All of it as plain JSON; `a | b` is the state of the accounts of both.
+
+        So it is flat, and the service stands in it once for each watch, with one of its accounts.
+        """
+        subjects = {f"account:{name}": each for name, each in self.accounts.items()}
+        if self.service != Subject():
+            subjects[f"service:{min(self.accounts, default='')}"] = self.service
+        return {"version": VERSION, **_converter.unstructure(subjects)}
 
     @classmethod
     def from_state(cls, state: object) -> Told:
@@ -93,20 +93,40 @@ class Told:
             return told
         if not isinstance(state, Mapping):
             raise TypeError(f"`state` must be what `watch.state` was, not {type(state).__name__}")
-        given = cast("Mapping[str, Any]", state)
-        if (version := given.get("version")) != VERSION:
+        given = {**cast("Mapping[str, Any]", state)}
+        version = given.pop("version", None)
+        if version not in (1, VERSION):
             raise ValueError(f"`state` must be of version {VERSION}, got version {version!r:.40}")
         try:
-            told.service = _converter.structure(given.get("service"), Subject)
-            accounts = _converter.structure(given.get("accounts"), dict[str, Subject])
+            if version == 1:
+                given = _flat(**given)
+            subjects = _converter.structure(given, dict[str, Subject])
         except BaseValidationError as error:
             wrong = transform_error(error, path="state")[0]
             raise ValueError(f"`state` must be what `watch.state` was: {wrong:.200}") from None
         except (TypeError, ValueError, AttributeError):
             raise ValueError("`state` must be what `watch.state` was: a part is missing") from None
-        for name, subject in accounts.items():
-            told.put(name, subject)
+        for key, subject in subjects.items():
+            kind, _, name = key.partition(":")
+            if kind == "account":
+                told.put(name, subject)
+            elif kind == "service":
+                told.service = _both(told.service, subject)
+            else:
+                raise ValueError(f"`state` must be what `watch.state` was, without {key!r:.80}")
         return told
+
+
+def _flat(*, service: Any, accounts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a state of version 1, which was nested, under the keys of today."""
+    return {"service:": service, **{f"account:{name}": each for name, each in accounts.items()}}
+
+
+def _both(one: Subject, other: Subject) -> Subject:
+    """Return what two watches have told of the service: it is unreadable if it is for either."""
+    first, second = sorted((one, other), key=lambda each: bool(each.open), reverse=True)
+    counts = {name: max(n, first.told.get(name, 0)) for name, n in second.told.items()}
+    return evolve(first, told={**first.told, **counts})
 
 
 def _number(value: Any, _: object) -> Any:
