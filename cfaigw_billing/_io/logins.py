@@ -30,6 +30,8 @@ from ..errors import APIError, AuthenticationError, CloudflareError, TopupOutcom
 from .limiter import Limiter
 from .pace import Pace
 
+HEAD_START = 2.0
+"""How many seconds the other calls of a client wait for the first answer, at most."""
 BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
 """Error codes that say, with whatever status, that no call with these credentials can succeed."""
 

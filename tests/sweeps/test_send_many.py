@@ -31,6 +31,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
 )
 from cfaigw_billing._io import many_calls
+from cfaigw_billing._io.logins import HEAD_START
 from cfaigw_billing._io.transport import Transport
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
@@ -869,7 +870,7 @@ async def _read_some(outcomes: Any, read: list[Any], how: str, number: int) -> N
 
 async def _leave(charges: list[TopupCreateParams], client: AsyncCloudflare) -> Any:
     outcomes = client.send_many(charges, allow_charges=True)
-    with anyio.move_on_after(1.5 * many_calls.HEAD_START):
+    with anyio.move_on_after(1.5 * HEAD_START):
         async with outcomes:
             await anext(outcomes)
     return outcomes.unsent
@@ -878,7 +879,7 @@ async def _leave(charges: list[TopupCreateParams], client: AsyncCloudflare) -> A
 def _leave_sync(charges: list[TopupCreateParams], where: dict[str, Any]) -> Any:
     def requests() -> Iterator[TopupCreateParams]:
         yield from charges
-        time.sleep(many_calls.HEAD_START)
+        time.sleep(HEAD_START)
         raise KeyboardInterrupt
 
     with Cloudflare(**where) as client:
