@@ -108,6 +108,12 @@ class Logins:
         login = self._known(account_id)
         return login or await self._ask(cast("str", account_id), seconds)
 
+    def rate_limit(self, now: float) -> RateLimit:
+        """Return the state of the limit of the fallback."""
+        with suppress(CloudflareError):
+            return self._make(self._credentials).limiter.state(now)
+        return UNKNOWN
+
     def rate_limits(self, now: float) -> dict[str | None, RateLimit]:
         """Return the state of each limit by account; `None`: of the credentials without one."""
         return {account_id: login.limiter.state(now) for account_id, login in self.used()}
@@ -138,7 +144,7 @@ class Logins:
         """Whether the service refuses all credentials that there are, as far as that is known."""
         if callable(self._tokens):
             return False
-        logins = map(self._by_account.get, self._tokens or ())
+        logins = map(self._by_token.get, (self._tokens or {}).values())
         fallback = (self._fallback,) if self._credentials.is_given else ()
         return all(login is not None and login.refused for login in chain(fallback, logins))
 

@@ -1,4 +1,4 @@
-"""Commands that need no account: a demonstration, and the emulator as a server."""
+"""Commands that need no account: a demo, and the emulator as a server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PLACES = (
 
 
 def account_count(default: int) -> Callable[[F], F]:
-    """The option of how many accounts to make up."""
+    """Return the option `--accounts`."""
     return click.option(
         "--accounts",
         type=click.IntRange(min=1),
@@ -62,7 +62,7 @@ def account_count(default: int) -> Callable[[F], F]:
 def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: int) -> ExitCode:
     """Check hundreds of made-up accounts at once, and forecast one; needs no credentials.
 
-    Starts an emulator of the service on this machine and asks it over HTTP.
+    Starts an emulator of the service on this machine and calls it over HTTP.
     """
     from ..testing import Fault
 
@@ -165,7 +165,7 @@ def write_tokens(server: Emulator, path: Path) -> None:
 
 
 def new_emulator(accounts: int, port: int = 0) -> Emulator:
-    """An emulator with the same accounts each time: most are well, some low, a few overdrawn."""
+    """Return an emulator with the same accounts each time: some are low, a few overdrawn."""
     from ..testing import Emulator
 
     server = Emulator(port=port)
@@ -187,7 +187,7 @@ def new_emulator(accounts: int, port: int = 0) -> Emulator:
 
 
 def spend_by_day(account: EmulatedAccount, cents_per_day: float) -> None:
-    """Let an account spend by day, and little by night, as it has done for some weeks."""
+    """Let an account spend most at 15:00 and little by night, now and in the last weeks."""
     since_nine = [(hour - 9) / 24 for hour in range(24)]  # so that the peak is at 15:00
     profile = [cents_per_day / 24 * (1 + math.sin(math.tau * part)) for part in since_nine]
     account.spend_hourly(profile, days=DAYS)

@@ -34,7 +34,7 @@ from ._output import (
 from ._session import session
 
 DAYS = 30
-"""The days that `usage` shows by default."""
+"""How many days `usage` shows by default."""
 
 
 @click.command()
@@ -87,15 +87,15 @@ def usage(
     concurrency: int,
     form: Form,
 ) -> ExitCode:
-    """Show what one account or many have used; all times are UTC.
+    """Show the usage of one account or of many; all times are UTC.
 
-    One ACCOUNT is shown by day or hour, the newest first. Of many accounts, the table has a row for
-    each, the one that used most first; CSV and JSON have each day or hour of each account.
+    One ACCOUNT is shown by day or hour, the newest first. For many accounts, the table has one row
+    per account, the highest usage first; CSV and JSON have each day or hour of each account.
 
     Without any of --days, --since, --until and --all-time: the last 30 days.
 
-    A FILE has one id a line (or CSV, with the ids first); blank lines and # comments are skipped. -
-    stands for stdin.
+    A FILE has one id per line (or CSV with the ids first); blank lines and # comments are skipped.
+    FILE - is stdin.
     """
     start, end = period(days, since, until, all_time)
     chosen = chosen_accounts(accounts, everyone)
@@ -122,7 +122,7 @@ def usage(
 def period(
     days: int | None, since: date | None, until: date | None, all_time: bool
 ) -> tuple[datetime | None, datetime | None]:
-    """The first moment that the options ask for, and the one after the last; in UTC."""
+    """Return the start and the end of the period that the options select, in UTC."""
     if (days is not None) + bool(since or until) + all_time > 1:
         fail("--days, --since with --until, and --all-time exclude each other", ExitCode.USAGE)
     if since and until and until < since:
@@ -145,7 +145,7 @@ def _midnight(day: date) -> datetime:
     type=click.Choice(["auto", "manual", "all"]),
     default="all",
     show_default=True,
-    help="Those of automatic top-ups, of manual ones, or all.",
+    help="Invoices of automatic top-ups, of manual ones, or all.",
 )
 @with_form
 def invoices(account: str, type: Literal["auto", "manual", "all"], form: Form) -> None:
@@ -160,7 +160,7 @@ def invoices(account: str, type: Literal["auto", "manual", "all"], form: Form) -
 @tokens
 @with_form
 def preview(account: str, form: Form) -> None:
-    """Show the invoice that is building up: its lines, and in JSON also its sums."""
+    """Show the next invoice so far: its lines, and in JSON also its sums."""
     with session() as client:
         answer = client.ai_gateway.billing.invoice_preview(account_id=account)
     if form is Form.JSON:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Literal, Unpack, assert_type
 
 import aiohttp
@@ -197,6 +198,9 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     balances = await billing.credit_balances(["a"], progress=lambda done, total: None)
     assert_type(balances, CreditBalances)
     assert_type(await billing.credit_balances(), CreditBalances)
+    assert_type(balances | await billing.credit_balances(), CreditBalances)
+    balances |= await billing.credit_balances(balances.missing)
+    assert_type(reduce(lambda one, other: one | other, [balances]), CreditBalances)
     assert_type(balances["a"], BillingCreditBalanceResponse)
     assert_type(balances.failed["a"], Exception)
     assert_type(balances.missing, tuple[str, ...])
@@ -224,6 +228,17 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     assert_type(lasting["a"].empties_within(timedelta(days=3)), bool)
     assert_type(lasting.within(timedelta(days=3)), dict[str, Runway])
     assert_type(client.rate_limit, RateLimit)
+    assert_type(client.rate_limits, dict[str | None, RateLimit])
+
+
+async def vault(account_id: str) -> str | None:
+    return account_id or None
+
+
+def tokens_by_account() -> None:
+    AsyncCloudflare(api_tokens={"a": "token"}, api_token="token")
+    Cloudflare(api_tokens=vault)
+    Cloudflare(api_tokens={"a": "token"}.get).with_options(api_tokens={})
 
 
 def blocking_methods(client: Cloudflare) -> None:
@@ -304,6 +319,7 @@ def blocking_methods(client: Cloudflare) -> None:
     assert_type(lasting, Runways)
     assert_type(lasting.soon, timedelta)
     assert_type(client.rate_limit, RateLimit)
+    assert_type(client.rate_limits, dict[str | None, RateLimit])
 
 
 BALANCE = BillingCreditBalanceParams(account_id="a")
