@@ -1,8 +1,7 @@
-"""Looks at many accounts, again and again, each when it is due.
+"""Check many accounts again and again, each when it is due. A look is one check of an account.
 
-Watching and metrics are made of it. One task takes the accounts that are due, and a task for each
-look makes its calls, which wait for the rate limit as those of a sweep do. All of them belong to
-one task, which ends when the looks are left.
+`watch` and `metrics` use it. One task takes the accounts that are due and starts a task for each
+look. The calls wait for the rate limit like those of a sweep. All tasks end with the block.
 """
 
 from __future__ import annotations
@@ -40,18 +39,18 @@ from ..types import (
 T = TypeVar("T")
 
 AT_ONCE = 50
-"""Looks that are made, or wait to be read, at a time."""
+"""How many looks may run or wait to be read at a time."""
 QUOTA = 1200.0
-"""The requests of a window, while the service has not told."""
+"""The requests per window, until the service has told the number."""
 HISTORY = timedelta(weeks=8)
-"""The usage that is asked for: as much as a forecast needs."""
+"""The usage to read: what a forecast needs."""
 
 
 class Looks:
-    """The looks at accounts, in the order in which they end; they go on until `leave`.
+    """The looks at accounts, in the order in which they end. They go on until `leave`.
 
-    The first one tells the accounts (`Look.accounts`). Read with `next`, which returns `None` at
-    the end. Looks wait to be read: while `AT_ONCE` of them do, no more are made.
+    The first look is at the list of accounts (`Look.accounts`). `next` returns the looks, and
+    `None` at the end. While `AT_ONCE` looks wait to be read, no more begin.
     """
 
     def __init__(
@@ -64,20 +63,20 @@ class Looks:
         days: bool = False,
         once: bool = False,
     ) -> None:
-        """Take what to look at.
+        """Check and keep the options.
 
         Args:
             account_ids: The accounts; `None`: all that the credentials can see, listed every hour.
             aims: How often to look.
             reserve: The part of the rate limit to leave to others, from 0 to below 1.
-            usage: Whether to ask for usage, and to forecast: at first, every six hours, after a
-                rise of the balance and after a fast fall.
-            days: Whether to ask then for the whole usage by day, too.
-            once: Look at each account once, at once, and end.
+            usage: Whether to read the usage and forecast: at the first look, every six hours, and
+                after the balance has risen or fallen fast.
+            days: Whether to read the whole usage by day at these times too.
+            once: Look at each account once, now, and end.
 
         Raises:
-            ValueError: `reserve`, or an account id, is wrong, or there is no account.
-            TypeError: They are of the wrong type.
+            ValueError: `reserve` or an account id is wrong, or there is no account.
+            TypeError: An argument has the wrong type.
         """
         check_reserve(reserve)
         self._account_ids = None if account_ids is None else checked(account_ids)
@@ -102,7 +101,7 @@ class Looks:
         self._task = asyncio.create_task(self._run())
 
     async def leave(self) -> None:
-        """End the looks that are being made, and wait for that."""
+        """Cancel the looks in progress, and wait until they have ended."""
         if self._task is None or self.inherited:
             return
         self._over = True
@@ -112,7 +111,7 @@ class Looks:
             raise interrupt
 
     async def next(self) -> Look | None:
-        """Wait for the next look, and take it; `None` at the end. Raise what ended the looks."""
+        """Return the next look; `None` at the end. Raise the error that ended the looks, if any."""
         if self._task is None:
             raise RuntimeError("read inside the block: `async with` (`with` on the sync client)")
         if self.inherited:
@@ -129,7 +128,7 @@ class Looks:
 
     @property
     def inherited(self) -> bool:
-        """Whether a fork has brought it here: the looks are the parent's."""
+        """Whether this is a forked child: the looks belong to the parent process."""
         return self._pid != os.getpid()
 
     async def _run(self) -> None:
@@ -146,13 +145,13 @@ class Looks:
         except* Exception as faults:
             self._fault = _first(faults)
         finally:
-            if not self._over and self._fault is None:  # a reader must not take it for the end
+            if not self._over and self._fault is None:  # cancelled: this is no normal end
                 self._fault = RuntimeError("the looks were ended from outside")
             self._over = True
             self._news.set()
 
     async def _due(self) -> str | None:
-        """Wait until a look is due and there is room for it; `None` if there are no more."""
+        """Wait until a look is due and there is room for it. Return `None` if none is left."""
         await self._room.acquire()
         while (account_id := self._schedule.take(self._executor.clock.monotonic())) is None:
             wait = self._schedule.wait()
@@ -164,7 +163,7 @@ class Looks:
         return account_id
 
     async def _head_start(self) -> None:
-        """Let the first look go ahead: wrong credentials are then refused once."""
+        """Wait for the first look, so that wrong credentials are refused only once."""
         self._changed.clear()
         with anyio.move_on_after(HEAD_START):
             await self._changed.wait()
@@ -194,7 +193,7 @@ class Looks:
     async def _seen_balance(
         self, account_id: str, balance: BillingCreditBalanceResponse
     ) -> tuple[Look, float]:
-        """Ask for the usage too, if it is time. Return the look, and when to look again."""
+        """Read the usage too, if it is due. Return the look, and the seconds until the next."""
         at, time = self._executor.now(), self._schedule.time
         before, usage, days = self._known.get(account_id), None, None
         runway, asked_at = (before.runway, before.asked_at) if before else (None, -inf)
@@ -218,13 +217,13 @@ class Looks:
     async def _forecast(
         self, balance: BillingCreditBalanceResponse, now: datetime
     ) -> tuple[BillingUsageHistoryResponse | None, Runway | None]:
-        """Ask for the usage. What fails is `None`, and the next look asks again."""
+        """Read the usage and forecast. What fails is `None`; the next look tries again."""
         _, params = runway_requests(balance.account_id, HISTORY, now)
         try:
             usage = await self._ask(params)
         except APIError:
             return None, None
-        with suppress(ValueError):  # rows that are longer than an hour
+        with suppress(ValueError):  # rows longer than an hour
             return usage, forecast_runway(balance, usage, now=now)
         return usage, None
 
@@ -236,9 +235,9 @@ class Looks:
             return None
 
     def _end(self, look: Look, gap: float) -> None:
-        """Hand a look over, and see to the next one."""
+        """Queue the look for the reader, and plan the next one."""
         account_id = str(look.account_id)
-        if account_id not in self._schedule:  # it has vanished meanwhile
+        if account_id not in self._schedule:  # no longer in the list
             self._room.release()
         else:
             if not self._once:
@@ -251,7 +250,7 @@ class Looks:
         self._news.set()
 
     async def _list(self) -> None:
-        """Look at the list of accounts. If the first look at it fails, that is raised."""
+        """Read the list of accounts. Raise only if the first time fails."""
         error: APIError | None = None
         try:
             if self._account_ids is None:
@@ -300,13 +299,13 @@ class Looks:
         return found
 
     async def _ask(self, params: Params[T]) -> T:
-        """Make a call that waits for the rate limit as one of a sweep, which is all of it."""
+        """Make a call that waits for the rate limit like one of a sweep."""
         batch = Batch(self._reserve, self._room, several=self._executor.logins.several)
         return (await self._executor.execute(params, {}, turn=Turn(batch))).parse()
 
 
 def checked(account_ids: Iterable[str]) -> list[str]:
-    """Return the accounts, each once; raise if there are none or if one cannot be an id."""
+    """Return the accounts without duplicates; raise if there is none, or an id is not valid."""
     found = list(dict.fromkeys(checked_ids(account_ids)))
     for account_id in found:
         BillingCreditBalanceParams(account_id=account_id)  # raises

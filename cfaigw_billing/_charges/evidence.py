@@ -1,4 +1,4 @@
-"""What an account shows of a charge whose answer was lost: its manual invoices and its balance."""
+"""Collect the evidence about a lost charge: the account's manual invoices and its balance."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse
 
 @frozen(kw_only=True)
 class Evidence:
-    """What an account shows, and the charge that it is looked at for."""
+    """The evidence about one charge."""
 
     charge: LostCharge
     invoices: list[types.Invoice]
     is_complete: bool
-    """Whether these are all manual invoices of the account."""
+    """Whether `invoices` holds all manual invoices of the account."""
     balance: BillingCreditBalanceResponse | None
     balance_error: APIError | None
 
     def judged(self, exclude: Collection[str | None]) -> TopupReconciliation:
-        """The conclusion, where the invoices in `exclude` belong to other charges."""
+        """Return the conclusion. The invoices in `exclude` belong to other charges."""
         invoices = (invoice for invoice in self.invoices if invoice.id not in exclude)
         outcome, evidence = judge(self.charge, invoices, self.balance)
         if outcome == "not_found_yet" and not self.is_complete:
@@ -40,7 +40,7 @@ class Evidence:
 
 
 async def look_for(executor: Executor, charge: LostCharge) -> Evidence:
-    """Ask the service for what its account shows of a charge."""
+    """Ask the service for the evidence about a charge."""
     invoices, is_complete = await _manual_invoices(executor, charge.account_id)
     charge = _by_the_services_clock(executor, charge)
     balance, balance_error = await _balance(executor, charge.account_id)
@@ -56,12 +56,12 @@ async def look_for(executor: Executor, charge: LostCharge) -> Evidence:
 async def _manual_invoices(
     executor: Executor, account_id: str | None
 ) -> tuple[list[types.Invoice], bool]:
-    """Return each of them once, and whether these are all. Two without an id are two invoices."""
+    """Return the manual invoices, each once, and whether the list is complete."""
     params = types.BillingInvoiceHistoryParams(
         account_id=account_id, type="manual", page=1, per_page=50
     )
-    known: dict[str, types.Invoice] = {}  # one may move to the next page meanwhile
-    nameless: list[types.Invoice] = []
+    known: dict[str, types.Invoice] = {}  # by id: one may come again on the next page
+    without_id: list[types.Invoice] = []
     total = 0
     has_more = False
     turner = PageTurner(params, INVOICES)
@@ -70,16 +70,16 @@ async def _manual_invoices(
         if not turner.new(page):
             continue
         known |= {invoice.id: invoice for invoice in page.invoices if invoice.id}
-        nameless += [invoice for invoice in page.invoices if not invoice.id]
+        without_id += [invoice for invoice in page.invoices if not invoice.id]
         total, has_more = page.pagination.total_count, page.pagination.has_more
-    found = [*known.values(), *nameless]
+    found = [*known.values(), *without_id]
     return found, not has_more and len(found) >= total
 
 
 async def _balance(
     executor: Executor, account_id: str | None
 ) -> tuple[BillingCreditBalanceResponse | None, APIError | None]:
-    """The balance, or why there is none: what the invoices say does not depend on it."""
+    """Return the balance, or the error. The invoices are evidence without it too."""
     try:
         return await executor.send(BillingCreditBalanceParams(account_id=account_id), {}), None
     except APIError as error:
@@ -87,7 +87,7 @@ async def _balance(
 
 
 def _by_the_services_clock(executor: Executor, charge: LostCharge) -> LostCharge:
-    """The charge with one more reading of its moment, now that the service has told its time."""
+    """Add the time of the charge by the service's clock, now that an answer has told it."""
     heard, clock = executor.service_clock, executor.clock
     charge = charge.read_again(heard.corrected(charge.moments[-1], clock))
     moments = charge.moments

@@ -1,4 +1,4 @@
-"""The executor of the clients: charges go by way of the journal, if there is one."""
+"""The executor that the clients use: it records charges in the journal, if there is one."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _log = logging.getLogger("cfaigw_billing")
 
 
 class KeyedExecutor(Executor):
-    """An executor that charges once for each key, where the client has a journal."""
+    """An executor that charges once for each key, if the client has a journal."""
 
     async def charge(self, call: Call) -> Outcome:
-        """Charge at most once for the key; without one, record the charge under a random key."""
+        """Charge at most once for the key. A call without a key gets a random one."""
         journal = self.config.journal
         if journal is not None:
-            from .keyed import Keyed  # a client without a journal does not need it
+            from .keyed import Keyed  # imported only with a journal
 
             return await Keyed(self, journal, call, self._charge).run()
         if call.params.idempotency_key is None:
             return await self._charge(call)
         raise ValueError(
-            "`idempotency_key` needs a journal to be kept in: give the client one, such as "
+            "`idempotency_key` needs a journal: give the client one, such as "
             "`journal=SQLiteJournal('topups.sqlite3')` from `cfaigw_billing.journal`; nothing was "
             "sent"
         )
@@ -54,12 +54,12 @@ class KeyedExecutor(Executor):
                 raise unknown(f"{type(fault).__name__}: {fault}") from without_frames(fault)
             call.to_come_again()
             raise
-        except BaseException as interrupt:  # a cancellation, which must go on being one
+        except BaseException as interrupt:  # a cancellation: raise the same one
             if call.request.may_have_arrived:
                 error = unknown(f"interrupted by {type(interrupt).__name__}")
                 interrupt.add_note(str(error))
                 interrupt.__cause__ = error
-                _log.warning("%s", error)  # what awaits a cancelled task may never see its error
+                _log.warning("%s", error)  # the caller may never see the error of a cancelled task
             else:
                 call.to_come_again()
             raise
@@ -73,7 +73,7 @@ class KeyedExecutor(Executor):
         return error
 
     async def close(self) -> None:
-        """Close the connections, and the journal, which a copy of a client leaves open."""
+        """Close the connections and the journal. A copy of a client leaves the journal open."""
         await super().close()
         if self.config.journal is not None and not self.is_copy:
             await self.config.journal.close()

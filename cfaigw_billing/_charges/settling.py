@@ -1,4 +1,4 @@
-"""Settle an entry whose charge may have been made: by its invoice, or by the lack of one."""
+"""Settle an entry that may have been charged: look for its invoice."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class Settlement:
 async def settle(
     executor: Executor, journal: Journal, entry: Entry, older_than: timedelta | None = None
 ) -> Settlement:
-    """Look for the invoice of an entry, and record what that shows.
+    """Look for the invoice of an entry, and record the result.
 
-    The invoices of other keys are not its own. While another charge of the account is in flight, no
-    invoice is: it may be that of the other, which will soon say so. Those of lost charges alike are
-    shared out among these.
+    Invoices of other keys do not count. While another charge of the account is in flight, a new
+    invoice may belong to it, so the outcome is `ambiguous`. Lost charges of the same amount share
+    out the invoices that fit.
 
     Args:
-        executor: What asks the service.
-        journal: Where the entry is.
-        entry: One whose sender is gone.
-        older_than: How long after the first look in vain another one proves that nothing was
-            charged; `None`: no look proves it.
+        executor: The executor that asks the service.
+        journal: The journal that holds the entry.
+        entry: The entry; its sender is gone.
+        older_than: If no invoice is found this long after the first search without a result,
+            nothing was charged. `None`: never conclude that.
     """
     evidence = await look_for(executor, charge_of_entry(entry))
-    # After the look: whose invoice was there by then is in flight here, or has recorded it.
+    # Read after the invoices: a charge with an invoice by then is in flight or recorded here.
     others = [
         other
         for other in await journal.entries(account_id=entry.account_id)
@@ -64,7 +64,7 @@ def _conclusion(
 
 
 def _is_twin(entry: Entry, other: Entry, now: datetime) -> bool:
-    """Whether it is another lost charge whose invoice would look the same."""
+    """Return whether `other` is a lost charge too, and its invoice would look the same."""
     apart = (other.sent_at or other.created_at) - (entry.sent_at or entry.created_at)
     alike = other.amount == entry.amount and abs(apart) <= PROMPT
     return alike and decide(other, now) is Step.RECONCILE
@@ -77,10 +77,11 @@ def _shared_out(
     taken: set[str | None],
     found: TopupReconciliation,
 ) -> TopupReconciliation:
-    """Share out the invoices of lost charges alike, in the order in which these were sent.
+    """Share out the invoices among lost charges of the same amount, in the order of sending.
 
-    Which of them is whose makes no difference, as long as each settles one. There must be no more
-    of them than lost charges: else one is of somebody else, and a person has to look.
+    It does not matter which charge gets which invoice, as long as each invoice settles only one.
+    If there are more invoices than lost charges, one belongs to somebody else: a person has to
+    look.
     """
     ids = [i.id for i in sorted(found.invoices, key=lambda i: i.created or 0) if i.id]
     fitting = [i for i in ids if evidence.judged(taken | {*ids} - {i}).outcome == "charged"]
@@ -94,13 +95,13 @@ def _shared_out(
 async def recover_one(
     executor: Executor, journal: Journal, entry: Entry, older_than: timedelta
 ) -> TopupRecovery:
-    """Settle an open entry, as far as that is possible now."""
+    """Settle an open entry, if that is possible now."""
     step = decide(entry, executor.clock.now())
     try:
         if step is Step.RECONCILE:
             settled = await settle(executor, journal, entry, older_than)
             return TopupRecovery(entry=settled.entry, reconciliation=settled.reconciliation)
-        if step is Step.SEND:  # nothing was sent, and its sender is gone
+        if step is Step.SEND:  # claimed but never sent, and the sender is gone
             new = evolve(entry, state="not_charged", version=entry.version + 1)
             is_stored = await journal.replace(entry, new)
             entry = new if is_stored else await journal.find(entry.key) or entry
@@ -123,7 +124,7 @@ async def _record(
             state="charged",
             payment_intent_id=found.payment_intent_id,
             answer=json.dumps(
-                # The account is onboarded, in the service's words: it has a paid invoice.
+                # The service calls an account with a paid invoice "onboarded".
                 {"payment_intent_id": found.payment_intent_id, "onboarding": True}
             ),
         )

@@ -1,4 +1,4 @@
-"""One call on its way through the executor, and the sweep that it may be part of."""
+"""One call on its way through the executor, and the sweep that it may belong to."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .._wire.messages import HTTPRequest
 from .logins import Login
 
 AHEAD = 1000
-"""Calls of a sweep that wait for the rate limits of their tokens beside those in flight, at most:
-an exhausted token holds up no other as long as there are no more."""
+"""How many calls of a sweep may wait for the rate limits of their tokens, besides those in flight.
+Up to that number, an exhausted token does not hold up the others."""
 
 
 class NotSentError(Exception):
-    """The sweep that a call is part of has ended before the call was sent."""
+    """The sweep ended before this call was sent."""
 
 
 @define(eq=False)
@@ -39,10 +39,10 @@ class _Share:
     waiting: dict[anyio.CancelScope, None] = field(factory=dict[anyio.CancelScope, None])
     in_flight: int = 0
     refusals: int = 0
-    """How often in a row the service has refused all of them, and none since."""
+    """How many times in a row the service has refused all of them."""
     parked_until: float = -inf
     blocked: bool = False
-    """Whether nothing more is sent, because the service refused all again after a full wait."""
+    """Whether nothing more is sent, because the service refused all, even after the full wait."""
 
     def end(self) -> None:
         for scope in self.waiting:
@@ -51,38 +51,38 @@ class _Share:
 
 @define(eq=False)
 class Batch:
-    """The calls of a sweep: what they have in common, and whether any more are sent."""
+    """The common state of the calls of a sweep."""
 
     reserve: float
     """The part of the rate limit to leave to others, from 0 to 1."""
     room: asyncio.Semaphore
-    """The places of its calls."""
+    """Limits how many of its calls run at a time."""
     several: bool = False
-    """Whether accounts may have tokens of their own. Then a call that waits for the rate limit
-    gives its place to another call meanwhile, and a block ends the calls with that token alone."""
+    """Whether accounts may have their own tokens. Then a call that waits for the rate limit gives
+    its place to another call meanwhile, and a block ends only the calls with that token."""
     ended: bool = False
-    """Whether nothing more is sent; what has been sent comes to its end."""
+    """Whether nothing more is sent. Calls that have been sent go on to their end."""
     blocked: bool = False
-    """Whether it has ended because the service refused every call again after a full wait."""
+    """Whether it ended because the service refused every call, even after the full wait."""
     line: asyncio.Lock = field(factory=asyncio.Lock)
-    """Lets one call at a time wait for its turn at the pace: single calls of the program then wait
-    behind that one, and not behind all that the sweep has begun."""
+    """Lets only one call of the sweep wait for its turn at the pace. So other calls of the program
+    wait behind that one, not behind the whole sweep."""
     _shares: dict[Login, _Share] = field(factory=dict[Login, _Share])
     _aside: int = 0
 
     def end(self) -> None:
-        """Send nothing more, and end the waits for that."""
+        """Send nothing more, and cancel the calls that wait to be sent."""
         self.ended = True
         for share in self._shares.values():
             share.end()
 
     def sends(self, login: Login) -> bool:
-        """Whether calls with these credentials may still be sent."""
+        """Return whether calls with these credentials may still be sent."""
         return not (self.ended or self._share(login).blocked)
 
     @contextmanager
     def waiting(self, login: Login) -> Generator[None]:
-        """Around a wait of a call that has not been sent: the end of the batch ends it."""
+        """Wrap the wait of a call that has not been sent: `end` cancels the wait."""
         if not self.sends(login):
             raise NotSentError
         waiting = self._share(login).waiting
@@ -97,7 +97,7 @@ class Batch:
 
     @asynccontextmanager
     async def aside(self) -> AsyncGenerator[None]:
-        """Around a wait for the rate limit of a token: another call may have the place."""
+        """Wrap a wait for the rate limit of a token: another call may take the place meanwhile."""
         if not self.several or self._aside >= AHEAD:
             yield
             return
@@ -107,28 +107,28 @@ class Batch:
             yield
         finally:
             self._aside -= 1
-        await self.room.acquire()  # not after an error, which ends the call, or all of them
+        await self.room.acquire()  # not after an error: the call has ended
 
     def call_began(self, login: Login) -> None:
-        """A call is sent."""
+        """Count a call that is sent now."""
         self._share(login).in_flight += 1
 
     def call_ended(
         self, login: Login, now: float, sent_at: float, status: int | None, blocked: float
     ) -> None:
-        """A call has ended.
+        """Count a call that has ended.
 
         Args:
             login: Its credentials.
             now: The time.
             sent_at: When it was sent.
-            status: That of the answer, or `None` if none came.
-            blocked: For how many seconds a 429 keeps all calls waiting; 0 if nothing says so.
+            status: The status of the answer; `None` if none came.
+            blocked: For how many seconds a 429 blocks all calls; 0 if it does not.
         """
         share = self._share(login)
         share.in_flight -= 1
         if blocked > 0:
-            share.refusals += sent_at >= share.parked_until  # else it tells of the same block
+            share.refusals += sent_at >= share.parked_until  # else it is the same block
             share.parked_until = max(share.parked_until, now + blocked)
         elif status not in (None, 429):
             share.refusals = 0
@@ -149,14 +149,14 @@ class Batch:
 
 @define(eq=False)
 class Turn:
-    """The part of one call in a sweep."""
+    """One call of a sweep."""
 
     batch: Batch
     sent: bool = False
-    """Whether it has been sent, and was not just told to come again."""
+    """Whether it has been sent and is not to be sent again."""
 
     def begin(self, login: Login) -> None:
-        """The call is sent now."""
+        """Mark the call as sent."""
         if not self.batch.sends(login):
             raise NotSentError
         self.sent = True
@@ -165,14 +165,14 @@ class Turn:
     def end(
         self, login: Login, now: float, sent_at: float, status: int | None, blocked: float
     ) -> None:
-        """The call has ended, if it has begun; see `Batch.call_ended`."""
+        """Mark the call as ended, if it was sent; see `Batch.call_ended`."""
         if self.sent:
             self.batch.call_ended(login, now, sent_at, status, blocked)
 
 
 @define(kw_only=True, eq=False)
 class Call:
-    """One call on its way: what is sent, and on what terms."""
+    """One call: what is sent, and its limits."""
 
     operation: Operation[Any]
     params: Any
@@ -184,32 +184,32 @@ class Call:
     deadline: float
     """When the call must have ended, by the monotonic clock."""
     turn: Turn | None
-    """Its part in a sweep, if it has one: it then waits for the rate limit, outside its own time,
-    rather than failing."""
+    """Its part in a sweep, if any. Then it waits for the rate limit as long as needed, and that
+    wait does not count against its time."""
     stream: bool
     """Whether to leave the body of a good answer to be read by the caller."""
     has_renewed: bool = False
-    """Whether its token was refused, and asked for again."""
+    """Whether its token was refused, and replaced by a new one."""
 
     def renew(self, login: Login) -> bool:
-        """Take another token in the place of one that was refused; false if it is the same."""
+        """Use another token after a refusal. Return false if it is the same one."""
         name, sent = "Authorization", self.request.headers
         if login is self.login or sent.get(name) != self.login.headers.get(name):
-            return False  # or `extra_headers` have replaced the token
+            return False  # the second: `extra_headers` have replaced the token
         self.login, self.has_renewed = login, True
         self.request.headers = CIMultiDict({**sent, name: login.headers[name]})
         return True
 
     def to_come_again(self) -> None:
-        """Nothing has come of what was sent: it is as if it had not been."""
+        """Mark the call as not sent: it had no effect, and may be sent again."""
         self.request.may_have_arrived = False
         if self.turn is not None:
             self.turn.sent = False
 
     def waiting(self) -> AbstractContextManager[None]:
-        """Around a wait before it is sent."""
+        """Wrap a wait before the call is sent."""
         return nullcontext() if self.turn is None else self.turn.batch.waiting(self.login)
 
     def aside(self) -> AbstractAsyncContextManager[None]:
-        """Around a wait for the rate limit."""
+        """Wrap a wait for the rate limit."""
         return nullcontext() if self.turn is None else self.turn.batch.aside()

@@ -138,7 +138,7 @@ class Logins:
         """Whether the service refuses all credentials that there are, as far as that is known."""
         if callable(self._tokens):
             return False
-        logins = map(self._by_account.get, self._tokens or ())
+        logins = map(self._by_token.get, (self._tokens or {}).values())
         fallback = (self._fallback,) if self._credentials.is_given else ()
         return all(login is not None and login.refused for login in chain(fallback, logins))
 

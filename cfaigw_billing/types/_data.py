@@ -1,7 +1,7 @@
 """Values as JSON, and the methods that pydantic calls to check, write and describe them.
 
 With these, an answer can be a field of a pydantic model, and the result of a FastAPI route. The
-package does not depend on pydantic: only pydantic calls them, and so it is installed then.
+package does not depend on pydantic: only pydantic calls them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Property:
     name: str
     """Its name."""
     schema: Mapping[str, str]
-    """The entries of its JSON schema beside the type, such as a `description`."""
+    """The other entries of its JSON schema, such as a `description`."""
     written: Any
-    """The type that it has in JSON."""
+    """Its type in JSON."""
     read: Any = None
-    """The type that is accepted for it; `None`: it is not read."""
+    """The type to accept; `None`: it is not read."""
     required: bool = True
-    """Whether it must be there to be read."""
+    """Whether it is required when reading."""
     always: bool = True
     """Whether it is always written."""
 
@@ -43,16 +43,16 @@ class Data:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Return the value as data that is JSON."""
+        """Return the value as JSON data."""
         raise NotImplementedError
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict()` as JSON text; `indent` sets it in lines."""
+        """Return `to_dict()` as JSON text; with `indent`, on several lines."""
         return json.dumps(self.to_dict(), indent=indent)
 
     @classmethod
     def _from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Make a value of data that pydantic has checked."""
+        """Make a value from data that pydantic has checked."""
         raise NotImplementedError
 
     @classmethod
@@ -102,13 +102,13 @@ class Data:
 
 
 def _written(value: Any) -> object:
-    """Return the data of a value; one within another comes here as data already."""
+    """Return the data of a value; nested values are data already."""
     return value.to_dict() if isinstance(value, Data) else value
 
 
 @cache
 def descriptions(cls: Any) -> dict[str, str]:
-    """Return what the docstring says of attributes, those of the bases included."""
+    """Return the descriptions of attributes in the docstrings of the class and its bases."""
     found: dict[str, str] = {}
     for base in reversed(inspect.getmro(cls)):
         listed = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")[2]

@@ -28,7 +28,7 @@ class PaymentMethod(Response):
 class TopupConfig(Response):
     """The automatic top-up: buy `amount` of credit when the balance falls below `threshold`.
 
-    An account that never set one up has zeros or `None` in both.
+    Both are zero or `None` if it was never set up.
 
     Attributes:
         amount: The credit that is bought, in cents; the card is charged fee and tax on top.
@@ -46,7 +46,7 @@ class TopupConfig(Response):
     threshold_money: ClassVar[Derived[Money | None]] = optional_money("threshold")
     """`threshold` as exact money."""
     disabled_reason: str | None = field(default=None, metadata={"wire": "disabledReason"})
-    """Why the service switched it off, if it did."""
+    """Why the service disabled it, if it did."""
     error: str | None = None
     """The message of the last failed charge."""
     last_failed_at: float | None = field(default=None, metadata={"wire": "lastFailedAt"})
@@ -81,7 +81,7 @@ class BillingCreditBalanceResponse(AccountResponse):
     payment_method: PaymentMethod | None = None
     """The default card."""
     topup_config: TopupConfig | None = None
-    """The automatic top-up; `None` if the service left it out."""
+    """The automatic top-up; `None` if the service omitted it."""
     first_topup_success: bool | None = None
     """Whether a manual top-up has ever completed."""
 
@@ -94,13 +94,13 @@ class BillingCreditBalanceResponse(AccountResponse):
 
 
 def balance_text(answer: BillingCreditBalanceResponse, low: Money) -> str:
-    """The balance, with digits that tell it from `low`, and marked where it is below."""
+    """Return the balance, highlighted if below `low`, with enough digits to differ from it."""
     shown, _ = answer.balance_money.told_apart(low)
     return Alert(shown) if answer.balance_money < low else shown
 
 
 def card_text(answer: BillingCreditBalanceResponse) -> str:
-    """The card on file, such as "visa 4242"."""
+    """Return the card on file, such as "visa 4242"."""
     card = answer.payment_method
     known = (card.brand, card.last4) if card else ()
     return " ".join(filter(None, known)) or (
@@ -109,7 +109,7 @@ def card_text(answer: BillingCreditBalanceResponse) -> str:
 
 
 def topup_text(config: TopupConfig | None) -> str:
-    """The automatic top-up, such as "$50.00 at $10.00"; disabled is what the service stopped."""
+    """Return the automatic top-up as text, such as "$50.00 at $10.00"."""
     if config is None or not (config.amount and config.threshold):
         return "off"
     if config.disabled_reason:
@@ -118,7 +118,7 @@ def topup_text(config: TopupConfig | None) -> str:
 
 
 def topup_details(config: TopupConfig) -> list[tuple[str, str]]:
-    """The automatic top-up, and what is wrong with it."""
+    """Return the automatic top-up and its problem, if any, as text."""
     troubles = ("disabled_reason", "error", "last_failed_at")
     told = {name: text(entries(TopupConfig)[name].read(config)) for name in troubles}
     return [("Automatic top-up", topup_text(config))] + [

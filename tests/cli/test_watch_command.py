@@ -98,7 +98,7 @@ def test_an_event_whose_delivery_failed_is_told_again(
     given = ("watch", "--all", "--once", "--state", state, "--exec")
     failed = run(*given, program(received, exit_code=7))
     assert failed.exit_code == 1
-    assert said(failed).endswith("exit code 7; the event counts as untold")
+    assert said(failed).endswith("exit code 7; the event will be reported again")
     assert len(events(failed)) == 1
     again = run(*given, program(received))
     assert kinds(again) == TOLD

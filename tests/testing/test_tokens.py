@@ -12,6 +12,7 @@ import pytest
 from cfaigw_billing import (
     AuthenticationError,
     BadRequestError,
+    CloudflareError,
     PermissionDeniedError,
     RateLimitError,
 )
@@ -230,6 +231,23 @@ def test_a_request_tells_its_token_and_does_not_show_it(
     assert tokens == ["token-of-a", None, billing_emulator.api_token]
     assert "token" not in repr(billing_emulator.requests)
     assert "token" not in repr(billing_emulator.accounts)
+
+
+@pytest.mark.usefixtures("account")
+def test_a_client_has_the_tokens_of_accounts(billing_emulator: Emulator) -> None:
+    tokens = billing_emulator.api_tokens
+    with billing_emulator.client(api_tokens=tokens) as client:
+        assert client.ai_gateway.billing.credit_balances().keys() == {"a", "b"}
+        with pytest.raises(CloudflareError, match="no token for the account 'plain'"):
+            client.ai_gateway.billing.credit_balance(account_id="plain")
+    assert {request.api_token for request in billing_emulator.requests} == {*tokens.values()}
+    fallback = billing_emulator.api_token
+    with billing_emulator.client(api_tokens=tokens, api_token=fallback) as client:
+        balances = client.ai_gateway.billing.credit_balances()
+    assert balances.keys() == {"a", "b", "plain"}
+    used = {request.path: request.api_token for request in billing_emulator.requests}
+    assert used["/accounts/plain/ai-gateway/billing/credit-balance"] == fallback
+    assert used["/accounts/a/ai-gateway/billing/credit-balance"] == tokens["a"]
 
 
 @pytest.mark.parametrize("token", ["", " ", "two words", "line\n"])

@@ -228,6 +228,17 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     assert_type(lasting["a"].empties_within(timedelta(days=3)), bool)
     assert_type(lasting.within(timedelta(days=3)), dict[str, Runway])
     assert_type(client.rate_limit, RateLimit)
+    assert_type(client.rate_limits, dict[str | None, RateLimit])
+
+
+async def vault(account_id: str) -> str | None:
+    return account_id or None
+
+
+def tokens_by_account() -> None:
+    AsyncCloudflare(api_tokens={"a": "token"}, api_token="token")
+    Cloudflare(api_tokens=vault)
+    Cloudflare(api_tokens={"a": "token"}.get).with_options(api_tokens={})
 
 
 def blocking_methods(client: Cloudflare) -> None:
@@ -308,6 +319,7 @@ def blocking_methods(client: Cloudflare) -> None:
     assert_type(lasting, Runways)
     assert_type(lasting.soon, timedelta)
     assert_type(client.rate_limit, RateLimit)
+    assert_type(client.rate_limits, dict[str | None, RateLimit])
 
 
 BALANCE = BillingCreditBalanceParams(account_id="a")

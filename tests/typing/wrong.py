@@ -147,6 +147,8 @@ async def clients(session: aiohttp.ClientSession) -> None:
     AsyncCloudflare(max_requests_per_second="150")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(journal="topups.sqlite3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(max_charge=10.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AsyncCloudflare(api_tokens=["a"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Cloudflare(api_tokens={"a": 5})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(default_headers={"X": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(http_client=aiohttp)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Cloudflare("token")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
