@@ -25,7 +25,7 @@ from typing import cast
 
 from distributed import Client, Worker, WorkerPlugin, as_completed, get_worker
 
-from cfaigw_billing import Cloudflare, CreditBalances, Money
+from cfaigw_billing import Cloudflare, CloudflareError, CreditBalances, Money
 
 PER_ADDRESS = 150.0  # requests a second; the service takes 200
 PART = 500  # accounts that a worker takes at a time, and that another asks again if it dies
@@ -54,8 +54,12 @@ class Billing(WorkerPlugin):
 
 def balances_of(account_ids: Sequence[str]) -> CreditBalances:
     """Ask for a part of the balances: runs on a worker."""
-    billing = cast("Billing", get_worker().plugins[Billing.name])
-    return billing.client.ai_gateway.billing.credit_balances(account_ids)
+    client = cast("Billing", get_worker().plugins[Billing.name]).client
+    try:
+        return client.ai_gateway.billing.credit_balances(account_ids)
+    except CloudflareError as error:  # such as: all tokens of this part are refused
+        found: CreditBalances = error.partial
+        return found | CreditBalances({}, dict.fromkeys(found.missing, error))
 
 
 def sweep(dask: Client, account_ids: Sequence[str], per_second: float) -> CreditBalances:
@@ -63,8 +67,8 @@ def sweep(dask: Client, account_ids: Sequence[str], per_second: float) -> Credit
     dask.register_plugin(Billing(per_second))
     parts = [account_ids[start : start + PART] for start in range(0, len(account_ids), PART)]
     found = CreditBalances({}, {})
-    asked = dask.map(balances_of, parts, pure=False)
-    for _, part in as_completed(asked, with_results=True):
+    # Not in a variable, which would keep each part on its worker, to be asked again if that dies.
+    for _, part in as_completed(dask.map(balances_of, parts, pure=False), with_results=True):
         found |= cast("CreditBalances", part)
     return found
 

@@ -18,10 +18,11 @@ import dask_balances
 import pytest
 from distributed import Client, LocalCluster
 
+from cfaigw_billing import AuthenticationError, Money
 from cfaigw_billing.testing import AddressLimit, Emulator
 
 ACCOUNTS = 20_000
-NOT_PACED = 1e6
+UNPACED = 1e6
 
 
 @pytest.fixture
@@ -53,31 +54,40 @@ def pids(dask: Any) -> list[int]:
 
 
 def test_a_cluster_answers_for_all_accounts_though_a_worker_is_killed(
-    service: Emulator, dask: Client
+    service: Emulator, dask: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # First at the pace of one address, which both workers share.
+    first, *others = every = list(service.accounts)
+
+    # A part whose tokens are all refused fails alone.
+    service.accounts[first].api_token = "another"
+    refused = dask_balances.sweep(dask, [first], UNPACED)
+    assert isinstance(refused.failed[first], AuthenticationError)
+    service.accounts[first].api_token = "the-token-of-0"
+
+    # The workers share the pace of their address.
     service.address_limit = AddressLimit(per_second=200)
-    some = list(service.accounts)[:300]
-    paced = dask_balances.sweep(dask, some, dask_balances.PER_ADDRESS / 2)
-    assert sorted(paced) == some
+    with monkeypatch.context() as patch:
+        patch.setattr(dask_balances, "PART", 50)
+        paced = dask_balances.sweep(dask, others[:300], dask_balances.PER_ADDRESS / 2)
+    assert sorted(paced) == others[:300]
     assert service.address_limit.refused == 0
     service.address_limit = None
-    service.requests.clear()
 
+    # All of them.
     before = pids(dask)
+    service.requests.clear()
     with ThreadPoolExecutor(1) as thread:
-        swept = thread.submit(dask_balances.sweep, dask, list(service.accounts), NOT_PACED)
+        swept = thread.submit(dask_balances.sweep, dask, every, UNPACED)
         while len(service.requests) < ACCOUNTS / 2:
-            time.sleep(0.01)
             assert not swept.done(), swept.result()
+            time.sleep(0.01)
         os.kill(before[0], signal.SIGKILL)
-        balances = swept.result()
+        balances = refused | swept.result()
+    assert before[0] not in pids(dask)
     assert balances.failed == {}
     assert {name: answer.balance for name, answer in balances.items()} == {
         name: account.balance for name, account in service.accounts.items()
     }
-    assert sum(account.balance for account in service.accounts.values()) == pytest.approx(
-        float(balances.total.cents), abs=0.5
-    )
-    assert before[0] not in pids(dask)
+    cents = (Money(cents=account.balance) for account in service.accounts.values())
+    assert balances.total == sum(cents, Money(cents=0))
     assert b"the-token-of" not in pickle.dumps(balances)
