@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from math import inf
+from typing import TYPE_CHECKING
 
-import anyio
 from attrs import define, field
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
 
 
 class NotSentError(Exception):
@@ -28,7 +31,7 @@ class Batch:
     line: asyncio.Lock = field(factory=asyncio.Lock)
     """Lets one call at a time wait for its turn at the pace: single calls of the program then wait
     behind that one, and not behind all that the sweep has begun."""
-    _waiting: dict[anyio.CancelScope, None] = field(factory=dict[anyio.CancelScope, None])
+    _waiting: dict[CancelScope, None] = field(factory=dict["CancelScope", None])
     _in_flight: int = 0
     _refusals: int = 0
     """How often in a row the service has refused all calls, and none since."""
@@ -43,9 +46,11 @@ class Batch:
     @contextmanager
     def waiting(self) -> Generator[None]:
         """Around a wait of a call that has not been sent: the end of the batch ends it."""
+        from anyio import CancelScope  # a program of single calls does without anyio
+
         if self.ended:
             raise NotSentError
-        with anyio.CancelScope() as scope:
+        with CancelScope() as scope:
             self._waiting[scope] = None
             try:
                 yield

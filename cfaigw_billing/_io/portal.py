@@ -6,9 +6,9 @@ threads at once, and costs one thread hop a call.
 
 Why not anyio's `start_blocking_portal`: it is a context manager, and one that is left open (a
 notebook never closes anything) hangs the interpreter at exit, because its clean-up waits for a
-thread that is already frozen. Here a daemon thread runs a task group inside `anyio.run`, so a
-forgotten client ends with the process, and a forked child, which inherits the portal but not its
-thread, simply starts another.
+thread that is already frozen. Here a daemon thread runs the tasks, so a forgotten client ends with
+the process, and a forked child, which inherits the portal but not its thread, simply starts
+another. And a program of single calls does without anyio, whose import is a tenth of its start.
 
 Why not `BlockingPortal`: interrupted by Ctrl-C, its `call` leaves the coroutine running to its end,
 and a call that meets the end of the loop may wait for ever. Here the call cancels its task on the
@@ -48,10 +48,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar, cast
 
-import anyio
-from anyio.abc import TaskGroup
-from attrs import field, frozen
-
 from ..errors import CloudflareError
 from .fork import forget_in_child
 from .sessions import LateThreads, place_of_caller, warn_unclosed
@@ -61,7 +57,7 @@ T = TypeVar("T")
 _HAS_UVLOOP = find_spec("uvloop") is not None
 """Whether the loop is one of uvloop (the extra `speedups`), on which a thread hop costs less."""
 
-for _module in ("anyio._backends._asyncio", "concurrent.futures.thread", "encodings.idna"):
+for _module in ("concurrent.futures.thread", "encodings.idna"):
     import_module(_module)  # the first call would, see above
 if _HAS_UVLOOP:
     import_module("uvloop")
@@ -92,14 +88,14 @@ class _Task(Generic[T]):
         self.error: BaseException | None = None
         self._result: T | None = None
 
-    def begin(self, tasks: TaskGroup) -> None:
-        """Run it in a task group, on the loop."""
-        self._context.run(self._begin, tasks)
-
-    def _begin(self, tasks: TaskGroup) -> None:
+    def begin(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Run it on the loop, as one of the tasks."""
         if sniffio := sys.modules.get("sniffio"):  # where anyio asks it; the caller may use trio
-            sniffio.current_async_library_cvar.set("asyncio")
-        tasks.start_soon(self._run)
+            self._context.run(sniffio.current_async_library_cvar.set, "asyncio")
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._run(), context=self._context)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _run(self) -> None:
         """Run it, and keep its error from the loop, which would hold it, and with it the client."""
@@ -176,14 +172,14 @@ def _copy_notes(source: BaseException, target: BaseException) -> None:
         target.add_note(note)
 
 
-@frozen(eq=False)
 class _Running:
-    """An event loop that runs."""
+    """An event loop that runs, and its tasks."""
 
-    loop: asyncio.AbstractEventLoop
-    tasks: TaskGroup
-    stopped: asyncio.Event
-    thread_id: int = field(factory=threading.get_ident)
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.stopped = asyncio.Event()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.thread_id = threading.get_ident()
 
     def do(self, function: Callable[..., None], *args: Any) -> None:
         """Have it call a function, from any thread; in vain where it has ended."""
@@ -265,7 +261,8 @@ class _Loop:
         self._thread = threading.current_thread()
         try:
             _keep_standard_descriptors()
-            anyio.run(self._run, backend_options={"use_uvloop": _uses_uvloop()})
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(self._run())
         except BaseException as error:
             if self._running is not None:
                 raise
@@ -276,16 +273,18 @@ class _Loop:
                 self._refuse(RuntimeError(_CLOSED))
 
     async def _run(self) -> None:
-        stopped = asyncio.Event()
-        async with anyio.create_task_group() as tasks:
-            self._running = _Running(asyncio.get_running_loop(), tasks, stopped)
-            if _is_ending():
-                self._running.loop.set_default_executor(LateThreads())
-            self._begin_all()
-            if not self.closed:
-                await stopped.wait()
-            stopped.set()
-            tasks.cancel_scope.cancel()
+        self._running = running = _Running()
+        if _is_ending():
+            running.loop.set_default_executor(LateThreads())
+        self._begin_all()
+        if not self.closed:
+            await running.stopped.wait()
+        running.stopped.set()
+        await asyncio.sleep(0)  # a task that is cancelled before its first step never takes it
+        for task in running.tasks:
+            task.cancel()
+        if running.tasks:
+            await asyncio.wait(running.tasks)
         await self._on_close()
 
     def _begin_all(self) -> None:  # a frame of its own, which holds no task for longer
@@ -318,10 +317,13 @@ def _is_ending() -> bool:
     return bool(getattr(threading, "_SHUTTING_DOWN", False))
 
 
-def _uses_uvloop() -> bool:
-    """Not where gevent's greenlets are the threads: uvloop blocks the one that they all run in."""
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes a loop of uvloop; `None`: there is no uvloop, or it cannot be used."""
     monkey = sys.modules.get("gevent.monkey")
-    return _HAS_UVLOOP and not (monkey is not None and monkey.is_module_patched("threading"))
+    if not _HAS_UVLOOP or (monkey is not None and monkey.is_module_patched("threading")):
+        return None  # where gevent's greenlets are the threads, it blocks the one they all run in
+    factory: Callable[[], asyncio.AbstractEventLoop] = sys.modules["uvloop"].new_event_loop
+    return factory
 
 
 def _keep_standard_descriptors() -> None:
