@@ -28,6 +28,7 @@ from .._core.options import (
 )
 from .._core.ratelimit import RateLimit
 from .._core.untyped import BillingOnly, UntypedParams
+from .._io.executor import Executor
 from .._wire.secrets import conceal, conceal_headers, conceal_options, conceal_tokens
 from ..types import Money, Params
 from .resources import (
@@ -130,11 +131,12 @@ class AsyncCloudflare(BillingOnly):
             default_query={} if default_query is None else default_query,
             journal=journal,
         )
-        self._executor = KeyedExecutor.connect(
+        executor = KeyedExecutor.connect(
             config,
             trace_configs=trace_configs,
             http_client=http_client,
         )
+        self._executor: Executor = executor
 
     def with_options(self, **options: Unpack[AsyncClientOptions]) -> Self:
         """Return a client with other options on the same connections and the same rate limit.

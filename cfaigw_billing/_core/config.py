@@ -16,7 +16,8 @@ from yarl import URL
 from .._wire.secrets import Secret, conceal, kind
 from ..errors import CloudflareError
 from ..types import Money
-from ..types._validators import account, check_account, in_cents, is_account_id, whole
+from ..types._validators import account, check_account, is_account_id, whole
+from ..types.money import in_cents
 from .journal import Journal
 from .options import (
     APITokens,

@@ -30,6 +30,8 @@ from ..errors import APIError, AuthenticationError, CloudflareError, TopupOutcom
 from .limiter import Limiter
 from .pace import Pace
 
+HEAD_START = 2.0
+"""How many seconds the other calls of a client wait for the first answer, at most."""
 BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
 """Error codes that say, with whatever status, that no call with these credentials can succeed."""
 
@@ -107,6 +109,12 @@ class Logins:
         """
         login = self._known(account_id)
         return login or await self._ask(cast("str", account_id), seconds)
+
+    def rate_limit(self, now: float) -> RateLimit:
+        """Return the state of the limit of the fallback."""
+        with suppress(CloudflareError):
+            return self._make(self._credentials).limiter.state(now)
+        return UNKNOWN
 
     def rate_limits(self, now: float) -> dict[str | None, RateLimit]:
         """Return the state of each limit by account; `None`: of the credentials without one."""

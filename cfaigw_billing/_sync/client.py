@@ -11,7 +11,7 @@ from typing import Self, TypeVar, Unpack
 
 from aiohttp import TraceConfig
 
-from .executor import BlockingExecutor
+from .._charges.executor import KeyedExecutor
 from .._core.config import (
     DEFAULT_MAX_REQUESTS_PER_SECOND,
     DEFAULT_MAX_RETRIES,
@@ -31,6 +31,7 @@ from .._core.options import (
 )
 from .._core.ratelimit import RateLimit
 from .._core.untyped import BillingOnly, UntypedParams
+from .executor import BlockingExecutor
 from .._wire.secrets import conceal, conceal_headers, conceal_options, conceal_tokens
 from ..types import Money, Params
 from .resources import (
@@ -131,10 +132,11 @@ class Cloudflare(BillingOnly):
             default_query={} if default_query is None else default_query,
             journal=journal,
         )
-        self._executor = BlockingExecutor.connect(
+        executor = KeyedExecutor.connect(
             config,
             trace_configs=trace_configs,
         )
+        self._executor = BlockingExecutor(executor)
 
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
         """Return a client with other options on the same connections and the same rate limit.

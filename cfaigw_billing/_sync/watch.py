@@ -1,4 +1,4 @@
-"""A watch over accounts, for users: a context manager, and inside it an iterator.
+"""The watch that users see: a context manager and an iterator.
 
 @generated from `_async/watch.py` by `python .ci/codegen.py`; do not edit.
 """

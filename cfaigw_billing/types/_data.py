@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import cache
 from typing import Any, Self
 
@@ -114,3 +115,9 @@ def descriptions(cls: Any) -> dict[str, str]:
         listed = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")[2]
         found |= {name: " ".join(text.split()) for name, text in _ATTRIBUTE.findall(listed)}
     return found
+
+
+def plain_digits(number: Decimal) -> str:
+    """Return a number as text, exact, without an exponent and without zeros at its end."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

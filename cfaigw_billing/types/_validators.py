@@ -10,7 +10,6 @@ from typing import Any
 from attrs import Attribute
 
 from ._derived import FIRST_MILLISECONDS
-from .money import Money
 
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
@@ -137,31 +136,6 @@ def check_whole(
 def cents(minimum: int) -> Validator:
     """Check for whole cents, at least `minimum`."""
     return whole(minimum, MAX_CENTS, "cents")
-
-
-def in_cents(name: str, value: Any) -> Any:
-    """Return `Money` as an int of US cents, and any other value as it is, for the validator."""
-    if not isinstance(value, Money):
-        return value
-    if value.currency != "USD":
-        raise ValueError(f"`{name}` must be in US dollars, got {value}")
-    cents = int(value.cents)
-    if cents != value.cents:
-        shown, _ = value.told_apart(round(value, 2))
-        raise ValueError(f"`{name}` must be in whole cents, got {shown}")
-    return cents
-
-
-def amount_in_cents(value: int | Money) -> int:
-    """Convert the argument `amount` as `in_cents` does."""
-    cents: int = in_cents("amount", value)
-    return cents
-
-
-def threshold_in_cents(value: int | Money) -> int:
-    """Convert the argument `threshold` as `in_cents` does."""
-    cents: int = in_cents("threshold", value)
-    return cents
 
 
 def one_of(*choices: str) -> Validator:

@@ -31,6 +31,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
 )
 from cfaigw_billing._io import many_calls
+from cfaigw_billing._io.logins import HEAD_START
 from cfaigw_billing._io.transport import Transport
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
@@ -346,7 +347,7 @@ async def test_leaving_leaves_nothing_and_the_client_goes_on(leave: Leave) -> No
         await leave(client, random.Random(seed))
         assert none_is_left(), seed
         assert transport.in_flight == 0, seed
-        assert client._executor.limiter.budget.in_flight == 0, seed
+        assert client._executor.logins.fallback.limiter.budget.in_flight == 0, seed
     assert (await client.send(BillingCreditBalanceParams(account_id="a"))).balance == 640.19
 
 
@@ -869,7 +870,7 @@ async def _read_some(outcomes: Any, read: list[Any], how: str, number: int) -> N
 
 async def _leave(charges: list[TopupCreateParams], client: AsyncCloudflare) -> Any:
     outcomes = client.send_many(charges, allow_charges=True)
-    with anyio.move_on_after(1.5 * many_calls.HEAD_START):
+    with anyio.move_on_after(1.5 * HEAD_START):
         async with outcomes:
             await anext(outcomes)
     return outcomes.unsent
@@ -878,7 +879,7 @@ async def _leave(charges: list[TopupCreateParams], client: AsyncCloudflare) -> A
 def _leave_sync(charges: list[TopupCreateParams], where: dict[str, Any]) -> Any:
     def requests() -> Iterator[TopupCreateParams]:
         yield from charges
-        time.sleep(many_calls.HEAD_START)
+        time.sleep(HEAD_START)
         raise KeyboardInterrupt
 
     with Cloudflare(**where) as client:
@@ -934,7 +935,7 @@ def test_leaving_the_sync_facade_early_leaves_nothing(way: str, billing_emulator
         with nullcontext() if expected is None else pytest.raises(expected):
             leave(client)
         executor = client._executor.inner
-        assert executor.limiter.budget.in_flight == 0
+        assert executor.logins.fallback.limiter.budget.in_flight == 0
 
         async def left() -> int:
             return len(asyncio.all_tasks()) - 1
