@@ -57,7 +57,7 @@ def pids(dask: Any) -> list[int]:
 
 
 def test_a_cluster_answers_for_all_accounts_though_a_worker_is_killed(
-    service: Emulator, dask: Client, monkeypatch: pytest.MonkeyPatch
+    service: Emulator, dask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, *others = every = list(service.accounts)
 
