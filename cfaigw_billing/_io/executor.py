@@ -95,10 +95,7 @@ class Executor:
         return other
 
     def __reduce__(self) -> str:
-        raise TypeError(
-            "a client does not pickle, nor what belongs to it: it holds connections and secrets; "
-            "make a client in each process"
-        )
+        raise TypeError("a client does not pickle, nor what it holds: make one in each process")
 
     @property
     def closed(self) -> bool:
