@@ -16,7 +16,7 @@ from .._core.answer import Answer
 from .._core.config import Config
 from .._core.operations import Operation, Safety
 from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions
-from .._core.ratelimit import LONGEST_PARK, UNKNOWN, RateLimit
+from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
 from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
 from .._core.untyped import operation_of
@@ -27,7 +27,6 @@ from ..types import Params
 from .call import Call, NotSentError, Turn
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error
-from .limiter import Limiter
 from .logins import Limiters, Login, Logins
 from .pace import RateLimitedError, pace_of
 from .recent import Outcome, Recent, max_age_of
@@ -211,14 +210,9 @@ class Executor:
         return answer.http_response.unread
 
     @property
-    def limiter(self) -> Limiter:
-        """The queue in which calls wait that use no token of a single account."""
-        return self.logins.fallback.limiter
-
-    @property
     def rate_limit(self) -> RateLimit:
-        """The state of the rate limit of the credentials for every account."""
-        return self.rate_limits().get(None, UNKNOWN)
+        """The state of the rate limit of the calls that use no token of a single account."""
+        return self.logins.rate_limit(self.clock.monotonic())
 
     def rate_limits(self) -> dict[str | None, RateLimit]:
         """The state of each rate limit by account; see `Logins.rate_limits`."""

@@ -110,6 +110,12 @@ class Logins:
         login = self._known(account_id)
         return login or await self._ask(cast("str", account_id), seconds)
 
+    def rate_limit(self, now: float) -> RateLimit:
+        """Return the state of the limit of the fallback."""
+        with suppress(CloudflareError):
+            return self._make(self._credentials).limiter.state(now)
+        return UNKNOWN
+
     def rate_limits(self, now: float) -> dict[str | None, RateLimit]:
         """Return the state of each limit by account; `None`: of the credentials without one."""
         return {account_id: login.limiter.state(now) for account_id, login in self.used()}

@@ -347,7 +347,7 @@ async def test_leaving_leaves_nothing_and_the_client_goes_on(leave: Leave) -> No
         await leave(client, random.Random(seed))
         assert none_is_left(), seed
         assert transport.in_flight == 0, seed
-        assert client._executor.limiter.budget.in_flight == 0, seed
+        assert client._executor.logins.fallback.limiter.budget.in_flight == 0, seed
     assert (await client.send(BillingCreditBalanceParams(account_id="a"))).balance == 640.19
 
 
@@ -935,7 +935,7 @@ def test_leaving_the_sync_facade_early_leaves_nothing(way: str, billing_emulator
         with nullcontext() if expected is None else pytest.raises(expected):
             leave(client)
         executor = client._executor.inner
-        assert executor.limiter.budget.in_flight == 0
+        assert executor.logins.fallback.limiter.budget.in_flight == 0
 
         async def left() -> int:
             return len(asyncio.all_tasks()) - 1
