@@ -702,7 +702,7 @@ class AsyncBillingResource(AsyncResource):
         end_time: datetime | float | None = None,
         **options: Unpack[ReadOptions],
     ) -> types.BillingUsageHistoryResponse:
-        """Return the usage in cents, a row a day or hour; no rows if nothing was billable.
+        """Return the usage in cents, with a row per day or hour; no rows if nothing was billable.
 
         Args:
             value_grouping_window: The length of one row.
@@ -738,7 +738,7 @@ class AsyncBillingResource(AsyncResource):
         """Return one page of past invoices; amounts in cents, times in Unix seconds.
 
         Args:
-            type: Of automatic top-ups, of manual ones, or all (what `None` means too).
+            type: Of automatic top-ups, of manual ones, or all (also `None`).
             page: The page, from 1.
             per_page: Invoices per page.
 

@@ -700,7 +700,7 @@ class BillingResource(Resource):
         end_time: datetime | float | None = None,
         **options: Unpack[ReadOptions],
     ) -> types.BillingUsageHistoryResponse:
-        """Return the usage in cents, a row a day or hour; no rows if nothing was billable.
+        """Return the usage in cents, with a row per day or hour; no rows if nothing was billable.
 
         Args:
             value_grouping_window: The length of one row.
@@ -736,7 +736,7 @@ class BillingResource(Resource):
         """Return one page of past invoices; amounts in cents, times in Unix seconds.
 
         Args:
-            type: Of automatic top-ups, of manual ones, or all (what `None` means too).
+            type: Of automatic top-ups, of manual ones, or all (also `None`).
             page: The page, from 1.
             per_page: Invoices per page.
 
