@@ -1,4 +1,4 @@
-"""The options of a client and of a call: their types, and checks of their values."""
+"""The options of a client and of a call: their types, defaults and checks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from aiohttp import ClientSession, ClientTimeout, TraceConfig
 from .._wire.secrets import kind
 from ..types import Money
 from .journal import Journal
+
+DEFAULT_TIMEOUT = 60.0
+"""Seconds for one attempt, as in the official SDK."""
+DEFAULT_MAX_RETRIES = 2
+DEFAULT_MAX_RETRY_WAIT = 60.0
+"""Seconds. The service may ask for five minutes: few callers want to sleep that long."""
+DEFAULT_MAX_REQUESTS_PER_SECOND = 150.0
+"""The service accepts 200 from one address; the rest is room for bursts."""
 
 _LONGEST = 1_000_000_000
 """Seconds. Beyond this, event loops cannot count."""

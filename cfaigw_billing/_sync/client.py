@@ -12,16 +12,13 @@ from typing import Self, TypeVar, Unpack
 from aiohttp import TraceConfig
 
 from .._charges.executor import KeyedExecutor
-from .._core.config import (
+from .._core.config import Config, Credentials
+from .._core.journal import Journal
+from .._core.options import (
     DEFAULT_MAX_REQUESTS_PER_SECOND,
     DEFAULT_MAX_RETRIES,
     DEFAULT_MAX_RETRY_WAIT,
     DEFAULT_TIMEOUT,
-    Config,
-    Credentials,
-)
-from .._core.journal import Journal
-from .._core.options import (
     APITokens,
     ClientOptions,
     ReadOptions,
