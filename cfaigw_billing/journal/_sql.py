@@ -130,7 +130,7 @@ class SQLJournal(ABC):
         with self._lock:
             _close(self._connections)
 
-    def _missing(self, migrations: Sequence[str], version: int) -> Sequence[str]:
+    def _missing(self, migrations: Sequence[T], version: int) -> Sequence[T]:
         """Return the migrations after a version; raise if this package does not know it."""
         if version > len(migrations):
             raise JournalError(
