@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from .. import types
 from .._core.options import ReadOptions, RequestOptions
-from .._core.reconciliation import TopupReconciliation, TopupRecovery
 from .._core.untyped import BillingOnly
 from .._io.executor import Executor
 from .._show.progress import Progress
 from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
-from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
 from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
 
 if TYPE_CHECKING:
+    from .._core.reconciliation import TopupReconciliation, TopupRecovery
     from .._core.sweeps.credit_balances import CreditBalances
     from .._core.sweeps.runways import Runways
     from .._core.sweeps.usage_histories import UsageHistories
     from .metrics import AsyncMetrics
+    from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
     from .watch import AsyncWatch
 
 # What a program of single calls does not need is imported by the methods that do.
@@ -84,6 +84,8 @@ class AsyncAccountsResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/accounts/methods/list
         """
+        from .paging import AsyncAccountPaginator
+
         return AsyncAccountPaginator(
             self._executor,
             types.AccountListParams(name=name, page=page, per_page=per_page),
@@ -778,6 +780,8 @@ class AsyncBillingResource(AsyncResource):
             `ValueError` or `TypeError` before anything is sent.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
         """
+        from .paging import AsyncInvoicePaginator
+
         return AsyncInvoicePaginator(
             self._executor,
             types.BillingInvoiceHistoryParams(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from .._core.outcome import Outcome
 from .._io.executor import Executor
-from .._io.many_calls import ManyCalls
 from ..types import Params
+
+if TYPE_CHECKING:
+    from .._core.sweeps.outcome import Outcome
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ class AsyncOutcomes(Generic[T]):
         reserve: float = 0.1,
         allow_charges: bool = False,
     ) -> None:
+        from .._io.many_calls import ManyCalls  # a program of single calls does without it
+
         self._calls = ManyCalls(
             executor,
             requests,

@@ -7,7 +7,6 @@ made by its path (`UntypedParams`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import Enum
 from functools import cached_property
@@ -97,9 +96,8 @@ class Operation(Generic[T]):
     @cached_property
     def payload(self) -> tuple[str, ...]:
         """The names of the parameters that are not in `path`."""
-        in_path = re.findall(r"{(\w+)}", self.path)
         fields = [f for f in attrs.fields(self.params) if f.metadata.get("sent", True)]
-        return tuple(f.name for f in fields if f.name not in in_path)
+        return tuple(f.name for f in fields if f"{{{f.name}}}" not in self.path)
 
     @cached_property
     def plain(self) -> bool:

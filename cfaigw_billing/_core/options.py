@@ -177,16 +177,16 @@ def check_headers(name: str, headers: Any) -> None:
     for key, value in cast("Mapping[object, object]", headers).items():
         if not isinstance(key, str) or not (value is None or isinstance(value, str)):
             raise TypeError(f"`{name}` must map str to str or None; see {key!r}")
-        if not _HEADER_NAME.fullmatch(key):
+        if not re.fullmatch(_HEADER_NAME, key):
             raise ValueError(f"`{name}` has a name that is no header name: {key!r}")
         if key.lower() in _FRAMING:
             raise ValueError(f"`{name}` must not set {key}: it would not fit the body")
-        if value is not None and not _HEADER_VALUE.fullmatch(value):
+        if value is not None and not re.fullmatch(_HEADER_VALUE, value):
             raise ValueError(
                 f"`{name}[{key!r}]` must be printable ASCII, without control characters"
             )
 
 
 _FRAMING = {"content-length", "transfer-encoding", "connection", "host", "content-encoding"}
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
+_HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEADER_VALUE = r"[\x20-\x7e\t]*"

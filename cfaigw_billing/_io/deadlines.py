@@ -12,8 +12,6 @@ from math import ceil
 from types import TracebackType
 from typing import Any
 
-import anyio
-
 SHORTEST = 5.0
 """Seconds. Shorter limits should not be rounded."""
 
@@ -102,6 +100,8 @@ async def wait_through(
 
     Return the last interrupt. The task is not cancelled.
     """
+    from anyio import CancelScope  # single calls do without anyio
+
     interrupt: asyncio.CancelledError | None = None
     loop = asyncio.get_running_loop()
     until = None if seconds is None else loop.time() + seconds
@@ -110,7 +110,7 @@ async def wait_through(
         if left is not None and left <= 0:
             break
         try:
-            with anyio.CancelScope(shield=True):
+            with CancelScope(shield=True):
                 await asyncio.wait([task], timeout=left)
         except asyncio.CancelledError as error:
             interrupt = error

@@ -17,7 +17,6 @@ from math import inf
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
-import anyio
 from attrs import define
 from multidict import CIMultiDict
 
@@ -184,10 +183,9 @@ class Logins:
         key = asyncio.get_running_loop(), account_id
         lock = self._asking.setdefault(key, asyncio.Lock())
         try:
-            with anyio.fail_after(None if seconds == inf else max(seconds, 0.0)):
-                async with lock:
-                    login = self._by_account.get(account_id)
-                    return login or self._keep(account_id, await self._token(account_id))
+            async with asyncio.timeout(None if seconds == inf else seconds), lock:
+                login = self._by_account.get(account_id)
+                return login or self._keep(account_id, await self._token(account_id))
         except TimeoutError:
             raise CloudflareError(
                 f"`api_tokens` has returned no token for the account {account_id!r} in time "
@@ -203,7 +201,7 @@ class Logins:
             if iscoroutinefunction(function):
                 (token,) = conceal(await function(account_id))
             else:
-                token = await anyio.to_thread.run_sync(function, account_id, abandon_on_cancel=True)
+                token = await asyncio.to_thread(function, account_id)
                 (token,) = conceal(await token if isawaitable(token) else token)
         except Exception as error:
             raise CloudflareError(

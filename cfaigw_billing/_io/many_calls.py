@@ -27,7 +27,7 @@ from typing import Any, Generic, TypeVar, cast
 import anyio
 
 from .._core.options import check_reserve
-from .._core.outcome import Outcome
+from .._core.sweeps.outcome import Outcome
 from .._core.untyped import operation_of
 from ..errors import (
     CloudflareError,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from inspect import signature
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
-from ..types import Account, AccountListResponse, ResultInfo
+from .._async.first_page import with_answer as with_answer
+
+if TYPE_CHECKING:
+    from ..types import Account, AccountListResponse, ResultInfo
 
 P = ParamSpec("P")
 
@@ -42,6 +44,5 @@ def first_page(
     def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AccountListResponse:
         return method(view, *args, **kwargs).first_page()
 
-    described: Any = call
-    described.__signature__ = signature(method).replace(return_annotation="AccountListResponse")
+    vars(call)["__wrapped__"] = with_answer(method, "AccountListResponse")
     return call

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from .. import types
 from .._core.options import ReadOptions, RequestOptions
-from .._core.reconciliation import TopupReconciliation, TopupRecovery
 from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
 from .._show.progress import Progress
 from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
-from .paging import AccountPaginator, InvoicePaginator
 from .responses import RawView, StreamingView, raw, streamed
 
 if TYPE_CHECKING:
+    from .._core.reconciliation import TopupReconciliation, TopupRecovery
     from .._core.sweeps.credit_balances import CreditBalances
     from .._core.sweeps.runways import Runways
     from .._core.sweeps.usage_histories import UsageHistories
     from .metrics import Metrics
+    from .paging import AccountPaginator, InvoicePaginator
     from .watch import Watch
 
 # What a program of single calls does not need is imported by the methods that do.
@@ -82,6 +82,8 @@ class AccountsResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/accounts/methods/list
         """
+        from .paging import AccountPaginator
+
         return AccountPaginator(
             self._executor,
             types.AccountListParams(name=name, page=page, per_page=per_page),
@@ -776,6 +778,8 @@ class BillingResource(Resource):
             `ValueError` or `TypeError` before anything is sent.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
         """
+        from .paging import InvoicePaginator
+
         return InvoicePaginator(
             self._executor,
             types.BillingInvoiceHistoryParams(

@@ -11,14 +11,15 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import closing
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from attrs import frozen
 
-from .._io.many_calls import ManyCalls, reading_here
-from .._core.outcome import Outcome
 from ..types import Params
 from .executor import BlockingExecutor
+
+if TYPE_CHECKING:
+    from .._core.sweeps.outcome import Outcome
 
 T = TypeVar("T")
 
@@ -39,6 +40,9 @@ class Outcomes(Generic[T]):
         reserve: float = 0.1,
         allow_charges: bool = False,
     ) -> None:
+        # A program of single calls does without it.
+        from .._io.many_calls import ManyCalls, reading_here
+
         self._requests = reading_here(requests)
         self._portal = executor.portal
         self._lock = threading.Lock()
@@ -99,7 +103,7 @@ class Outcomes(Generic[T]):
                     turn = self._portal.call(partial(self._turn, self._held, self._received))
                 except StopAsyncIteration:
                     raise StopIteration from None
-                if isinstance(turn, Outcome):
+                if not isinstance(turn, asyncio.Future):
                     self._received = turn
                     return turn
                 if self._held is None or self._held[0] is not turn:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
-_ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
+_ATTRIBUTE = r"(?m)^    (\w+): (.+(?:\n {8}.+)*)"
 """One of the attributes that a docstring lists."""
 
 
@@ -113,7 +113,7 @@ def descriptions(cls: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(inspect.getmro(cls)):
         listed = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")[2]
-        found |= {name: " ".join(text.split()) for name, text in _ATTRIBUTE.findall(listed)}
+        found |= {name: " ".join(text.split()) for name, text in re.findall(_ATTRIBUTE, listed)}
     return found
 
 

@@ -13,10 +13,9 @@ from attrs import field, frozen
 from ._data import Data, Property, descriptions, plain_digits
 from ._derived import Derived
 
-_FORMAT = re.compile(
-    r"(?P<align>(?:.?[<>^])?)(?P<sign>[-+ ]?)(?P<width>(?:[1-9]\d*)?)(?P<group>[,_]?)"
-    r"(?:\.(?P<digits>\d+))?f?",
-    re.DOTALL,
+_FORMAT = (
+    r"(?s)(?P<align>(?:.?[<>^])?)(?P<sign>[-+ ]?)(?P<width>(?:[1-9]\d*)?)(?P<group>[,_]?)"
+    r"(?:\.(?P<digits>\d+))?f?"
 )
 """The parts of a format; the same letters as for a number."""
 _EXACT = Context(prec=1000)
@@ -138,7 +137,7 @@ class Money(Data):
 
         The default digits are those of the currency. Thousands have a separator, `,` or `_`.
         """
-        found = _FORMAT.fullmatch(spec)
+        found = re.fullmatch(_FORMAT, spec)
         if found is None:
             raise ValueError(
                 f"Money is formatted with [[fill]align][sign][width][,][.digits][f], not {spec!r}"

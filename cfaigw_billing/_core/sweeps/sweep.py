@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from ... import types
 from ...types import Params
-from ..outcome import Outcome
 from ..pages import ACCOUNTS, PageTurner
 from .answers import AccountAnswers
+from .outcome import Outcome
 
 A = TypeVar("A", bound=AccountAnswers[Any])
 
