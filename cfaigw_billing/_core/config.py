@@ -29,14 +29,6 @@ from .options import (
 )
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
-DEFAULT_TIMEOUT = 60.0
-"""Seconds for one attempt, as in the official SDK."""
-DEFAULT_MAX_RETRIES = 2
-DEFAULT_MAX_RETRY_WAIT = 60.0
-"""Seconds. The service can ask for five minutes; few callers want to sleep that long unasked."""
-
-DEFAULT_MAX_REQUESTS_PER_SECOND = 150.0
-"""The service takes 200 from one address; what goes beyond 150 is room for bursts."""
 _RATES = 0.01, 1_000_000
 
 

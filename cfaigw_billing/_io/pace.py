@@ -26,7 +26,7 @@ from weakref import WeakValueDictionary
 
 from attrs import frozen
 
-from .._core.config import DEFAULT_MAX_REQUESTS_PER_SECOND
+from .._core.options import DEFAULT_MAX_REQUESTS_PER_SECOND
 from .._wire.messages import HTTPRequest, HTTPResponse
 from ..errors import RateLimitError
 from .clock import Clock
