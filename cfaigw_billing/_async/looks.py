@@ -21,7 +21,7 @@ from .._core.pages import ACCOUNTS, PageTurner
 from .._core.runway import forecast_runway, runway_requests
 from .._core.sweeps.sweep import checked_ids
 from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
-from .._io.call import Batch, Turn
+from .._io.call import Batch, Room, Turn
 from .._io.executor import Executor
 from .._io.logins import lists_no_accounts, refuses_credentials
 from .._io.many_calls import HEAD_START, check_reserve, end_task
@@ -95,7 +95,7 @@ class Looks:
             raise RuntimeError("it can be entered once; make another one")
         self._executor = executor
         self._schedule = Schedule(self._aims.interval, executor.clock.monotonic())
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = Room(AT_ONCE)
         self._news, self._changed = asyncio.Event(), asyncio.Event()
         self._pid = os.getpid()
         self._task = asyncio.create_task(self._run())

@@ -49,13 +49,35 @@ class _Share:
             scope.cancel()
 
 
+class Room(asyncio.Semaphore):
+    """The places of the calls of a sweep."""
+
+    _owed = 0
+
+    def owe(self) -> None:
+        """Take a place without waiting: the next one that is given back pays for it."""
+        self._owed += 1
+
+    def release(self) -> None:
+        """Give a place back."""
+        if self._owed:
+            self._owed -= 1
+        else:
+            super().release()
+
+    async def free(self) -> None:
+        """Wait until there is a place, and leave it."""
+        await self.acquire()
+        self.release()
+
+
 @define(eq=False)
 class Batch:
     """The common state of the calls of a sweep."""
 
     reserve: float
     """The part of the rate limit to leave to others, from 0 to 1."""
-    room: asyncio.Semaphore
+    room: Room
     """Limits how many of its calls run at a time."""
     several: bool = False
     """Whether accounts may have their own tokens. Then a call that waits for the rate limit gives
@@ -103,11 +125,17 @@ class Batch:
             return
         self._aside += 1
         self.room.release()
+        has_place = False
         try:
-            yield
+            try:
+                yield
+            finally:
+                self._aside -= 1
+            await self.room.acquire()
+            has_place = True
         finally:
-            self._aside -= 1
-        await self.room.acquire()  # not after an error: the call has ended
+            if not has_place:  # an error has ended the call, and it needs none
+                self.room.owe()
 
     def call_began(self, login: Login) -> None:
         """Count a call that is sent now."""

@@ -35,7 +35,7 @@ from ..errors import (
 )
 from ..types import Params
 from ..types._validators import check_whole
-from .call import Batch, NotSentError, Turn
+from .call import Batch, NotSentError, Room, Turn
 from .executor import Executor
 from .logins import refuses_credentials
 
@@ -70,7 +70,7 @@ class ManyCalls(Generic[T]):
         self._executor = executor
         self._requests = _reading(requests)
         self._concurrency = concurrency
-        self._room = asyncio.Semaphore(concurrency)
+        self._room = Room(concurrency)
         self._batch = Batch(reserve, self._room, several=executor.logins.several)
         self._allow_charges = allow_charges
         self._task: asyncio.Task[None] | None = None
@@ -145,6 +145,7 @@ class ManyCalls(Generic[T]):
 
     def put_back(self, outcome: Outcome[T]) -> None:
         """Put back an outcome that did not reach its reader."""
+        self._room.owe()
         self._ended.appendleft(outcome)
 
     async def news(self) -> None:
@@ -206,14 +207,16 @@ class ManyCalls(Generic[T]):
         with self._reading:
             try:
                 async with aclosing(self._requests) as requests:
-                    await self._room.acquire()
+                    await self._room.free()
                     async for request in requests:
                         turn = Turn(self._batch)
                         self._open[turn] = request
+                        # Not before it is read: the place may be that of a call that comes back.
+                        await self._room.acquire()
                         self._calls.start_soon(self._call, turn, request)
                         if self._executor.logins.wants_proof and not self._answered.is_set():
                             await self._head_start()
-                        await self._room.acquire()
+                        await self._room.free()
             except Exception as fault:
                 self._fail(fault)
             except asyncio.CancelledError as stray:
