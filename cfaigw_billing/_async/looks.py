@@ -42,6 +42,8 @@ AT_ONCE = 50
 """How many looks may run or wait to be read at a time."""
 QUOTA = 1200.0
 """The requests per window, until the service has told the number."""
+_OF_AN_ACCOUNT = CloudflareError, ValueError, TypeError
+"""The errors that stay with their account; two of them, if the function of tokens is wrong."""
 HISTORY = timedelta(weeks=8)
 """The usage to read: what a forecast needs."""
 
@@ -174,7 +176,7 @@ class Looks:
             return
         try:
             balance = await self._ask(BillingCreditBalanceParams(account_id=account_id))
-        except (CloudflareError, ValueError, TypeError) as error:
+        except _OF_AN_ACCOUNT as error:
             if refuses_credentials(error) and self._executor.logins.all_refused():
                 raise
             known = self._known.get(account_id)
@@ -221,7 +223,7 @@ class Looks:
         _, params = runway_requests(balance.account_id, HISTORY, now)
         try:
             usage = await self._ask(params)
-        except APIError:
+        except _OF_AN_ACCOUNT:
             return None, None
         with suppress(ValueError):  # rows longer than an hour
             return usage, forecast_runway(balance, usage, now=now)
@@ -231,7 +233,7 @@ class Looks:
         params = BillingUsageHistoryParams(account_id=account_id, value_grouping_window="day")
         try:
             return await self._ask(params)
-        except APIError:
+        except _OF_AN_ACCOUNT:
             return None
 
     def _end(self, look: Look, gap: float) -> None:

@@ -18,6 +18,7 @@ import anyio
 from attrs import define, field
 from multidict import CIMultiDict
 
+from .._core.config import authenticating, with_credentials_of
 from .._core.operations import Operation
 from .._core.options import Timeout
 from .._wire.messages import HTTPRequest
@@ -89,7 +90,7 @@ class Batch:
     line: asyncio.Lock = field(factory=asyncio.Lock)
     """Lets only one call of the sweep wait for its turn at the pace. So other calls of the program
     wait behind that one, not behind the whole sweep."""
-    _shares: dict[Login, _Share] = field(factory=dict[Login, _Share])
+    _shares: dict[Login | None, _Share] = field(factory=dict["Login | None", _Share])
     _aside: int = 0
 
     def end(self) -> None:
@@ -98,13 +99,17 @@ class Batch:
         for share in self._shares.values():
             share.end()
 
-    def sends(self, login: Login) -> bool:
+    def sends(self, login: Login | None) -> bool:
         """Return whether calls with these credentials may still be sent."""
         return not (self.ended or self._share(login).blocked)
 
     @contextmanager
-    def waiting(self, login: Login) -> Generator[None]:
-        """Wrap the wait of a call that has not been sent: `end` cancels the wait."""
+    def waiting(self, login: Login | None) -> Generator[None]:
+        """Wrap the wait of a call that has not been sent: `end` cancels the wait.
+
+        Args:
+            login: Its credentials; `None` while they are asked for.
+        """
         if not self.sends(login):
             raise NotSentError
         waiting = self._share(login).waiting
@@ -168,7 +173,7 @@ class Batch:
                 self.blocked = True
                 self.end()
 
-    def _share(self, login: Login) -> _Share:
+    def _share(self, login: Login | None) -> _Share:
         share = self._shares.get(login)
         if share is None:
             self._shares[login] = share = _Share()
@@ -221,11 +226,11 @@ class Call:
 
     def renew(self, login: Login) -> bool:
         """Use another token after a refusal. Return false if it is the same one."""
-        name, sent = "Authorization", self.request.headers
-        if login is self.login or sent.get(name) != self.login.headers.get(name):
+        sent = self.request.headers
+        if login is self.login or authenticating(sent) != authenticating(self.login.headers):
             return False  # the second: `extra_headers` have replaced the token
         self.login, self.has_renewed = login, True
-        self.request.headers = CIMultiDict({**sent, name: login.headers[name]})
+        self.request.headers = CIMultiDict(with_credentials_of(sent, login.headers))
         return True
 
     def to_come_again(self) -> None:

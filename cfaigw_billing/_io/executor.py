@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from math import inf
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from aiohttp import ClientSession, TraceConfig
 
@@ -16,7 +16,7 @@ from .._core.answer import Answer
 from .._core.config import Config
 from .._core.operations import Operation, Safety
 from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions
-from .._core.ratelimit import LONGEST_PARK, UNKNOWN, RateLimit
+from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
 from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
 from .._core.untyped import operation_of
@@ -173,7 +173,7 @@ class Executor:
             conceal_options(options)
         operation, total = operation_of(params), self.config.total_timeout
         deadline = inf if total is None else self.clock.monotonic() + total
-        login = self.logins.only or await self._login(operation, params, deadline)
+        login = self.logins.only or await self._login(operation, params, deadline, turn)
         call = Call(
             operation=operation,
             params=params,
@@ -218,7 +218,7 @@ class Executor:
     @property
     def rate_limit(self) -> RateLimit:
         """The state of the rate limit of the credentials for every account."""
-        return self.rate_limits().get(None, UNKNOWN)
+        return self.logins.rate_limit(self.clock.monotonic())
 
     def rate_limits(self) -> dict[str | None, RateLimit]:
         """The state of each rate limit by account; see `Logins.rate_limits`."""
@@ -375,9 +375,15 @@ class Executor:
     def _seconds_until(self, deadline: float) -> float:
         return inf if deadline == inf else deadline - self.clock.monotonic()
 
-    async def _login(self, operation: Operation[Any], params: Any, deadline: float) -> Login:
+    async def _login(
+        self, operation: Operation[Any], params: Any, deadline: float, turn: Turn | None
+    ) -> Login:
         account_id = self._requests.account_named(operation, params)
-        return await self.logins.of(account_id, self._seconds_until(deadline))
+        login = self.logins.known(account_id)
+        if login is not None:
+            return login
+        with nullcontext() if turn is None else turn.batch.waiting(None):
+            return await self.logins.ask(cast("str", account_id), self._seconds_until(deadline))
 
     async def _renewed(self, call: Call, outcome: Outcome) -> bool:
         """Ask again for a token that was refused. Whether to repeat the call with another one.
@@ -391,7 +397,12 @@ class Executor:
             return False
         if call.operation.charges or call.has_renewed:
             return False
-        return call.renew(await self.logins.of(account_id, self._remaining(call)))
+        try:
+            with call.waiting():
+                login = await self.logins.ask(account_id, self._remaining(call))
+        except NotSentError:
+            return False
+        return call.renew(login)
 
 
 _NEVER_LIFTED = RateLimitedError(

@@ -83,6 +83,8 @@ class ManyCalls(Generic[T]):
         self._open: dict[Turn, Params[T]] = {}
         self._refusal: Exception | None = None
         """The first refusal of credentials."""
+        self._others = False
+        """Whether a call has ended in anything else."""
 
     async def enter(self) -> None:
         """Begin to read the requests and make the calls."""
@@ -194,7 +196,8 @@ class ManyCalls(Generic[T]):
             with self._executor.widened(self._concurrency):
                 async with self._calls:
                     await self._start()
-            if self._executor.logins.several and self._executor.logins.none_accepted:
+            logins = self._executor.logins
+            if logins.several and logins.none_accepted and not self._others:
                 self._fault = self._fault or self._refusal
             complete = True
         finally:
@@ -269,6 +272,7 @@ class ManyCalls(Generic[T]):
             return _never_lifted(error) if isinstance(error, RateLimitError) else error
         # If the credentials were accepted before, they are refused only for this account.
         if not refuses_credentials(error):
+            self._others = True
             return None
         self._refusal = self._refusal or error
         return error if self._executor.logins.all_refused() else None

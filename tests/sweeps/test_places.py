@@ -15,7 +15,15 @@ from multidict import CIMultiDict
 from transports import BALANCE, FakeTransport
 from virtual import VirtualClock, virtually
 
-from cfaigw_billing import APITokens, AsyncCloudflare, AuthenticationError, RateLimitError
+from cfaigw_billing import (
+    APITokens,
+    AsyncCloudflare,
+    AsyncOutcomes,
+    AuthenticationError,
+    InternalServerError,
+    Outcome,
+    RateLimitError,
+)
 from cfaigw_billing._wire.messages import HTTPRequest, HTTPResponse
 from cfaigw_billing.testing import RequestLimit
 from cfaigw_billing.types import BillingCreditBalanceParams
@@ -138,7 +146,7 @@ def test_a_request_that_waits_for_its_place_is_unsent_where_the_block_is_left() 
             assert (await anext(outcomes)).account_id == "a"
             await asyncio.sleep(WINDOW * 2)  # `c` has ended and is not read: `b` has no place
         ended = [str(outcome.account_id) for outcome in outcomes.unread]
-        unsent = [str(request.account_id) for request in outcomes.unsent]
+        unsent = [str(attrs.asdict(request)["account_id"]) for request in outcomes.unsent]
         assert sorted(["a", *ended, *unsent]) == taken
         assert "b" in unsent
 
@@ -212,5 +220,50 @@ def test_every_call_of_a_sweep_ends_once_within_its_places_and_limits(seed: int)
             assert isinstance(error, RateLimitError) == (name[0] == "y")
         assert service.most_in_flight <= concurrency
         assert sum(limit.refused for limit in service.limits.values()) == 0
+
+    virtually(main())
+
+
+# What ends a sweep.
+
+
+async def read(outcomes: AsyncOutcomes[Any]) -> list[Outcome[Any]]:
+    return [outcome async for outcome in outcomes]
+
+
+def test_a_refused_token_beside_one_that_the_service_fails_with_is_no_end_of_all() -> None:
+    async def main() -> None:
+        service = TokenService(revoked={"a"}, down={"b"})
+        client = client_of(service, {"a": "a", "b": "b"}, max_retries=0)
+        balances = await client.ai_gateway.billing.credit_balances(["a", "b"])
+        assert {name: type(error) for name, error in balances.failed.items()} == {
+            "a": AuthenticationError,
+            "b": InternalServerError,
+        }
+
+    virtually(main())
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_end_of_a_sweep_does_not_wait_for_a_function_of_tokens(again: bool) -> None:
+    async def main() -> None:
+        service = TokenService(revoked={"a"} if again else set())
+        asked: list[str] = []
+
+        async def vault(account_id: str) -> str:
+            asked.append(account_id)
+            if len(asked) > again:
+                await asyncio.get_running_loop().create_future()
+            return account_id
+
+        async def requests() -> AsyncIterator[BillingCreditBalanceParams]:
+            yield asks("a")[0]
+            await asyncio.sleep(1)
+            raise LookupError
+
+        async with client_of(service, vault).send_many(requests()) as outcomes:
+            with pytest.raises(LookupError):
+                await asyncio.wait_for(read(outcomes), 100)
+        assert len(asked) == 1 + again
 
     virtually(main())
