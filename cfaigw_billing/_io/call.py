@@ -66,11 +66,6 @@ class Room(asyncio.Semaphore):
         else:
             super().release()
 
-    async def free(self) -> None:
-        """Wait until there is a place, and leave it."""
-        await self.acquire()
-        self.release()
-
 
 @define(eq=False)
 class Batch:

@@ -210,22 +210,28 @@ class ManyCalls(Generic[T]):
         with self._reading:
             try:
                 async with aclosing(self._requests) as requests:
-                    await self._room.free()
+                    await self._have_room()
                     async for request in requests:
                         turn = Turn(self._batch)
                         self._open[turn] = request
-                        # Not before it is read: the place may be that of a call that comes back.
-                        await self._room.acquire()
+                        if self._batch.several:
+                            await self._room.acquire()
                         self._calls.start_soon(self._call, turn, request)
                         if self._executor.logins.wants_proof and not self._answered.is_set():
                             await self._head_start()
-                        await self._room.free()
+                        await self._have_room()
             except Exception as fault:
                 self._fail(fault)
             except asyncio.CancelledError as stray:
                 if self._left or self._reading.cancel_called:
                     raise
                 self._fail(_cancelled(stray))
+
+    async def _have_room(self) -> None:
+        """Wait for the place of the next call."""
+        await self._room.acquire()
+        if self._batch.several:  # until its request is read, a call that comes back may have it
+            self._room.release()
 
     async def _head_start(self) -> None:
         """Wait for the client's first answer, so that wrong credentials are refused only once."""
