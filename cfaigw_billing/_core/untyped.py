@@ -33,21 +33,27 @@ def _steps(path: str) -> list[str]:
     path = path.partition("?")[0]
     while path != (path := unquote(path)):  # a proxy may decode what the server decodes again
         pass
-    steps = path.replace("\\", "/").lower().split("/")
+    steps = path.replace("\\", "/").split("/")
     return [re.sub(r"[;?#].*|[\x00-\x20\x7f]", "", step, flags=re.DOTALL) for step in steps]
 
 
 def account_of(path: str) -> str | None:
     """Return the account in a path, however it is spelled; `None` if there is none."""
-    steps = pairwise(filter(None, _steps(path)))
+    steps = pairwise(step.lower() for step in _steps(path) if step)
     return next((after for before, after in steps if before == "accounts"), None)
+
+
+def account_named(path: str) -> str | None:
+    """The account that a path begins with, as it is written; `None` if it names none."""
+    first, account_id, *_ = *filter(None, _steps(path)), "", ""
+    return (account_id or None) if first.lower() == "accounts" else None
 
 
 def check_charges_nothing(method: Method, url: str) -> None:
     """Raise if an address, however it is spelled, charges a card."""
     if method in ("GET", "DELETE"):
         return
-    where = "/" + "/".join(filter(None, _steps(url)))
+    where = "/" + "/".join(filter(None, _steps(url))).lower()
     for operation in ALL:
         charges = operation.charges or operation.charges_later
         if charges and where.endswith(operation.path.partition("{account_id}")[2]):

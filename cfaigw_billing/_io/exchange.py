@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from functools import lru_cache
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
@@ -243,5 +243,8 @@ def without_frames(error: BaseException | None) -> BaseException | None:
     seen = error
     while seen is not None:
         seen.__traceback__ = None
+        if isinstance(seen, BaseExceptionGroup):
+            for each in cast("BaseExceptionGroup[BaseException]", seen).exceptions:
+                without_frames(each)
         seen = seen.__cause__ or seen.__context__
     return error

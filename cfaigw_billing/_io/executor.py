@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from math import inf
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from aiohttp import ClientSession, TraceConfig
 
@@ -169,7 +169,7 @@ class Executor:
             conceal_options(options)
         operation, total = operation_of(params), self.config.total_timeout
         deadline = inf if total is None else self.clock.monotonic() + total
-        login = self.logins.only or await self._login(operation, params, deadline)
+        login = self.logins.only or await self._login(operation, params, deadline, turn)
         call = Call(
             operation=operation,
             params=params,
@@ -366,9 +366,15 @@ class Executor:
     def _seconds_until(self, deadline: float) -> float:
         return inf if deadline == inf else deadline - self.clock.monotonic()
 
-    async def _login(self, operation: Operation[Any], params: Any, deadline: float) -> Login:
+    async def _login(
+        self, operation: Operation[Any], params: Any, deadline: float, turn: Turn | None
+    ) -> Login:
         account_id = self._requests.account_named(operation, params)
-        return await self.logins.of(account_id, self._seconds_until(deadline))
+        login = self.logins.known(account_id)
+        if login is not None:
+            return login
+        with nullcontext() if turn is None else turn.batch.waiting(None):
+            return await self.logins.ask(cast("str", account_id), self._seconds_until(deadline))
 
     async def _renewed(self, call: Call, outcome: Outcome) -> bool:
         """Ask again for a token that was refused. Whether to repeat the call with another one.
@@ -382,7 +388,12 @@ class Executor:
             return False
         if call.operation.charges or call.has_renewed:
             return False
-        return call.renew(await self.logins.of(account_id, self._remaining(call)))
+        try:
+            with call.waiting():
+                login = await self.logins.ask(account_id, self._remaining(call))
+        except NotSentError:
+            return False
+        return call.renew(login)
 
 
 _NEVER_LIFTED = RateLimitedError(
