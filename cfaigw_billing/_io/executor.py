@@ -28,7 +28,7 @@ from .call import Call, NotSentError, Turn
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error
 from .logins import Limiters, Login, Logins
-from .pace import RateLimitedError, pace_of
+from .pace import NEVER_LIFTED, RateLimitedError, pace_of
 from .recent import Outcome, Recent, max_age_of
 from .transport import BorrowedTransport, Transport
 
@@ -249,7 +249,7 @@ class Executor:
                     return so_far
                 if call.turn is None or call.turn.batch.ended:
                     raise
-                raise _NEVER_LIFTED.about(call.request) from None
+                raise NEVER_LIFTED.about(call.request) from None
             if isinstance(outcome, Answer):
                 failure = outcome.failure()
             else:
@@ -394,10 +394,3 @@ class Executor:
         except NotSentError:
             return False
         return call.renew(login)
-
-
-_NEVER_LIFTED = RateLimitedError(
-    inf,
-    "the service refused every call with these credentials, and again after all the time for which "
-    "it had asked",
-)

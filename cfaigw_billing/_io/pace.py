@@ -59,6 +59,13 @@ class RateLimitedError(Exception):
         return result
 
 
+NEVER_LIFTED = RateLimitedError(
+    inf,
+    "the service refused every call with these credentials, and again after all the time for which "
+    "it had asked",
+)
+
+
 @frozen(eq=False)
 class _Place:
     """A place in the line."""
