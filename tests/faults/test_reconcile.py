@@ -469,13 +469,13 @@ def seconds_off(error: TopupOutcomeUnknownError) -> float:
 @pytest.mark.parametrize("told", [True, False], ids=["told before", "told when asked"])
 @pytest.mark.parametrize("charged", [True, False])
 async def test_a_clock_that_is_wrong(fast: float, told: bool, charged: bool, stage: Scene) -> None:
+    stage.account.topup_seconds = 0  # what passes before the time is told counts as wrong, too
     async with machine(stage, fast) as client:
         if told:
             await client.ai_gateway.billing.credit_balance()
         stage.emulator.inject(CHARGED if charged else NOT_CHARGED, path="/topup")
         error = await lost(client)
         assert (abs(seconds_off(error)) < 15) == (told or fast == 0)
-        stage.emulator.advance(2)
         found = await client.ai_gateway.billing.topup.reconcile(error)
     assert found.outcome == ("charged" if charged else "not_found_yet")
 
