@@ -29,8 +29,9 @@ import attrs
 from .._show.extras import needed
 from .._wire.secrets import REDACTED, Secret
 from ._annotations import member_of, wire_fields, wire_name
-from ._data import Data, Property, descriptions
+from ._data import Data
 from ._derived import Derived
+from ._schema import Property, descriptions
 from .money import plain_digits
 
 if TYPE_CHECKING:
