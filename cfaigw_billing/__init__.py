@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._async.send_many import AsyncOutcomes
     from ._async.watch import AsyncWatch
     from ._core.options import (
+        APITokens,
         AsyncClientOptions,
         AsyncConstructorOptions,
         ClientOptions,
@@ -77,6 +78,7 @@ __all__ = [
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "APITokens",
     "AsyncAPIResponse",
     "AsyncClientOptions",
     "AsyncCloudflare",
@@ -157,6 +159,7 @@ _MODULES = dict.fromkeys(__all__, ".errors") | {
     "ResponseContextManager": "._sync.responses",
     "Runways": "._core.sweeps.runways",
     "Timeout": "._core.options",
+    "APITokens": "._core.options",
     "TopupReconciliation": "._core.reconciliation",
     "TopupRecovery": "._core.reconciliation",
     "UsageHistories": "._core.sweeps.usage_histories",

@@ -22,10 +22,10 @@
                 ├── RateLimitError              429
                 └── InternalServerError         5xx
 
-A wrong argument is not in this tree: it is a `ValueError` or a `TypeError` that names the argument
-and the limit, raised before anything is sent.
+A wrong argument is a `ValueError` or a `TypeError` that names the argument and the limit. It is
+raised before anything is sent.
 
-All of them pickle and copy, hold no secret, and say in one line what a person can act on.
+All errors can be pickled and copied, hold no secret, and say in one line what to do.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class ErrorData:
     """One entry of the `errors` list of an answer."""
 
     code: int | None
-    """Cloudflare's error code, such as 10000; none where the answer gave none."""
+    """Cloudflare's error code, such as 10000; `None` if the answer has none."""
     message: str
-    """The service's own words."""
+    """The message of the service."""
     documentation_url: str | None = None
     """The address of the page that explains the code."""
     error_chain: tuple[ErrorData, ...] = ()
@@ -58,28 +58,29 @@ class ErrorData:
 
 
 class CloudflareError(Exception):
-    """The root of every error of this package; itself raised where credentials are missing."""
+    """The base of all errors of this package; raised itself if credentials are missing."""
 
     partial: Any = None
-    """If it ended a sweep, the result so far; `.missing` of that are the accounts to ask next. Any
-    other exception that ends a sweep has it too."""
+    """If it ended a sweep, the result so far; its `missing` are the accounts to ask next. Any other
+    exception that ends a sweep has it too."""
     idempotency_key: str | None = None
-    """The key of the charge, given or made up, if the client has a `journal`."""
+    """The key of the charge, given or generated, if the client has a `journal`."""
 
     @property
     def answer_status(self) -> int:
-        """The HTTP status for a web app to answer with, where this error ends a request to it.
+        """The HTTP status for a web app to answer with, if this error ends a request to the app.
 
-        202: the card may have been charged, or has been; a 4xx or 5xx would be sent again, if only
-        by a proxy. 402, 404, 409, 422: it cannot be done as it was asked for. 502, 503, 504: it may
-        be sent again; also for 401 and 403, as the credentials are those of the app.
+        202: the card was or may have been charged; after a 4xx or 5xx, a proxy or a person could
+        send the request again. 402, 404, 409, 422: the request cannot be carried out. 502, 503,
+        504: the request may be sent again. A 401 or 403 of the service becomes 502, because the
+        credentials belong to the app.
         """
-        found = (status for status, kinds in _ANSWERS.items() if isinstance(self, kinds))
-        return next(found, 502)
+        return next((status for status, kinds in _ANSWERS.items() if isinstance(self, kinds)), 502)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default calls the class with `args` alone, which fails for keyword arguments.
-        return _restore, (type(self), self.args, self.__dict__)
+        # The default fails for keyword arguments. A cause from elsewhere may hold secrets.
+        cause = self.__cause__ if isinstance(self.__cause__, CloudflareError) else None
+        return _restore, (type(self), self.args, self.__dict__), cause and {"__cause__": cause}
 
 
 def _restore(cls: type[CloudflareError], args: tuple[Any, ...], state: Any) -> CloudflareError:
@@ -89,7 +90,7 @@ def _restore(cls: type[CloudflareError], args: tuple[Any, ...], state: Any) -> C
 
 
 class JournalError(CloudflareError):
-    """The journal could not be read or written (see `__cause__`). A charge was not sent then."""
+    """The journal could not be read or written (see `__cause__`). No charge was sent."""
 
     def __init__(self, message: str, *, idempotency_key: str | None = None) -> None:
         super().__init__(message + _with_key(idempotency_key))
@@ -101,26 +102,26 @@ def _with_key(idempotency_key: str | None) -> str:
 
 
 class _OfTopup:
-    """What the errors have that are about a top-up which the service has taken."""
+    """The attributes of the errors about a top-up that the service has accepted."""
 
     payment_intent_id: str
-    """The identifier of the top-up, `in_…`, which is an invoice."""
+    """The id of the top-up, `in_…`, which is an invoice."""
     account_id: str
-    """The account that the top-up is for."""
+    """The account."""
     amount: int | None
     """The credit that was asked for, in cents; `None` if only `topup.wait` was called."""
 
 
 def _say(error: CloudflareError, message: str, idempotency_key: str | None, **facts: Any) -> None:
-    """Give an error its line and its facts."""
+    """Set the message and the attributes of an error."""
     error.args = (message + _with_key(idempotency_key),)
     error.__dict__.update(facts, idempotency_key=idempotency_key)
 
 
 class TopupPendingError(CloudflareError, _OfTopup):
-    """A top-up was charged and has not been seen to complete. It may still, or may have by now.
+    """A top-up was charged, but is not known to have completed. It may still complete.
 
-    The time that `topup.wait` had is over, or its status could not be asked (see `__cause__`).
+    The `timeout` of `topup.wait` is over, or the status could not be read (see `__cause__`).
     """
 
     def __init__(
@@ -133,8 +134,8 @@ class TopupPendingError(CloudflareError, _OfTopup):
     ) -> None:
         _say(
             self,
-            f"the top-up {payment_intent_id} has been charged and was not seen to complete: wait "
-            f"for it again instead of making another",
+            f"the top-up {payment_intent_id} has been charged, but is not known to have completed: "
+            f"wait for it again, do not make another",
             idempotency_key,
             payment_intent_id=payment_intent_id,
             account_id=account_id,
@@ -143,10 +144,10 @@ class TopupPendingError(CloudflareError, _OfTopup):
 
 
 class TopupFailedError(CloudflareError, _OfTopup):
-    """A top-up ended without its credit: its status says that it has failed or been cancelled."""
+    """A top-up has failed or was cancelled: its credit will not come."""
 
     status: str
-    """The status, in the service's word."""
+    """The status that the service gave."""
 
     def __init__(
         self,
@@ -170,14 +171,14 @@ class TopupFailedError(CloudflareError, _OfTopup):
 
 
 class TopupConfirmationError(CloudflareError, _OfTopup):
-    """A top-up waits for its payer to confirm the payment (3-D Secure)."""
+    """The payer must confirm the payment of a top-up (3-D Secure)."""
 
     amount: int  # pyright: ignore[reportIncompatibleVariableOverride]  # it is never changed
     """The credit that is bought, in cents."""
     client_secret: Secret | None
-    """The secret for the page in which the payer confirms; masked in reprs, not in pickles.
+    """The secret for the page on which the payer confirms; masked in reprs, not in pickles.
 
-    `None`: it was answered to an earlier call with this `idempotency_key`, and is not stored.
+    `None`: an earlier call with this `idempotency_key` got it, and it is not stored.
     """
 
     def __init__(
@@ -190,9 +191,9 @@ class TopupConfirmationError(CloudflareError, _OfTopup):
         idempotency_key: str | None = None,
     ) -> None:
         page = (
-            "in a page that gets the `client_secret` of this error"
+            "on a page that gets the `client_secret` of this error"
             if client_secret is not None
-            else "and the `client_secret` for that went to an earlier call: it is not stored"
+            else "and an earlier call got the `client_secret` for that: it is not stored"
         )
         _say(
             self,
@@ -206,21 +207,21 @@ class TopupConfirmationError(CloudflareError, _OfTopup):
 
 
 class APIError(CloudflareError):
-    """A call failed. `str(error)` is one line; the attributes hold the facts behind it."""
+    """A call failed. `str(error)` is one line; the attributes hold the details."""
 
     message: str
     """The line that `str(error)` shows."""
     request: HTTPRequest
     """The request that was sent, secrets redacted."""
     retries_taken: int
-    """How many times the SDK had repeated the request when it gave up."""
+    """How many times the SDK repeated the request before it gave up."""
     errors: tuple[ErrorData, ...] = ()
-    """The `errors` of the answer, chains included; empty where there was no readable answer."""
+    """The `errors` of the answer, chains included; empty if there was no readable answer."""
     cf_ray: str | None = None
     """The `CF-Ray` of the answer, which Cloudflare support asks for."""
 
     def __init__(self, message: str, *, request: HTTPRequest, retries_taken: int = 0) -> None:
-        # One line, whatever the service wrote: no line breaks, no escapes for a terminal.
+        # The service's text must not hold line breaks or terminal escapes.
         message = Mask(request.headers)(message) + _with_key(request.idempotency_key)
         self.message = " ".join("".join(c if c.isprintable() else " " for c in message).split())
         super().__init__(self.message)
@@ -240,22 +241,22 @@ class APITimeoutError(APIConnectionError):
 class TopupOutcomeUnknownError(APIConnectionError):
     """A charge was sent and no understandable answer came: the card may have been charged.
 
-    The SDK never sends it again. Do not do it by hand either before `topup.reconcile(error)` has
-    looked whether the charge went through. The cause (`__cause__`) says what happened.
+    The SDK never sends it again. Do not send it again yourself before `topup.reconcile(error)` has
+    checked whether the card was charged. The cause (`__cause__`) says what happened.
     """
 
     account_id: str
-    """The account that the top-up was for."""
+    """The account."""
     amount: int
-    """The credit that was asked for, in cents. The card may have been charged that, fee and tax."""
+    """The credit that was asked for, in cents. Fee and tax may have been charged on top."""
     sent_at: datetime
     """When the charge was sent: aware, UTC.
 
-    By the service's clock, where its last answer (`Date`) told that this machine's is off by more
-    than two seconds; else by this machine's, which is also in `request.sent_at`.
+    By the service's clock, if its last answer (`Date`) showed that this machine's clock is off by
+    more than two seconds; else by this machine's clock. `request.sent_at` is always by the latter.
     """
     is_by_the_service: bool = False
-    """Whether `sent_at` is right by the service's clock, which an answer had told before."""
+    """Whether `sent_at` was compared with the service's clock, known from an earlier answer."""
 
     def __init__(
         self,
@@ -284,16 +285,12 @@ class TopupOutcomeUnknownError(APIConnectionError):
 
 
 class APIResponseError(APIError):
-    """An answer came, and it is not a success. Not raised itself: see its two subclasses."""
+    """An answer came, but not a success. Only its two subclasses are raised."""
 
     status_code: int
     """The HTTP status of the answer."""
     response: HTTPResponse
-    """The answer, secrets redacted. Of its body, an error keeps the first 8,192 bytes.
-
-    The response of `.with_raw_response` has all of it, unless it is a refusal, which is raised
-    there too.
-    """
+    """The answer, secrets redacted. An error keeps the first 8,192 bytes of the body."""
 
     def __init__(
         self,
@@ -312,19 +309,19 @@ class APIResponseError(APIError):
 
     @property
     def body(self) -> object:
-        """The decoded JSON of `response.body`; its text where it is no JSON.
+        """The decoded JSON of `response.body`, or its text if that is not JSON.
 
-        Of a body above 8,192 bytes it is the beginning of the text: see `response`.
+        If the body is longer than 8,192 bytes, the beginning of the text: see `response`.
         """
         return self.response.decoded()
 
 
 class APIResponseValidationError(APIResponseError):
-    """The answer is not what the API describes; the message holds the path to the fault."""
+    """The answer does not match the API description; the message names the path to the fault."""
 
 
 class APIStatusError(APIResponseError):
-    """The service refused: a status that is no success, or `success: false` on any status."""
+    """The service refused: an error status, or `success: false` with any status."""
 
 
 class BadRequestError(APIStatusError):
@@ -348,26 +345,26 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """409: the request is at odds with the state of the account."""
+    """409: the request conflicts with the state of the account."""
 
 
 class UnprocessableEntityError(APIStatusError):
-    """422: the service understood the arguments and does not accept them."""
+    """422: the service understood the arguments, but does not accept them."""
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests; every call with these credentials is blocked for a while.
+    """429: too many requests; all calls with these credentials are blocked for a while.
 
-    Or the call would have had to wait longer than it may for the rate limit, and was not sent:
-    `request.attempts` is then 0, or that of the attempts before.
+    Also raised if a call would have to wait longer than it may for the rate limit. Then it was not
+    sent: `request.attempts` counts only the attempts before.
     """
 
     retry_after: float | None = None
-    """Seconds until the service accepts requests again, where that is known."""
+    """Seconds until the service accepts requests again, if known."""
 
 
 class InternalServerError(APIStatusError):
-    """5xx: the service or the edge before it failed."""
+    """5xx: the service, or Cloudflare's edge in front of it, failed."""
 
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {
@@ -383,7 +380,7 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 
 
 def class_for_status(status_code: int) -> type[APIStatusError]:
-    """The error class of an HTTP status."""
+    """Return the error class for an HTTP status."""
     if status_code >= 500:
         return InternalServerError
     return _BY_STATUS.get(status_code, APIStatusError)

@@ -207,6 +207,7 @@ WITHOUT_RESPONSE = {
         "copy": "makes a client",
         "with_options": "makes a client",
         "rate_limit": "sends nothing",
+        "rate_limits": "sends nothing",
         "send_many": "many calls: no one response",
     },
     "AsyncTopupResource": {

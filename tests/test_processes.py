@@ -118,7 +118,7 @@ if not pid:
     os._exit(0)
 """,
         emulator,
-        "the outcomes are read in the process that entered the block\n0 8\n",
+        "read the outcomes in the process that entered the block\n0 8\n",
         before=loop,
     )
 

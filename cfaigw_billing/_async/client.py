@@ -18,10 +18,18 @@ from .._core.config import (
     Credentials,
 )
 from .._core.journal import Journal
-from .._core.options import AsyncClientOptions, ReadOptions, RequestOptions, Timeout, check_names
+from .._core.options import (
+    APITokens,
+    AsyncClientOptions,
+    ReadOptions,
+    RequestOptions,
+    Timeout,
+    check_names,
+)
 from .._core.ratelimit import RateLimit
 from .._core.untyped import BillingOnly, UntypedParams
-from .._wire.secrets import conceal, conceal_headers, conceal_options
+from .._io.executor import Executor
+from .._wire.secrets import conceal, conceal_headers, conceal_options, conceal_tokens
 from ..types import Money, Params
 from .resources import (
     AsyncAccountsResource,
@@ -45,6 +53,13 @@ class AsyncCloudflare(BillingOnly):
 
     Args:
         api_token: An API token; else the environment's CLOUDFLARE_API_TOKEN.
+        api_tokens: The API tokens of accounts that have their own: a mapping by account id, which
+            is copied, or a function (sync or async) that is called with an account id and returns
+            its token or `None`. Sync functions run in a thread. The function is asked once for each
+            account, and again when the service has refused the token with 401: the call is then
+            repeated with the new one, unless it charges. `api_token` is for the accounts without a
+            token of their own and for listing accounts; it never stands in for a token that was
+            refused. Each distinct token has a rate limit of its own.
         api_email: With `api_key`, the older way to authenticate; else CLOUDFLARE_EMAIL.
         api_key: The global API key; else CLOUDFLARE_API_KEY.
         user_service_key: A service key; else CLOUDFLARE_API_USER_SERVICE_KEY.
@@ -80,6 +95,7 @@ class AsyncCloudflare(BillingOnly):
         self,
         *,
         api_token: str | None = None,
+        api_tokens: APITokens | None = None,
         api_email: str | None = None,
         api_key: str | None = None,
         user_service_key: str | None = None,
@@ -98,9 +114,11 @@ class AsyncCloudflare(BillingOnly):
         http_client: ClientSession | None = None,
     ) -> None:
         api_token, api_key, user_service_key = conceal(api_token, api_key, user_service_key)
-        default_headers = conceal_headers(default_headers)
+        default_headers, api_tokens = conceal_headers(default_headers), conceal_tokens(api_tokens)
+        given = api_token, api_email, api_key, user_service_key
         config = Config(
-            credentials=Credentials.resolve(api_token, api_email, api_key, user_service_key),
+            credentials=Credentials.resolve(*given, with_tokens=bool(api_tokens)),
+            api_tokens=api_tokens,
             account_id=account_id,
             base_url=base_url,
             timeout=timeout,
@@ -113,11 +131,12 @@ class AsyncCloudflare(BillingOnly):
             default_query={} if default_query is None else default_query,
             journal=journal,
         )
-        self._executor = KeyedExecutor.connect(
+        executor = KeyedExecutor.connect(
             config,
             trace_configs=trace_configs,
             http_client=http_client,
         )
+        self._executor: Executor = executor
 
     def with_options(self, **options: Unpack[AsyncClientOptions]) -> Self:
         """Return a client with other options on the same connections and the same rate limit.
@@ -128,7 +147,7 @@ class AsyncCloudflare(BillingOnly):
             **options: What the constructor takes. `default_headers` and `default_query` are added
                 to those of this client (`None` as a value leaves one out); `set_default_headers`
                 and `set_default_query` replace them. For credentials, `account_id` and `base_url`,
-                `None` keeps this client's.
+                `None` keeps this client's; `api_tokens={}` takes the tokens of accounts away.
 
         Closing the copy leaves this client open; closing this client ends the copy. A copy has
         connections of its own where it has another `base_url`, `trace_configs` or `http_client`
@@ -278,14 +297,18 @@ class AsyncCloudflare(BillingOnly):
                 that there may be any number of them.
             concurrency: How many are in flight at a time. The client has that many connections
                 more meanwhile, each a file descriptor, so that no call spends its `timeout` on the
-                wait for one; an `http_client` of yours has the connections that it has.
+                wait for one; an `http_client` of yours has the connections that it has. With
+                `api_tokens`, up to 1,000 more are read ahead and wait for the rate limits of their
+                tokens, so that an exhausted token holds up its own accounts only.
             reserve: The part of the rate limit to leave to others who use the same credentials,
                 from 0 to below 1. When it is reached, the calls wait for the next window, up to 10
                 minutes: `max_retry_wait` and `total_timeout` do not count that wait.
             allow_charges: Whether there may be top-ups among them.
 
-        Raises: `ValueError` or `TypeError` for arguments; from the loop `AuthenticationError`,
-            `RateLimitError` for a block that is not lifted, and whatever `requests` raises.
+        Raises: `ValueError` or `TypeError` for arguments; `CloudflareError` without credentials;
+            from the loop `AuthenticationError`, with `api_tokens` only if all are refused;
+            `RateLimitError` for a block that is not lifted, which with `api_tokens` is the outcome
+            of the calls that it meets; and whatever `requests` raises.
         """
         return AsyncOutcomes(
             self._executor,
@@ -297,8 +320,20 @@ class AsyncCloudflare(BillingOnly):
 
     @property
     def rate_limit(self) -> RateLimit:
-        """The state of the service's rate limit, as the last answers reported it."""
+        """The state of the service's rate limit, as the last answers reported it.
+
+        It is that of `api_token`; `rate_limits` has those of `api_tokens`.
+        """
         return self._executor.rate_limit
+
+    @property
+    def rate_limits(self) -> dict[str | None, RateLimit]:
+        """The state of each rate limit that calls have met, by account.
+
+        An account is in it if it has used a token of its own (`api_tokens`). `None` stands for the
+        credentials of all other calls. Accounts with the same token show the same limit.
+        """
+        return self._executor.rate_limits()
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing; a call after it is an error."""

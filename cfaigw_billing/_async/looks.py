@@ -1,8 +1,7 @@
-"""Looks at many accounts, again and again, each when it is due.
+"""Check many accounts again and again, each when it is due. A look is one check of an account.
 
-Watching and metrics are made of it. One task takes the accounts that are due, and a task for each
-look makes its calls, which wait for the rate limit as those of a sweep do. All of them belong to
-one task, which ends when the looks are left.
+`watch` and `metrics` use it. One task takes the accounts that are due and starts a task for each
+look. The calls wait for the rate limit like those of a sweep. All tasks end with the block.
 """
 
 from __future__ import annotations
@@ -18,14 +17,16 @@ from typing import TypeVar
 
 import anyio
 
+from .._core.options import check_reserve
 from .._core.pages import ACCOUNTS, PageTurner
 from .._core.runway import forecast_runway, runway_requests
 from .._core.sweeps.sweep import checked_ids
 from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
-from .._io.batch import Batch, Turn
+from .._io.call import Batch, Turn
+from .._io.deadlines import end_task
 from .._io.executor import Executor
-from .._io.many_calls import HEAD_START, check_reserve, end_task, refuses_credentials
-from ..errors import APIError
+from .._io.logins import HEAD_START, lists_no_accounts, refuses_credentials
+from ..errors import APIError, CloudflareError
 from ..types import (
     AccountListParams,
     BillingCreditBalanceParams,
@@ -39,18 +40,18 @@ from ..types import (
 T = TypeVar("T")
 
 AT_ONCE = 50
-"""Looks that are made, or wait to be read, at a time."""
+"""How many looks may run or wait to be read at a time."""
 QUOTA = 1200.0
-"""The requests of a window, while the service has not told."""
+"""The requests per window, until the service has told the number."""
 HISTORY = timedelta(weeks=8)
-"""The usage that is asked for: as much as a forecast needs."""
+"""The usage to read: what a forecast needs."""
 
 
 class Looks:
-    """The looks at accounts, in the order in which they end; they go on until `leave`.
+    """The looks at accounts, in the order in which they end. They go on until `leave`.
 
-    The first one tells the accounts (`Look.accounts`). Read with `next`, which returns `None` at
-    the end. Looks wait to be read: while `AT_ONCE` of them do, no more are made.
+    The first look is at the list of accounts (`Look.accounts`). `next` returns the looks, and
+    `None` at the end. While `AT_ONCE` looks wait to be read, no more begin.
     """
 
     def __init__(
@@ -63,20 +64,20 @@ class Looks:
         days: bool = False,
         once: bool = False,
     ) -> None:
-        """Take what to look at.
+        """Check and keep the options.
 
         Args:
             account_ids: The accounts; `None`: all that the credentials can see, listed every hour.
             aims: How often to look.
             reserve: The part of the rate limit to leave to others, from 0 to below 1.
-            usage: Whether to ask for usage, and to forecast: at first, every six hours, after a
-                rise of the balance and after a fast fall.
-            days: Whether to ask then for the whole usage by day, too.
-            once: Look at each account once, at once, and end.
+            usage: Whether to read the usage and forecast: at the first look, every six hours, and
+                after the balance has risen or fallen fast.
+            days: Whether to read the whole usage by day at these times too.
+            once: Look at each account once, now, and end.
 
         Raises:
-            ValueError: `reserve`, or an account id, is wrong, or there is no account.
-            TypeError: They are of the wrong type.
+            ValueError: `reserve` or an account id is wrong, or there is no account.
+            TypeError: An argument has the wrong type.
         """
         check_reserve(reserve)
         self._account_ids = None if account_ids is None else checked(account_ids)
@@ -101,7 +102,7 @@ class Looks:
         self._task = asyncio.create_task(self._run())
 
     async def leave(self) -> None:
-        """End the looks that are being made, and wait for that."""
+        """Cancel the looks in progress, and wait until they have ended."""
         if self._task is None or self.inherited:
             return
         self._over = True
@@ -111,7 +112,7 @@ class Looks:
             raise interrupt
 
     async def next(self) -> Look | None:
-        """Wait for the next look, and take it; `None` at the end. Raise what ended the looks."""
+        """Return the next look; `None` at the end. Raise the error that ended the looks, if any."""
         if self._task is None:
             raise RuntimeError("read inside the block: `async with` (`with` on the sync client)")
         if self.inherited:
@@ -128,7 +129,7 @@ class Looks:
 
     @property
     def inherited(self) -> bool:
-        """Whether a fork has brought it here: the looks are the parent's."""
+        """Whether this is a forked child: the looks belong to the parent process."""
         return self._pid != os.getpid()
 
     async def _run(self) -> None:
@@ -139,19 +140,19 @@ class Looks:
                 async with anyio.create_task_group() as tasks:
                     while (account_id := await self._due()) is not None:
                         tasks.start_soon(self._look, account_id)
-                        if not self._executor.accepted:
+                        if self._executor.logins.wants_proof:
                             await self._head_start()
             self._over = True
         except* Exception as faults:
             self._fault = _first(faults)
         finally:
-            if not self._over and self._fault is None:  # a reader must not take it for the end
+            if not self._over and self._fault is None:  # cancelled: this is no normal end
                 self._fault = RuntimeError("the looks were ended from outside")
             self._over = True
             self._news.set()
 
     async def _due(self) -> str | None:
-        """Wait until a look is due and there is room for it; `None` if there are no more."""
+        """Wait until a look is due and there is room for it. Return `None` if none is left."""
         await self._room.acquire()
         while (account_id := self._schedule.take(self._executor.clock.monotonic())) is None:
             wait = self._schedule.wait()
@@ -163,7 +164,7 @@ class Looks:
         return account_id
 
     async def _head_start(self) -> None:
-        """Let the first look go ahead: wrong credentials are then refused once."""
+        """Wait for the first look, so that wrong credentials are refused only once."""
         self._changed.clear()
         with anyio.move_on_after(HEAD_START):
             await self._changed.wait()
@@ -174,8 +175,8 @@ class Looks:
             return
         try:
             balance = await self._ask(BillingCreditBalanceParams(account_id=account_id))
-        except (APIError, ValueError, TypeError) as error:
-            if refuses_credentials(error) and not self._executor.accepted:
+        except (CloudflareError, ValueError, TypeError) as error:
+            if refuses_credentials(error) and self._executor.logins.all_refused():
                 raise
             known = self._known.get(account_id)
             gap = self._aims.interval if known is None else self._aims.gap(None, known)
@@ -193,7 +194,7 @@ class Looks:
     async def _seen_balance(
         self, account_id: str, balance: BillingCreditBalanceResponse
     ) -> tuple[Look, float]:
-        """Ask for the usage too, if it is time. Return the look, and when to look again."""
+        """Read the usage too, if it is due. Return the look, and the seconds until the next."""
         at, time = self._executor.now(), self._schedule.time
         before, usage, days = self._known.get(account_id), None, None
         runway, asked_at = (before.runway, before.asked_at) if before else (None, -inf)
@@ -217,13 +218,13 @@ class Looks:
     async def _forecast(
         self, balance: BillingCreditBalanceResponse, now: datetime
     ) -> tuple[BillingUsageHistoryResponse | None, Runway | None]:
-        """Ask for the usage. What fails is `None`, and the next look asks again."""
+        """Read the usage and forecast. What fails is `None`; the next look tries again."""
         _, params = runway_requests(balance.account_id, HISTORY, now)
         try:
             usage = await self._ask(params)
         except APIError:
             return None, None
-        with suppress(ValueError):  # rows that are longer than an hour
+        with suppress(ValueError):  # rows longer than an hour
             return usage, forecast_runway(balance, usage, now=now)
         return usage, None
 
@@ -235,9 +236,9 @@ class Looks:
             return None
 
     def _end(self, look: Look, gap: float) -> None:
-        """Hand a look over, and see to the next one."""
+        """Queue the look for the reader, and plan the next one."""
         account_id = str(look.account_id)
-        if account_id not in self._schedule:  # it has vanished meanwhile
+        if account_id not in self._schedule:  # no longer in the list
             self._room.release()
         else:
             if not self._once:
@@ -250,7 +251,7 @@ class Looks:
         self._news.set()
 
     async def _list(self) -> None:
-        """Look at the list of accounts. If the first look at it fails, that is raised."""
+        """Read the list of accounts. Raise only if the first time fails."""
         error: APIError | None = None
         try:
             if self._account_ids is None:
@@ -260,7 +261,8 @@ class Looks:
                 raise
             error = fault.with_traceback(None)
         else:
-            self._keep(self._names if self._account_ids is None else self._account_ids)
+            every = dict.fromkeys(self._executor.config.token_accounts) | self._names
+            self._keep(every if self._account_ids is None else self._account_ids)
         if self._account_ids is None and not self._once:
             gap = LIST_EVERY if error is None else min(LIST_EVERY, self._aims.interval)
             self._schedule.add(THE_LIST, gap)
@@ -268,31 +270,43 @@ class Looks:
         self._hand_over(Look(account_id=None, at=at, error=error, accounts=accounts))
 
     def _keep(self, account_ids: Collection[str]) -> None:
-        limit, calls = self._executor.rate_limit, 1 + self._usage + self._days
-        quota = limit.quota or QUOTA
-        left = quota if limit.remaining is None else limit.remaining
-        room = inf if self._once else (left - self._reserve * quota) / calls
+        room = inf if self._once else self._room_for(account_ids)
         self._schedule.keep(account_ids, room)
         self._known = {name: known for name, known in self._known.items() if name in account_ids}
 
+    def _room_for(self, account_ids: Collection[str]) -> float:
+        """Return how many accounts the rate limits have room for now."""
+        calls, room, now = 1 + self._usage + self._days, 0.0, self._executor.clock.monotonic()
+        for limit, accounts in self._executor.logins.rate_limits_of(account_ids, now):
+            quota = limit.quota or QUOTA
+            left = quota if limit.remaining is None else limit.remaining
+            room += min((left - self._reserve * quota) / calls, accounts)
+        return room
+
     async def _all_accounts(self) -> dict[str, str]:
-        """Return the names of all accounts, by id."""
+        """Return the names of the accounts that can be listed, by id."""
         found: dict[str, str] = {}
+        config = self._executor.config
+        if not config.lists_accounts:
+            return found
         pages = PageTurner(AccountListParams(per_page=50), ACCOUNTS)
-        while pages.params is not None:
-            found |= {
-                account.id: account.name for account in pages.new(await self._ask(pages.params))
-            }
+        try:
+            while pages.params is not None:
+                new = pages.new(await self._ask(pages.params))
+                found |= {account.id: account.name for account in new}
+        except APIError as error:
+            if not (config.token_accounts and lists_no_accounts(error)):
+                raise
         return found
 
     async def _ask(self, params: Params[T]) -> T:
-        """Make a call that waits for the rate limit as one of a sweep, which is all of it."""
-        answer = await self._executor.execute(params, {}, turn=Turn(Batch(self._reserve)))
-        return answer.parse()
+        """Make a call that waits for the rate limit like one of a sweep."""
+        batch = Batch(self._reserve, self._room, several=self._executor.logins.several)
+        return (await self._executor.execute(params, {}, turn=Turn(batch))).parse()
 
 
 def checked(account_ids: Iterable[str]) -> list[str]:
-    """Return the accounts, each once; raise if there are none or if one cannot be an id."""
+    """Return the accounts without duplicates; raise if there is none, or an id is not valid."""
     found = list(dict.fromkeys(checked_ids(account_ids)))
     for account_id in found:
         BillingCreditBalanceParams(account_id=account_id)  # raises

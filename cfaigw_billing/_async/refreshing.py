@@ -1,4 +1,4 @@
-"""Keeps a snapshot of accounts up to date: a task that takes looks, as long as the block lasts."""
+"""Keep a snapshot of accounts up to date during a `with` block."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
 
-from .._core.watch.schedule import Aims
+from .._core.watch.schedule import Aims, check_interval
 from .._core.watch.snapshot import Snapshot
+from .._io.deadlines import end_task
 from .._io.executor import Executor
-from .._io.many_calls import end_task
 from .._show.exposition import Family
 from .looks import Looks
-from .watching import INTERVALS, check_span
 
 
 class Refreshing:
-    """A snapshot, and the task that refreshes it. Any thread may read the families of samples."""
+    """A snapshot, and the task that refreshes it. Any thread may call `families`."""
 
     def __init__(
         self,
@@ -26,13 +25,13 @@ class Refreshing:
         runway: bool,
         reserve: float,
     ) -> None:
-        """Take what to look at.
+        """Check and keep the options.
 
         Raises:
             ValueError: `refresh`, `reserve` or an account id is wrong, or there is no account.
-            TypeError: They are of the wrong type.
+            TypeError: An argument has the wrong type.
         """
-        check_span("refresh", refresh, INTERVALS, "from 1 minute to 1 day")
+        check_interval("refresh", refresh)
         self._looks = Looks(
             account_ids,
             aims=Aims(interval=refresh.total_seconds()),
@@ -46,7 +45,7 @@ class Refreshing:
         self._fault: Exception | None = None
 
     async def enter(self, executor: Executor) -> None:
-        """Begin, and wait for the first look, which shows whether the credentials are right."""
+        """Begin, and wait for the first look: it raises if the credentials are wrong."""
         self._news = asyncio.Event()
         await self._looks.enter(executor)
         try:
@@ -60,12 +59,12 @@ class Refreshing:
         self._task = asyncio.create_task(self._run())
 
     async def leave(self, _: Executor) -> None:
-        """End. Nothing is shown any more."""
+        """End the task, and drop all samples."""
         if self._task is None or self._looks.inherited:
             return
         interrupt = await end_task(self._task)
         self._task = self._fault = None
-        self._end()  # the task may never have begun
+        self._end()  # again, in case the task never began
         await self._looks.leave()
         if interrupt is not None:
             raise interrupt
@@ -80,15 +79,15 @@ class Refreshing:
         self._check()
 
     def families(self) -> list[Family]:
-        """Return the samples of this moment; it sends nothing."""
+        """Return the current samples, without a request."""
         self._check()
         executor = self._executor
-        if executor is None or self._looks.inherited:  # a forked child does not refresh it
-            return Snapshot().families(None)
-        return self._snapshot.families(executor.rate_limit)
+        if executor is None or self._looks.inherited:  # a forked child does not refresh
+            return Snapshot().families({})
+        return self._snapshot.families(executor.rate_limits())
 
     def _check(self) -> None:
-        """Raise the error that ended the looks, if any: old values must not pass for new ones."""
+        """Raise the error that ended the looks, if any: the samples are out of date then."""
         if self._fault is not None:
             raise self._fault
 
@@ -106,7 +105,7 @@ class Refreshing:
         self._news.set()
 
     async def _take(self) -> bool:
-        """Take the next look; false if there are no more."""
+        """Add the next look to the snapshot. Return false if there is none."""
         if (look := await self._looks.next()) is None:
             return False
         self._snapshot = self._snapshot.after(look)

@@ -49,6 +49,9 @@ class AsyncAPIResponse(Generic[T]):
         request = self._answer.http_request
         return f"<{type(self).__name__} {self.status_code} {request.method} {request.path}>"
 
+    def __reduce__(self) -> str:
+        raise TypeError("a raw response does not pickle: it may hold secrets; pickle `parse()`")
+
     @property
     def status_code(self) -> int:
         """The HTTP status."""

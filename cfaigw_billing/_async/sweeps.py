@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from .._core.sweeps.answers import AccountAnswers
 from .._core.sweeps.sweep import Sweep
 from .._io.executor import Executor
+from .._io.logins import lists_no_accounts
 from .._show.progress import Progress, reporting
 from ..types import Params
 from .send_many import AsyncOutcomes
@@ -26,11 +27,19 @@ async def run_sweep(
     """Send the requests of a sweep, and return what has come of them."""
 
     async def all_accounts() -> AsyncGenerator[Params[Any]]:
+        config = executor.config
+        for request in sweep.ask(config.token_accounts):
+            yield request
+        if not config.lists_accounts:
+            sweep.pages.params = None
         while sweep.pages.params is not None:
             # A sweep of its own, because that waits for the rate limit and a single call does not.
             async with AsyncOutcomes(executor, [sweep.pages.params], reserve=reserve) as outcomes:
-                page = (await anext(outcomes)).unwrap()
-            for request in sweep.ask_page(page):
+                outcome = await anext(outcomes)
+            if config.token_accounts and lists_no_accounts(outcome.error):
+                sweep.pages.params = None
+                return
+            for request in sweep.ask_page(outcome.unwrap()):
                 yield request
 
     requests = all_accounts() if sweep.requests is None else sweep.requests

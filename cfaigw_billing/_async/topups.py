@@ -1,4 +1,4 @@
-"""Work of several calls: wait for a top-up, and find out whether a lost one was charged."""
+"""Wait for a top-up, and find out whether a lost one was charged: work of several calls."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from uuid import uuid4
 import anyio
 
 from .. import types
-from .._charges.evidence import look_for
-from .._charges.settling import recover_one
+from .._charges.settling import look_for, recover_one
 from .._core.journal import OPEN
 from .._core.options import check_seconds
 from .._core.reconciliation import (
@@ -32,13 +31,13 @@ _log = logging.getLogger("cfaigw_billing")
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
-"""Seconds between two looks at a top-up; each pause is half as long again as the one before."""
+"""Seconds between two status requests; each pause is 1.5 times the one before."""
 
 FAILED = frozenset(
     {"failed", "failure", "payment_failed", "declined", "denied", "rejected", "aborted", "expired"}
     | {"canceled", "cancelled", "void", "voided", "uncollectible", "refunded", "reversed"}
 )
-"""The statuses after which no credit comes. `completed` and `pending` alone are documented."""
+"""The statuses after which no credit comes. Only `completed` and `pending` are documented."""
 
 
 async def reconcile(
@@ -62,7 +61,7 @@ async def reconcile(
 
 
 class _Facts(TypedDict):
-    """What the errors after a charge carry."""
+    """The attributes of the errors after a charge."""
 
     account_id: str
     amount: int | None
@@ -78,7 +77,7 @@ async def wait(
     amount: int | None = None,
     idempotency_key: str | None = None,
 ) -> types.TopupStatusResponse:
-    """Ask for the status of a top-up until it has completed or failed."""
+    """Wait until a top-up has completed or failed."""
     check_seconds("timeout", timeout)
     params = types.TopupStatusParams(account_id=account_id, payment_intent_id=payment_intent_id)
     account_id = executor.account_id(params)
@@ -89,12 +88,12 @@ async def wait(
             while not _has_ended(answer := await _status(executor, params)):
                 await executor.clock.sleep(pause)
                 pause = min(pause * 1.5, LONGEST_PAUSE)
-            executor.recent.changed(account_id)  # its credit has just come
+            executor.recent.changed(account_id)  # its balance has just changed
     except TimeoutError:
         raise TopupPendingError(payment_intent_id, **facts) from None
     except BaseException as error:
         error.add_note(f"payment_intent_id: {payment_intent_id}")
-        if not isinstance(error, Exception):  # a cancellation may never be seen by anyone
+        if not isinstance(error, Exception):  # nobody may see the error of a cancellation
             _log.warning("the wait for top-up %s was ended by %r", payment_intent_id, error)
         raise
     if answer.status != "completed":
@@ -103,7 +102,7 @@ async def wait(
 
 
 async def _status(executor: Executor, params: types.TopupStatusParams) -> types.TopupStatusResponse:
-    """Ask once; another top-up may have completed while this one has not."""
+    """Return the status; raise if the answer is about another top-up."""
     answer = await executor.execute(params, {})
     status = answer.parse()
     if status.payment_intent_id != params.payment_intent_id:
@@ -153,7 +152,7 @@ async def create_and_wait(
         return await wait(executor, payment_intent_id=payment_intent_id, timeout=timeout, **facts)
     except (TopupPendingError, TopupFailedError):
         raise
-    except Exception as error:  # it is about a question, not about the charge
+    except Exception as error:  # a status request failed, not the charge
         raise TopupPendingError(payment_intent_id, **facts) from error
     except BaseException as interrupt:
         if interrupt.__cause__ is None:
@@ -166,7 +165,7 @@ async def recover(executor: Executor, *, older_than: timedelta) -> list[TopupRec
     check_age(older_than)
     journal = executor.config.journal
     if journal is None:
-        raise ValueError("`recover` needs a client with a `journal`; there is none to look into")
+        raise ValueError("`recover` needs a client with a `journal`")
     try:
         entries = [each for each in await journal.entries() if each.state in OPEN]
     except JournalError:

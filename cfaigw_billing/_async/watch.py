@@ -1,4 +1,4 @@
-"""A watch over accounts, for users: a context manager, and inside it an iterator."""
+"""The watch that users see: a context manager and an iterator."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .watching import Watching
 
 
 class AsyncWatch:
-    """The events of a watch over accounts: made by `billing.watch`.
+    """The events of a watch over accounts: `billing.watch` returns it.
 
-    A context manager, which ends all requests when it is left, and inside an async iterator.
+    A context manager, and inside its block an async iterator. Leaving the block ends all requests.
     """
 
     def __init__(self, executor: Executor, watching: Watching) -> None:
@@ -21,11 +21,14 @@ class AsyncWatch:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What has been told, as plain JSON: the events that the loop got, the last one included.
+        """What has been reported so far, as plain JSON; it includes the event the loop got last.
 
-        Save it when an event has been delivered, and give it to the next watch over the same
-        accounts. That watch tells what has changed meanwhile, and no event twice. If an event was
-        delivered and the state was not saved, the event comes again with the same `key`.
+        Save it when you have delivered an event, and pass it to the next watch over the same
+        accounts. That watch reports what has changed meanwhile, and no event twice. If you deliver
+        an event but do not save the state, the event comes again with the same `key`.
+
+        `a | b` of the states of two watches over different accounts is the state of a watch over
+        all of them; one over some of them takes it, too.
         """
         return self._watching.state
 

@@ -1,4 +1,4 @@
-"""A watch over accounts: looks, and what there is to tell of them, an event at a time."""
+"""Watch accounts: turn looks into events."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from .._core.options import check_span
 from .._core.watch.event import Event
-from .._core.watch.schedule import SHORTEST, Aims
+from .._core.watch.schedule import Aims, check_interval
 from .._core.watch.telling import Step, Thresholds, tell
 from .._core.watch.told import Told
 from .._io.executor import Executor
 from ..types import Money
 from .looks import Looks
 
-INTERVALS = timedelta(seconds=SHORTEST), timedelta(days=1)
 _RUNWAYS = timedelta(hours=1), timedelta(days=366)
 
 
 class Watching:
-    """What both clients' watches do. An event is first shown, and then taken."""
+    """The watch behind both clients. `show` returns an event, `take` marks it as reported."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Watching:
             raise TypeError(f"`low` must be Money, not {type(low).__name__}")
         if low is not None and low.currency != "USD":
             raise ValueError(f"`low` must be in USD, not {low.currency}")
-        check_span("interval", interval, INTERVALS, "from 1 minute to 1 day")
+        check_interval("interval", interval)
         if runway is not None:
             check_span("runway", runway, _RUNWAYS, "from 1 hour to 366 days")
         self._thresholds = Thresholds(low=low, runway=runway)
@@ -51,7 +51,7 @@ class Watching:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What has been taken, as plain JSON."""
+        """What has been reported, as plain JSON."""
         return self._told.state
 
     async def enter(self, executor: Executor) -> None:
@@ -63,7 +63,7 @@ class Watching:
         await self._looks.leave()
 
     async def show(self, _: Executor) -> Event | None:
-        """Wait for the next event; `None` at the end. It is shown again until it is taken."""
+        """Return the next event; `None` at the end. Return the same one until `take`."""
         while True:
             while self._steps and self._steps[0].event is None:
                 self.take()
@@ -77,14 +77,6 @@ class Watching:
             self._steps.extend(tell(self._told, look, self._thresholds))
 
     def take(self) -> None:
-        """Keep the event as told that was shown."""
+        """Record that the event of `show` has been reported."""
         step = self._steps.popleft()
         self._told.put(step.account_id, step.subject)
-
-
-def check_span(name: str, value: object, bounds: tuple[timedelta, timedelta], told: str) -> None:
-    """Raise if it is no length of time, or not within the bounds."""
-    if not isinstance(value, timedelta):
-        raise TypeError(f"`{name}` must be a timedelta, not {type(value).__name__}")
-    if not bounds[0] <= value <= bounds[1]:
-        raise ValueError(f"`{name}` must be {told}, got {value}")

@@ -1,1 +1,1 @@
-"""Charges with a journal: sent once for each key, and looked for where that is in doubt."""
+"""Charges with a journal: each key is sent once; a charge in doubt is looked up, never resent."""

@@ -1,16 +1,16 @@
-"""Charge once for each key: claim it in the journal, send, and record the end.
+"""Charge once for each key: claim the key in the journal, send, and record the result.
 
-What is durable when, and what the next one who comes with the key finds after a crash at that
-point:
+Each step is stored before the next one begins. After a crash, the next call with the same key
+finds the last state that was stored:
 
-1. The claim (`claimed`), before anything else. Nothing was sent: the next one waits for the end of
-   the lease, takes it over, and sends.
-2. The mark (`sent`), when a connection stands and before the first byte. It may have been charged:
-   the next one looks for an invoice, and never sends.
-3. The end: `charged` with the answer, `not_charged`, or `unknown`.
+1. `claimed`, stored before anything else. Nothing was sent. The next call waits until the lease
+   ends, takes the key over, and sends.
+2. `sent`, stored when the connection is open, before the first byte. The card may have been
+   charged. The next call looks for an invoice, and never sends.
+3. The result: `charged` with the answer, `not_charged`, or `unknown`.
 
-Where the end cannot be recorded, the caller gets the answer all the same, and the log an error: the
-entry stays `sent`, and the next one finds the charge by its invoice.
+If the result cannot be stored, the caller still gets the answer, and an error is logged. The entry
+stays `sent`, and the next call finds the charge by its invoice.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from .._wire import strict_json
 from .._wire.messages import HTTPRequest, HTTPResponse, masked
 from .._wire.secrets import Mask, Secret
 from ..errors import APIError, JournalError, TopupConfirmationError, TopupOutcomeUnknownError
-from .lease import Lease, to_its_end
+from .lease import Lease, uninterrupted
 from .settling import settle
 
 _log = logging.getLogger("cfaigw_billing")
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
-"""Seconds between two looks at a charge that is in flight elsewhere."""
+"""Seconds between two reads of an entry while another sender holds it."""
 
 
 class Keyed:
-    """One call for a key."""
+    """One call with a key."""
 
     def __init__(
         self,
@@ -93,23 +93,23 @@ class Keyed:
                 return await self._recorded(cast("Entry", entry))
             elif step is Step.RECONCILE:
                 if reconciled:
-                    return self._unknown(entry, "it was looked for, and is in doubt again")
+                    return self._unknown(entry, "its invoice was looked for, and it is still open")
                 reconciled = True
                 doubt = await self._settle(cast("Entry", entry))
                 if doubt is not None:
                     return doubt
             elif clock.monotonic() >= until:
-                return self._unknown(entry, "another sender has not come to its end in time")
+                return self._unknown(entry, "another sender has not finished in time")
             else:
                 await clock.sleep(min(pause, max(until - clock.monotonic(), 0.0)))
                 pause = min(pause * 1.5, LONGEST_PAUSE)
 
     async def _settle(self, entry: Entry) -> TopupOutcomeUnknownError | None:
-        """Look for the charge, and return an error if it stays in doubt."""
+        """Look for the invoice of the charge. Return an error if the charge stays in doubt."""
         try:
             settled = await settle(self._executor, self._journal, entry)
         except (APIError, ValueError) as error:
-            doubt = self._unknown(entry, f"it could not be looked for: {error}")
+            doubt = self._unknown(entry, f"its invoice could not be looked for: {error}")
             doubt.__cause__ = error
             return doubt
         except Exception as error:
@@ -125,7 +125,7 @@ class Keyed:
             raise self._not_sent(error) from error
 
     async def _take(self, entry: Entry | None) -> Lease | None:
-        """Claim the key; `None` if another was faster."""
+        """Claim the key; return `None` if another sender was faster."""
         now = self._executor.clock.now()
         claim = evolve(self._claim, lease_until=now + LEASE)
         if entry is None:
@@ -141,7 +141,7 @@ class Keyed:
         executor = self._executor
         lease = Lease(self._journal, claim, executor.clock, executor.service_clock)
         try:
-            return lease if await to_its_end(storing) else None
+            return lease if await uninterrupted(storing) else None
         except asyncio.CancelledError:
             await lease.record(state="not_charged", lease_until=now)
             raise
@@ -149,13 +149,13 @@ class Keyed:
             raise self._not_sent(error) from error
 
     async def _send(self, lease: Lease) -> Outcome:
-        """Send the charge, and record what has become of it."""
+        """Send the charge, and record the result."""
         call = self._call
         call.request.before_sending = lease.mark_sent
         lease.begin_beating()
         try:
             outcome = await self._charge(call)
-        except GeneratorExit:  # the loop has gone, and nothing can be awaited
+        except GeneratorExit:  # the event loop is closed: nothing can be awaited
             raise
         except BaseException as error:
             state = "unknown" if call.request.may_have_arrived else "not_charged"
@@ -165,27 +165,29 @@ class Keyed:
                 if not isinstance(error, asyncio.CancelledError):
                     raise
             raise
-        end = _end_of(outcome)
+        result = _result_of(outcome)
         try:
-            await lease.record(**end, lease_until=self._executor.clock.now())
+            await lease.record(**result, lease_until=self._executor.clock.now())
         except asyncio.CancelledError as interrupt:
-            self._tell(interrupt, outcome, end)
+            self._explain(interrupt, outcome, result)
             raise
         return outcome
 
-    def _tell(self, interrupt: BaseException, outcome: Outcome, end: Mapping[str, Any]) -> None:
-        """Have an interrupt that met the record of a charge lead to that charge."""
-        if end["state"] == "not_charged":
+    def _explain(
+        self, interrupt: BaseException, outcome: Outcome, result: Mapping[str, Any]
+    ) -> None:
+        """Attach the charge to an interrupt that came while its result was being recorded."""
+        if result["state"] == "not_charged":
             return
         if not isinstance(outcome, TopupOutcomeUnknownError):
-            charged = f"interrupted after its answer, {end['payment_intent_id']}"
+            charged = f"interrupted after its answer, {result['payment_intent_id']}"
             outcome = self._unknown(None, charged)
         interrupt.add_note(str(outcome))
         interrupt.__cause__ = outcome
-        _log.warning("%s", outcome)  # what awaits a cancelled task may never see its error
+        _log.warning("%s", outcome)  # the caller may never see the error of a cancelled task
 
     async def _recorded(self, entry: Entry) -> Outcome:
-        """The recorded answer, in an envelope as the service sends it."""
+        """Return the recorded answer, in an envelope as the service sends it."""
         if entry.needs_confirmation:
             await self._check_confirmed(entry)
         body = b'{"success":true,"errors":[],"messages":[],"result":%s}'
@@ -197,7 +199,7 @@ class Keyed:
         return Answer(self._call.operation, self._call.request, response, 0)
 
     async def _check_confirmed(self, entry: Entry) -> None:
-        """Raise if the payer has still to confirm, with a secret that only the first answer had."""
+        """Raise if the payer has not confirmed yet: only the first answer had the secret."""
         payment_intent_id = entry.payment_intent_id or ""
         params = types.TopupStatusParams(
             account_id=entry.account_id, payment_intent_id=payment_intent_id
@@ -229,13 +231,13 @@ class Keyed:
 
 _FOUND = {
     "charged": "another key has the only invoice that fits",
-    "not_found_yet": "there is no invoice of it yet",
-    "ambiguous": "there are invoices that may be its own, or those of other charges",
+    "not_found_yet": "it has no invoice yet",
+    "ambiguous": "there are invoices that may belong to it or to other charges",
 }
 
 
-def _end_of(outcome: Outcome) -> dict[str, Any]:
-    """What to record of the end of a charge."""
+def _result_of(outcome: Outcome) -> dict[str, Any]:
+    """Return the fields to record when a charge has ended."""
     if isinstance(outcome, TopupOutcomeUnknownError):
         return {"state": "unknown"}
     if not isinstance(outcome, Answer) or outcome.failure() is not None:
@@ -251,7 +253,7 @@ def _end_of(outcome: Outcome) -> dict[str, Any]:
 
 
 def _without_secrets(result: dict[str, Any], request: HTTPRequest) -> object:
-    """What was answered, without the secret of the payment, wherever it stands."""
+    """Return the answer without the secret of the payment, in any field."""
     kept = dict(result)
     secret = kept.pop("client_secret", None)
     more = {"client_secret": Secret(secret)} if isinstance(secret, str) else {}

@@ -1,4 +1,4 @@
-"""A key in the hands of one sender: signs of life while it sends, and the record of the end."""
+"""Hold a key for one sender: renew the lease while it sends, then record the result."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from attrs import evolve
 
 from .._core.journal import LEASE, OPEN, Entry, Journal
 from .._io.clock import Clock, ServiceClock
+from .._io.deadlines import wait_through
 from ..errors import JournalError
 
 T = TypeVar("T")
@@ -21,19 +22,19 @@ T = TypeVar("T")
 _log = logging.getLogger("cfaigw_billing")
 
 BEAT = LEASE.total_seconds() / 3
-"""Seconds between two signs of life."""
+"""Seconds between two renewals of the lease."""
 LONGEST_RECORDING = 30.0
-"""Seconds. Whatever a journal does, its caller gets the answer to a charge after so long."""
+"""Seconds to wait for a journal. After that the caller gets the answer without a record."""
 
 
 class Lease:
-    """One attempt at a key. What it stores, it stores only while the entry is still its own."""
+    """One attempt at a key. It changes the entry only while the entry has its `holder`."""
 
     def __init__(
         self, journal: Journal, entry: Entry, clock: Clock, service_clock: ServiceClock
     ) -> None:
         self.entry = entry
-        """The entry, as this sender last stored or saw it."""
+        """The entry as last stored or read."""
         self._journal = journal
         self._clock = clock
         self._service_clock = service_clock
@@ -41,14 +42,15 @@ class Lease:
         self._beating: asyncio.Task[None] | None = None
 
     async def mark_sent(self) -> None:
-        """Make it durable that the charge is sent. The next step sends it.
+        """Store that the charge is sent, just before it is.
 
-        Raises: `JournalError` if that cannot be stored, or if the key is in other hands by now, or
-            if so much time has passed on it that it may be: nothing must be sent then.
+        Raises: `JournalError` if that cannot be stored, if another sender has taken over the key,
+            or if storing took longer than the lease, so that another may have. Nothing must be
+            sent then.
         """
         began, monotonic = self._clock.now(), self._clock.monotonic()
         try:
-            # What was looked for before was not this request: that look proves nothing any more.
+            # An earlier search was for another attempt: it says nothing about this one.
             is_ours = await self._store(
                 state="sent", sent_at=began, sent_by_service=self._told(began), not_found_at=None
             )
@@ -61,13 +63,13 @@ class Lease:
             raise self._error("another sender has taken over this key; nothing was sent")
 
     async def record(self, **end: Any) -> None:
-        """Store the end of the attempt, whatever interrupts that. What fails is only logged."""
+        """Store the result of the attempt, even if interrupted. A failure is only logged."""
         try:
-            await to_its_end(self._record(**end), LONGEST_RECORDING)
-        except (Exception, TimeoutError) as error:
+            await uninterrupted(self._record(**end), LONGEST_RECORDING)
+        except Exception as error:
             words = ", ".join(f"{name}={value}" for name, value in end.items() if name != "answer")
-            _log.error(  # the line says it all
-                "the end of the top-up of key %s could not be recorded (%s): %r",
+            _log.error(
+                "the result of the top-up with key %s could not be recorded (%s): %r",
                 self.entry.key,
                 words,
                 error,
@@ -80,11 +82,11 @@ class Lease:
         while not await self._store(**end):
             if not await self._take_back(end.get("payment_intent_id")):
                 if end["state"] != "not_charged":
-                    _log.error("key %s is in other hands; not recorded: %s", self.entry.key, end)
+                    _log.error("another sender has key %s; not recorded: %s", self.entry.key, end)
                 return
 
     async def _take_back(self, payment_intent_id: str | None) -> bool:
-        """Take the invoice of this charge back from a key that was only thought to have it."""
+        """Take this charge's invoice back from a key that it was attributed to by mistake."""
         if payment_intent_id is None:
             return False
         for other in await self._journal.entries(state="charged", account_id=self.entry.account_id):
@@ -92,9 +94,7 @@ class Lease:
                 payment_intent_id,
                 self.entry.base_url,
             ):
-                _log.warning(
-                    "the invoice %s is not that of the key %s", payment_intent_id, other.key
-                )
+                _log.warning("invoice %s does not belong to key %s", payment_intent_id, other.key)
                 lost = evolve(
                     other,
                     state="unknown",
@@ -106,9 +106,9 @@ class Lease:
         return False
 
     async def _store(self, **changes: Any) -> bool:
-        """Store changes and a new sign of life. Return whether that went into the own entry."""
+        """Store changes and renew the lease. Return whether this sender still has the entry."""
         async with self._one_at_a_time:
-            # Again, from what is stored: a write that was interrupted may have been stored.
+            # Read and try again: an interrupted write may have been stored.
             for _ in range(3):
                 new = evolve(
                     self.entry,
@@ -122,23 +122,23 @@ class Lease:
                 if found is None or found.holder != self.entry.holder:
                     return False
                 if changes.get("state", "sent") == "sent" and found.state not in OPEN:
-                    return False  # somebody has settled it
+                    return False  # another process has settled it
                 self.entry = found
             return False
 
     def _told(self, moment: datetime) -> datetime | None:
-        """The moment by the service's clock, if that is known."""
+        """Return the moment by the service's clock, if that is known."""
         clock = self._service_clock
         return clock.corrected(moment, self._clock) if clock.is_known(self._clock) else None
 
     def begin_beating(self) -> None:
-        """Give signs of life from now on."""
+        """Renew the lease regularly from now on."""
         self._beating = asyncio.create_task(self._beat())
 
     async def _beat(self) -> None:
         while True:
             await anyio.sleep(BEAT)
-            with suppress(Exception):  # the next may have more luck
+            with suppress(Exception):  # the next renewal may succeed
                 if not await self._store():
                     return
 
@@ -151,25 +151,14 @@ class Lease:
         return JournalError(reason, idempotency_key=self.entry.key)
 
 
-async def to_its_end(work: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
-    """Await what must not be broken off. An interrupt is raised when it has ended.
+async def uninterrupted(work: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+    """Await work that must not be cancelled. Raise an interrupt only when the work has ended.
 
-    Raises: `TimeoutError` if it has not ended in so many seconds; it goes on.
+    Raises: `TimeoutError` if it has not ended after `seconds`. It goes on in the background.
     """
     task = asyncio.create_task(work)
-    task.add_done_callback(_seen)
-    interrupt: asyncio.CancelledError | None = None
-    loop = asyncio.get_running_loop()
-    until = None if seconds is None else loop.time() + seconds
-    while not task.done():
-        left = None if until is None else until - loop.time()
-        if left is not None and left <= 0:
-            break
-        try:
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([task], timeout=left)
-        except asyncio.CancelledError as error:
-            interrupt = error
+    task.add_done_callback(_retrieve_error)
+    interrupt = await wait_through(task, seconds)
     if interrupt is not None:
         raise interrupt
     if not task.done():
@@ -177,7 +166,7 @@ async def to_its_end(work: Coroutine[Any, Any, T], seconds: float | None = None)
     return task.result()
 
 
-def _seen(task: asyncio.Task[Any]) -> None:
-    """Look at its error: nobody else may, after an interrupt."""
+def _retrieve_error(task: asyncio.Task[Any]) -> None:
+    """Read the error, so that asyncio does not log it as never retrieved."""
     if not task.cancelled():
         task.exception()

@@ -1,17 +1,115 @@
-"""Settle an entry whose charge may have been made: by its invoice, or by the lack of one."""
+"""Look for the invoice of a lost charge, and settle the entry of the journal by it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
+from .. import types
 from .._core.journal import Entry, Journal, Step, decide
-from .._core.reconciliation import PROMPT, TopupReconciliation, TopupRecovery, charge_of_entry
+from .._core.pages import INVOICES, PageTurner
+from .._core.reconciliation import (
+    CLOCK_SKEW,
+    PROMPT,
+    LostCharge,
+    TopupReconciliation,
+    TopupRecovery,
+    charge_of_entry,
+    judge,
+)
 from .._io.executor import Executor
-from .evidence import Evidence, look_for
+from ..errors import APIError
+from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse
+
+
+@frozen(kw_only=True)
+class Evidence:
+    """The evidence about one charge."""
+
+    charge: LostCharge
+    invoices: list[types.Invoice]
+    is_complete: bool
+    """Whether `invoices` holds all manual invoices of the account."""
+    balance: BillingCreditBalanceResponse | None
+    balance_error: APIError | None
+
+    def judged(self, exclude: Collection[str | None]) -> TopupReconciliation:
+        """Return the conclusion. The invoices in `exclude` belong to other charges."""
+        invoices = (invoice for invoice in self.invoices if invoice.id not in exclude)
+        outcome, evidence = judge(self.charge, invoices, self.balance)
+        if outcome == "not_found_yet" and not self.is_complete:
+            outcome = "ambiguous"  # the charge's invoice may be among those that were not listed
+        return TopupReconciliation(
+            outcome=outcome,
+            invoices=evidence,
+            balance=self.balance,
+            balance_error=self.balance_error,
+        )
+
+
+async def look_for(executor: Executor, charge: LostCharge) -> Evidence:
+    """Ask the service for the evidence about a charge."""
+    invoices, is_complete = await _manual_invoices(executor, charge.account_id)
+    charge = _by_the_services_clock(executor, charge)
+    balance, balance_error = await _balance(executor, charge.account_id)
+    return Evidence(
+        charge=charge,
+        invoices=invoices,
+        is_complete=is_complete,
+        balance=balance,
+        balance_error=balance_error,
+    )
+
+
+async def _manual_invoices(
+    executor: Executor, account_id: str | None
+) -> tuple[list[types.Invoice], bool]:
+    """Return the manual invoices, each once, and whether the list is complete."""
+    params = types.BillingInvoiceHistoryParams(
+        account_id=account_id, type="manual", page=1, per_page=50
+    )
+    known: dict[str, types.Invoice] = {}  # by id: one may come again on the next page
+    without_id: list[types.Invoice] = []
+    total = 0
+    has_more = False
+    turner = PageTurner(params, INVOICES)
+    while turner.params is not None:
+        page = await executor.send(turner.params, {})
+        if not turner.new(page):
+            continue
+        known |= {invoice.id: invoice for invoice in page.invoices if invoice.id}
+        without_id += [invoice for invoice in page.invoices if not invoice.id]
+        total, has_more = page.pagination.total_count, page.pagination.has_more
+    found = [*known.values(), *without_id]
+    return found, not has_more and len(found) >= total
+
+
+async def _balance(
+    executor: Executor, account_id: str | None
+) -> tuple[BillingCreditBalanceResponse | None, APIError | None]:
+    """Return the balance, or the error. The invoices are evidence without it too."""
+    try:
+        return await executor.send(BillingCreditBalanceParams(account_id=account_id), {}), None
+    except APIError as error:
+        return None, error.with_traceback(None)
+
+
+def _by_the_services_clock(executor: Executor, charge: LostCharge) -> LostCharge:
+    """Add the time of the charge by the service's clock, now that an answer has told it."""
+    heard, clock = executor.service_clock, executor.clock
+    charge = charge.read_again(heard.corrected(charge.moments[-1], clock))
+    moments = charge.moments
+    if min(moments) > max(clock.now(), heard.corrected(clock.now(), clock)) + CLOCK_SKEW:
+        raise ValueError(
+            f"`sent_at` is {min(moments)}, which is in the future: no invoice can be found by it"
+        )
+    return charge
+
+
+# Entries of the journal.
 
 
 @frozen(kw_only=True)
@@ -27,21 +125,21 @@ class Settlement:
 async def settle(
     executor: Executor, journal: Journal, entry: Entry, older_than: timedelta | None = None
 ) -> Settlement:
-    """Look for the invoice of an entry, and record what that shows.
+    """Look for the invoice of an entry, and record the result.
 
-    The invoices of other keys are not its own. While another charge of the account is in flight, no
-    invoice is: it may be that of the other, which will soon say so. Those of lost charges alike are
-    shared out among these.
+    Invoices of other keys do not count. While another charge of the account is in flight, a new
+    invoice may belong to it, so the outcome is `ambiguous`. Lost charges of the same amount share
+    out the invoices that fit.
 
     Args:
-        executor: What asks the service.
-        journal: Where the entry is.
-        entry: One whose sender is gone.
-        older_than: How long after the first look in vain another one proves that nothing was
-            charged; `None`: no look proves it.
+        executor: The executor that asks the service.
+        journal: The journal that holds the entry.
+        entry: The entry; its sender is gone.
+        older_than: If no invoice is found this long after the first search without a result,
+            nothing was charged. `None`: never conclude that.
     """
     evidence = await look_for(executor, charge_of_entry(entry))
-    # After the look: whose invoice was there by then is in flight here, or has recorded it.
+    # Read after the invoices: a charge with an invoice by then is in flight or recorded here.
     others = [
         other
         for other in await journal.entries(account_id=entry.account_id)
@@ -64,7 +162,7 @@ def _conclusion(
 
 
 def _is_twin(entry: Entry, other: Entry, now: datetime) -> bool:
-    """Whether it is another lost charge whose invoice would look the same."""
+    """Return whether `other` is a lost charge too, and its invoice would look the same."""
     apart = (other.sent_at or other.created_at) - (entry.sent_at or entry.created_at)
     alike = other.amount == entry.amount and abs(apart) <= PROMPT
     return alike and decide(other, now) is Step.RECONCILE
@@ -77,10 +175,11 @@ def _shared_out(
     taken: set[str | None],
     found: TopupReconciliation,
 ) -> TopupReconciliation:
-    """Share out the invoices of lost charges alike, in the order in which these were sent.
+    """Share out the invoices among lost charges of the same amount, in the order of sending.
 
-    Which of them is whose makes no difference, as long as each settles one. There must be no more
-    of them than lost charges: else one is of somebody else, and a person has to look.
+    It does not matter which charge gets which invoice, as long as each invoice settles only one.
+    If there are more invoices than lost charges, one belongs to somebody else: a person has to
+    look.
     """
     ids = [i.id for i in sorted(found.invoices, key=lambda i: i.created or 0) if i.id]
     fitting = [i for i in ids if evidence.judged(taken | {*ids} - {i}).outcome == "charged"]
@@ -94,13 +193,13 @@ def _shared_out(
 async def recover_one(
     executor: Executor, journal: Journal, entry: Entry, older_than: timedelta
 ) -> TopupRecovery:
-    """Settle an open entry, as far as that is possible now."""
+    """Settle an open entry, if that is possible now."""
     step = decide(entry, executor.clock.now())
     try:
         if step is Step.RECONCILE:
             settled = await settle(executor, journal, entry, older_than)
             return TopupRecovery(entry=settled.entry, reconciliation=settled.reconciliation)
-        if step is Step.SEND:  # nothing was sent, and its sender is gone
+        if step is Step.SEND:  # claimed but never sent, and the sender is gone
             new = evolve(entry, state="not_charged", version=entry.version + 1)
             is_stored = await journal.replace(entry, new)
             entry = new if is_stored else await journal.find(entry.key) or entry
@@ -123,7 +222,7 @@ async def _record(
             state="charged",
             payment_intent_id=found.payment_intent_id,
             answer=json.dumps(
-                # The account is onboarded, in the service's words: it has a paid invoice.
+                # The service calls an account with a paid invoice "onboarded".
                 {"payment_intent_id": found.payment_intent_id, "onboarding": True}
             ),
         )

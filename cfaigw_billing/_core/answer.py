@@ -42,7 +42,8 @@ _DEEPEST_CHAIN = 20
 """How deep an `error_chain` is followed."""
 _ENTRY = 32
 """Characters: about what an entry of `errors` takes beside its message."""
-_LISTS_NO_ACCOUNTS = 1001
+LISTS_NO_ACCOUNTS = 1001
+"""The error code that says that a token belongs to one account and cannot list accounts."""
 _NO_ROUTE = 7003
 _ENCODINGS = {"identity", "gzip", "deflate", "br", "zstd"}
 """The content encodings that have been decoded, where the answer came as far as here."""
@@ -281,7 +282,7 @@ def _next_step(
     if any(error.message == "NO_MANUAL_TOPUP" for error in errors):
         return "complete one manual top-up first (billing.topup.create)"
     codes = {error.code for error in errors}
-    if _LISTS_NO_ACCOUNTS in codes and operation.path == "/accounts":
+    if LISTS_NO_ACCOUNTS in codes and operation.path == "/accounts":
         return "this token belongs to one account and cannot list accounts; pass the account ids"
     if status_code == 404 or _NO_ROUTE in codes:
         return _wrong_account_id(request.path)

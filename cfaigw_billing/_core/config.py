@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, cast
@@ -16,9 +16,17 @@ from yarl import URL
 from .._wire.secrets import Secret, conceal, kind
 from ..errors import CloudflareError
 from ..types import Money
-from ..types._validators import account, check_account, in_cents, whole
+from ..types._validators import account, check_account, is_account_id, whole
+from ..types.money import in_cents
 from .journal import Journal
-from .options import ClientOptions, Timeout, check_headers, check_seconds, check_timeout
+from .options import (
+    APITokens,
+    ClientOptions,
+    Timeout,
+    check_headers,
+    check_seconds,
+    check_timeout,
+)
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
 DEFAULT_TIMEOUT = 60.0
@@ -132,7 +140,34 @@ def _mapping(_: object, attribute: Attribute[Any], value: Any) -> None:
         raise TypeError(f"`{attribute.name}` must be a mapping, not {type(value).__name__}")
 
 
-def _check_credential(name: str, value: Any) -> None:
+def _tokens(config: Config, attribute: Attribute[Any], value: Any) -> None:
+    """Tokens by account, or a function that returns them."""
+    if value is None:
+        return
+    if any(name.lower() in _AUTHENTICATING for name in config.default_headers):
+        raise ValueError(
+            "`default_headers` must not authenticate where `api_tokens` does: they would replace "
+            "the token of every account"
+        )
+    if callable(value):
+        return
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"`{attribute.name}` must be a mapping of account ids to tokens, or a function that "
+            f"returns the token of an account, not {kind(value)}"
+        )
+    # By its number, and not by the account id: a token may stand in the wrong place.
+    tokens = cast("Mapping[object, object]", value)
+    for number, (account_id, token) in enumerate(tokens.items(), 1):
+        entry = f"entry {number} of `{attribute.name}`"
+        if not is_account_id(account_id):
+            raise ValueError(f"the key of {entry} is no account id")
+        if not token:
+            raise ValueError(f"the token of {entry} is missing")
+        check_credential(f"the token of {entry}", token)
+
+
+def check_credential(name: str, value: Any) -> None:
     """A credential and nothing else; what is wrong with it is said without showing it.
 
     Args:
@@ -171,18 +206,32 @@ class Credentials:
     user_service_key: str | None
 
     @classmethod
-    def resolve(cls, *given: str | None) -> Credentials:
+    def resolve(cls, *given: str | None, with_tokens: bool = False) -> Credentials:
         """The ones given, in the order of the fields, or else those of the environment.
 
         Whatever is given beats the environment as a whole, so that a key given in code is never
         replaced by a token that happens to be in the environment. An empty string counts as unset.
+
+        Args:
+            given: The credentials for every account.
+            with_tokens: Whether there are tokens for single accounts: these count as given.
         """
         names = [f"`{name}`" for name in _FIELDS]
-        if not any(given):
+        if not (any(given) or with_tokens):
             names, given = list(_VARIABLES), conceal(*map(os.environ.get, _VARIABLES))
         for name, value in zip(names, given, strict=True):
-            _check_credential(name, value)
+            check_credential(name, value)
         return cls(**{name: value or None for name, value in zip(_FIELDS, given, strict=True)})
+
+    @classmethod
+    def of_token(cls, api_token: str) -> Credentials:
+        """Those of one API token."""
+        return cls(api_token=api_token, api_email=None, api_key=None, user_service_key=None)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there are any, whole or in part."""
+        return any((self.api_token, self.api_email, self.api_key, self.user_service_key))
 
     def headers(self) -> dict[str, str]:
         """The headers that authenticate a request."""
@@ -241,16 +290,35 @@ class Config:
     default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)
     journal: Journal | None = field(default=None, validator=_journal)
+    api_tokens: APITokens | None = field(default=None, validator=_tokens)
 
     def __str__(self) -> str:
         account = "no account" if self.account_id is None else f"account {self.account_id}"
-        return f"{self.base_url}, {account}, {self.credentials}"
+        return f"{self.base_url}, {account}, {self.credentials}{self._tokens_shown}"
 
     @property
-    def authentication(self) -> tuple[Credentials, Mapping[str, str | None]]:
-        """What the service knows the client by, and counts its requests by."""
-        headers = {name.lower(): value for name, value in self.default_headers.items()}
-        return self.credentials, {name: headers[name] for name in _AUTHENTICATING & headers.keys()}
+    def _tokens_shown(self) -> str:
+        if not self.api_tokens:
+            return ""
+        if callable(self.api_tokens):
+            return ", a function of tokens by account"
+        return f", tokens of {len(self.api_tokens):,} accounts"
+
+    @property
+    def token_accounts(self) -> Collection[str]:
+        """The accounts that are known to have a token of their own."""
+        tokens = self.api_tokens
+        return () if tokens is None or callable(tokens) else tokens.keys()
+
+    @property
+    def lists_accounts(self) -> bool:
+        """Whether to list the accounts: not where there are tokens of accounts alone."""
+        return self.credentials.is_given or not self.api_tokens
+
+    @property
+    def authentication(self) -> tuple[object, ...]:
+        """What the service knows the client by."""
+        return self.credentials, authenticating(self.default_headers), self.api_tokens
 
     def with_options(self, options: ClientOptions) -> Config:
         """These settings with some of them changed; `None` keeps what cannot be without a value."""
@@ -272,6 +340,12 @@ class Config:
             elif isinstance(added, Mapping):
                 changes[name] = _joined(name, getattr(self, name), added)
         return evolve(self, **changes)
+
+
+def authenticating(headers: Mapping[str, str | None]) -> frozenset[tuple[str, str | None]]:
+    """The headers that authenticate: the service counts requests by what they hold."""
+    named = ((name.lower(), value) for name, value in headers.items())
+    return frozenset((name, value) for name, value in named if name in _AUTHENTICATING)
 
 
 def _joined(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeAlias, TypedDict, cast
 
 from aiohttp import ClientSession, ClientTimeout, TraceConfig
@@ -19,6 +20,9 @@ _DAY = 86_400
 
 Timeout: TypeAlias = float | ClientTimeout | None
 """Seconds for one attempt, an `aiohttp.ClientTimeout`, or `None` for no limit."""
+
+APITokens: TypeAlias = Mapping[str, str] | Callable[[str], str | Awaitable[str | None] | None]
+"""API tokens by account id: a mapping, or a function that returns one (`None`: it has none)."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -53,6 +57,7 @@ class ConstructorOptions(TypedDict, total=False):
     """The arguments of the sync client's constructor."""
 
     api_token: str | None
+    api_tokens: APITokens | None
     api_email: str | None
     api_key: str | None
     user_service_key: str | None
@@ -139,6 +144,22 @@ def check_max_age(value: Any) -> None:
             f"`max_age` must be at least 0 and at most {_DAY:,} seconds (0: ask the service), "
             f"got {value!r:.40}"
         )
+
+
+def check_span(name: str, value: object, bounds: tuple[timedelta, timedelta], told: str) -> None:
+    """Raise if `value` is not a `timedelta` within the bounds."""
+    if not isinstance(value, timedelta):
+        raise TypeError(f"`{name}` must be a timedelta, not {type(value).__name__}")
+    if not bounds[0] <= value <= bounds[1]:
+        raise ValueError(f"`{name}` must be {told}, got {value}")
+
+
+def check_reserve(reserve: object) -> None:
+    """Raise if `reserve` is not a number from 0 to below 1."""
+    if isinstance(reserve, bool) or not isinstance(reserve, (int, float)):
+        raise TypeError(f"`reserve` must be a number, not {type(reserve).__name__}")
+    if not 0 <= reserve < 1:
+        raise ValueError(f"`reserve` must be at least 0 and below 1, got {reserve!r}")
 
 
 def check_headers(name: str, headers: Any) -> None:

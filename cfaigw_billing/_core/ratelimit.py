@@ -124,6 +124,10 @@ class RateLimit:
     """Whether the service refuses every call until then."""
 
 
+UNKNOWN = RateLimit(remaining=None, quota=None, window=None, resets_in=0.0, blocked=False)
+"""The state while there was no answer."""
+
+
 @define(eq=False)
 class Window:
     """One named limit, as the answers so far have told it."""

@@ -1,29 +1,30 @@
-"""Which invoice, if any, is that of a charge whose answer was lost. Nothing here is sent.
+"""Find the invoice of a charge whose answer was lost. Nothing here is sent.
 
-The facts of the charge are few: the credit that was asked for, and when. What an invoice says:
+Only two facts about the charge are known: the credit and the time of sending. Each invoice is
+compared with them:
 
-- **Time.** One that was made from the moment of sending to 15 minutes later may well be that of the
-  charge; the service counts whole seconds. From 10 minutes before on it is near: clocks differ.
-  Where they are known to, each reading of the moment counts. A charge of a journal, which another
-  machine may have sent, is compared by the service's clock, or else may be a day older than it
-  seems.
-- **Price.** Credit costs a fee of 5 %, and tax where it is due. Nobody has documented whether
-  invoices have these in their amount. So the credit itself and the credit with its fee fit; more,
-  up to 1.4 times the credit, may be tax. A customer credit that was applied makes it less: then the
-  price is what the invoice gives as its `total`.
-- **What else.** It is paid, in US dollars.
+- **Time.** An invoice fits if it was created from the time of sending to 15 minutes later (give or
+  take 2 seconds: the service counts whole seconds). From 10 minutes before, it is near: clocks
+  differ. If two clocks are known to differ, the time by either counts. A charge in a journal may
+  have been sent by another machine: it is compared by the service's clock. If that time is not
+  known, the charge may be a day older than recorded.
+- **Price.** Credit costs a fee of 5 %, and tax in some places. It is not documented whether the
+  amount of an invoice includes them. So two prices fit: the credit, and the credit with its fee. A
+  higher price, up to 1.4 times the credit, may include tax. A customer credit lowers the amount
+  due: then the price is the invoice's `total`.
+- **Status and currency.** The invoice is paid, in US dollars.
 
-`charged` takes one invoice that fits in all of this while no other near it could be that of the
-charge. Where only tax explains the price, more is asked, because the price may be that of somebody
-else's top-up: that the invoice was made at once, that the balance holds the credit, and that the
-price is not that of a round credit. The balance alone proves nothing: it is not known what it was
-before, or what has been spent since.
+`charged`: one invoice fits in all of these, and no other invoice near the time could belong to the
+charge. If only tax explains the price, somebody else's top-up could cost the same. Then three more
+conditions hold: the invoice was created within a minute, the balance is at least the credit, and
+the price is not the price of a round credit. The balance alone proves nothing: neither the balance
+before nor the spending since is known.
 
-Everything short of that is `ambiguous`, for a person to look at: any manual invoice near the
-moment, whatever its price, and every later one that does not cost more than the charge could (a
-customer credit may have made it cheaper). Only if there is none of these, in a list that is
-complete, is the charge `not_found_yet`. A false `not_found_yet` leads to a second
-charge; a false `charged`, to credit that never comes.
+`ambiguous`: a person has to look. There is a manual invoice near the time, with any price, or a
+later one that does not cost more than the charge could (a customer credit may have lowered it).
+
+`not_found_yet`: the list is complete and has no such invoice. A false `not_found_yet` leads to a
+second charge; a false `charged` leads to credit that never comes.
 """
 
 from __future__ import annotations
@@ -37,64 +38,65 @@ from attrs import evolve, frozen
 from .. import types
 from ..errors import APIError, TopupOutcomeUnknownError
 from ..types import BillingCreditBalanceResponse, Money
-from ..types._validators import FEE, check_whole, in_cents
+from ..types._validators import FEE, check_whole
+from ..types.money import in_cents
 from .journal import Entry
 
 CLOCK_SKEW = timedelta(minutes=10)
-"""How far a clock may be off that nobody has compared."""
+"""How far a clock may be off that was not compared with the service's."""
 BELIEVED = timedelta(days=1)
-"""How far a clock is believed to be off: a `Date` that is further away may be nonsense."""
+"""How far a clock may be off at all: a `Date` further away is taken for nonsense."""
 ROUNDING = timedelta(seconds=2)
-"""How far apart two clocks are that agree: the service counts whole seconds."""
+"""How far two clocks that agree may differ: the service counts whole seconds."""
 PROMPT = timedelta(minutes=15)
-"""How long after a charge its invoice is still taken for its own without a question."""
+"""How long after a charge its invoice is created, at most."""
 AT_ONCE = timedelta(minutes=1)
-"""How long after it, where only tax explains the price."""
+"""The same if only tax explains the price."""
 MOST = 1.4
-"""The price, with fee and tax, as a multiple of the credit: "about", so nothing is proved by it."""
+"""The highest price with fee and tax, as a multiple of the credit: a rough limit, no proof."""
 ROUND = 500
 """Cents. People buy credit in multiples of five dollars."""
 
 
 @frozen(kw_only=True)
 class TopupReconciliation:
-    """The evidence about a top-up whose answer was lost, and the conclusion from it."""
+    """The evidence about a top-up whose answer was lost, and the conclusion."""
 
     outcome: Literal["charged", "not_found_yet", "ambiguous"]
     """The conclusion.
 
-    - `charged`: exactly one paid invoice fits: made in the minutes after the charge was sent, of
-      the price of that credit. Do not send the top-up again. (Of two lost charges alike, one
-      invoice answers for one only: `exclude` it for the other.)
-    - `not_found_yet`: there is no manual invoice near that time. One appears when the top-up
-      completes, so ask again for some minutes before you take it for "not charged".
-    - `ambiguous`: there are manual invoices near that time, or later ones that do not cost too
-      much, and it is not certain that one of them is that of the charge; or the service listed
-      only a part of the invoices. A person has to look.
+    - `charged`: exactly one paid invoice fits: it was created in the minutes after the charge was
+      sent, with the price of that credit. Do not send the top-up again. (One invoice proves only
+      one charge: `exclude` it when you ask about another charge of the same amount.)
+    - `not_found_yet`: there is no manual invoice near that time. It appears when the top-up
+      completes, so ask again for some minutes before you conclude "not charged".
+    - `ambiguous`: there are manual invoices near that time, or later ones with a possible price,
+      but it is not certain that one belongs to the charge; or the service listed only some of the
+      invoices. A person has to look.
     """
     invoices: tuple[types.Invoice, ...]
-    """The evidence: the invoice of the charge if `charged`; else each listed one that may be it."""
+    """If `charged`, the invoice of the charge; else all invoices that may belong to it."""
     balance: BillingCreditBalanceResponse | None
-    """The account's balance now; `None` if it could not be asked (see `balance_error`)."""
+    """The account's balance now; `None` if it could not be read (see `balance_error`)."""
     balance_error: APIError | None = None
-    """Why the balance could not be asked."""
+    """Why the balance could not be read."""
 
     @property
     def payment_intent_id(self) -> str | None:
-        """The identifier of the top-up for `topup.status`, if it was charged."""
+        """The id of the top-up for `topup.status`, if it was charged."""
         return self.invoices[0].id if self.outcome == "charged" else None
 
 
 @frozen(kw_only=True)
 class TopupRecovery:
-    """What `topup.recover` found about one top-up of the journal."""
+    """The result of `topup.recover` for one top-up in the journal."""
 
     entry: Entry
-    """The entry as it stands now; its `state` is the result."""
+    """The entry now; its `state` is the result."""
     reconciliation: TopupReconciliation | None = None
     """The evidence; `None` if none was needed, or there is an `error`."""
     error: Exception | None = None
-    """Why it could not be looked for."""
+    """Why its invoice could not be looked for."""
 
 
 @frozen(kw_only=True)
@@ -102,27 +104,27 @@ class LostCharge:
     """The known facts of a charge whose answer was lost."""
 
     account_id: str | None
-    """The account; `None` stands for the client's."""
+    """The account; `None`: the client's."""
     amount: int
     """The credit that was asked for, in cents."""
     moments: Sequence[datetime]
     """When it was sent, by the service's clock: all readings, if clocks differ."""
     wrong: datetime | None = None
-    """A reading that is known to be wrong: it is evidence, as clocks are, and never proof."""
+    """A reading that is known to be wrong. It can make a charge `ambiguous`, never `charged`."""
     is_compared: bool = True
-    """Whether the clock of the first reading was known to be right at that time."""
+    """Whether the first reading comes from a clock that was compared with the service's."""
     may_be_early: timedelta = timedelta()
-    """How long before all readings it may have been sent, by a clock that nobody can compare."""
+    """How long before all readings it may have been sent, if the clock cannot be compared."""
 
     @property
     def proof(self) -> Sequence[datetime]:
-        """The readings that can prove an invoice to be the charge's."""
+        """The readings that can prove that an invoice belongs to the charge."""
         return [moment for moment in self.moments if moment != self.wrong]
 
     def read_again(self, moment: datetime) -> LostCharge:
         """Return the charge with one more reading, by a clock that has been compared since.
 
-        A reading that nobody had compared is wrong if this one is further away than clocks differ.
+        If the last reading was not compared and is too far from this one, it is wrong.
         """
         charge = evolve(self, moments=(*self.moments, moment))
         far = CLOCK_SKEW < abs(moment - self.moments[-1]) < BELIEVED
@@ -138,8 +140,8 @@ def judge(
 
     Args:
         charge: The charge.
-        invoices: The manual invoices of its account, but for those that belong to other charges.
-        balance: The balance of its account, if it is known.
+        invoices: The manual invoices of its account, without those that belong to other charges.
+        balance: The balance of its account, if known.
     """
     evidence = [invoice for invoice in invoices if _is_evidence(invoice, charge)]
     rivals = [each for each in evidence if _is_near(each, charge) and _may_cost(each, charge)]
@@ -157,14 +159,14 @@ def _is_evidence(invoice: types.Invoice, charge: LostCharge) -> bool:
 
 
 def _is_near(invoice: types.Invoice, charge: LostCharge) -> bool:
-    """Whether it was made near the moment of sending; one without a time may have been."""
+    """Return whether it was created near the time of sending, or has no time."""
     return _created(invoice) is None or _made(invoice, charge.moments, CLOCK_SKEW, PROMPT)
 
 
 def _is(
     invoice: types.Invoice, charge: LostCharge, balance: BillingCreditBalanceResponse | None
 ) -> bool:
-    """Whether an invoice is that of the charge, beyond reasonable doubt."""
+    """Return whether the invoice certainly belongs to the charge."""
     paid = invoice.amount_paid >= invoice.amount_due and invoice.amount_remaining <= 0
     if not paid or invoice.status not in ("paid", None) or not _is_usd(invoice):
         return False
@@ -187,7 +189,7 @@ def _is(
 def _made(
     invoice: types.Invoice, moments: Sequence[datetime], before: timedelta, after: timedelta
 ) -> bool:
-    """Whether it was made in such a time around one of the moments."""
+    """Return whether it was created within `before` and `after` of one of the moments."""
     created = _created(invoice)
     return created is not None and any(
         moment - before <= created <= moment + after for moment in moments
@@ -199,33 +201,33 @@ def _is_usd(invoice: types.Invoice) -> bool:
 
 
 def _may_cost(invoice: types.Invoice, charge: LostCharge) -> bool:
-    """Whether the price could be that of the charge; in another currency nobody can tell."""
+    """Return whether the charge could cost this price; in another currency it always could."""
     in_range = charge.amount <= _price(invoice) <= charge.amount * MOST
     return in_range or not _is_usd(invoice)
 
 
 def _is_with_fee(price: float, credit: float) -> bool:
-    """Whether it is the price of the credit with the fee alone, however a cent was rounded."""
+    """Return whether the price is the credit and the fee, rounded either way."""
     return abs(price - credit * (1 + FEE)) <= 1
 
 
 def _round_credit(cents: float) -> float:
-    """The amount next to it that people buy."""
+    """Return the nearest round amount, as people buy it."""
     return round(cents / ROUND) * ROUND
 
 
 def _price(invoice: types.Invoice) -> float:
-    """Return the billed amount, in cents, before a customer credit that the invoice names."""
+    """Return the billed amount, in cents, before a customer credit."""
     total = invoice.extra.get("total")
     billed = total if isinstance(total, (int, float)) else 0.0
     return max(billed, invoice.amount_due)
 
 
 def _created(invoice: types.Invoice) -> datetime | None:
-    """Return when it was made; `None` if that is unknown, as zero says too."""
+    """Return when it was created; `None` if unknown (also zero)."""
     try:
         return invoice.created_datetime if (invoice.created or 0) > 0 else None
-    except OverflowError:  # a number that is no time
+    except OverflowError:  # too large for a time
         return None
 
 
@@ -249,14 +251,14 @@ def charge_of_facts(
 
 
 def check_absent(**facts: object) -> None:
-    """Raise if a fact is given beside the error that holds it."""
+    """Raise if a fact is passed together with the error that holds it."""
     for name, fact in facts.items():
         if fact is not None:
             raise TypeError(f"`{name}` must not be passed with `error`, which knows it")
 
 
 def charge_of_entry(entry: Entry) -> LostCharge:
-    """Return the charge of an entry, which another machine may have sent, by another clock."""
+    """Return the charge of an entry. Another machine, with another clock, may have sent it."""
     by_machine = entry.sent_at or entry.created_at
     by_service = entry.sent_by_service
     sent_at = by_service or by_machine
@@ -271,12 +273,12 @@ def charge_of_entry(entry: Entry) -> LostCharge:
 
 
 def _wrong(by_machine: datetime, by_service: datetime) -> datetime | None:
-    """The machine's reading, if the service's clock shows that it is wrong."""
+    """Return the machine's reading if the service's clock shows that it is wrong."""
     return by_machine if timedelta() < abs(by_service - by_machine) < BELIEVED else None
 
 
 def charge_of_error(error: BaseException, asks: Callable[[str], bool]) -> LostCharge:
-    """Return the charge that an error is about; `asks` says whether the client asks at its URL."""
+    """Return the charge that an error is about; `asks(url)`: whether the client uses that URL."""
     found = _lost_charges(error)
     if not found:
         raise TypeError(
@@ -291,8 +293,7 @@ def charge_of_error(error: BaseException, asks: Callable[[str], bool]) -> LostCh
     url = lost.request.url.partition("?")[0]
     if not asks(url):
         raise ValueError(
-            f"`error` is of a charge at {url}, where this client does not ask: use one with the "
-            f"`base_url` of the charge"
+            f"`error` is about a charge at {url}: use a client with the `base_url` of the charge"
         )
     by_machine = lost.request.sent_at or lost.sent_at
     return LostCharge(
@@ -305,7 +306,7 @@ def charge_of_error(error: BaseException, asks: Callable[[str], bool]) -> LostCh
 
 
 def _lost_charges(error: object) -> list[TopupOutcomeUnknownError]:
-    """Those that an error is, was caused by, or holds, at any depth."""
+    """Return the error itself, or those in its causes and groups, at any depth."""
     found: list[TopupOutcomeUnknownError] = []
     seen: set[int] = set()
     left = [error]
@@ -324,7 +325,7 @@ def _lost_charges(error: object) -> list[TopupOutcomeUnknownError]:
 
 
 def invoice_ids(exclude: Iterable[str]) -> frozenset[str | None]:
-    """Return the ids of the invoices that belong to other charges; raise if they are none."""
+    """Return `exclude` as a set; raise if it does not hold invoice ids."""
     given: Any = exclude
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
         raise TypeError(f"`exclude` must be an iterable of invoice ids, not {type(given).__name__}")
@@ -336,7 +337,7 @@ def invoice_ids(exclude: Iterable[str]) -> frozenset[str | None]:
 
 
 def check_age(older_than: object) -> None:
-    """A time in which the invoice of a charge appears."""
+    """Raise if `older_than` is not long enough for an invoice to appear."""
     if not isinstance(older_than, timedelta):
         raise TypeError(f"`older_than` must be a timedelta, not {type(older_than).__name__}")
     if older_than < PROMPT:

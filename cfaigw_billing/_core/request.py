@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar, cast
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs, quote, unquote, urlencode
 
 import aiohttp
 from multidict import CIMultiDict
@@ -17,7 +18,7 @@ from .._wire.messages import HTTPRequest
 from .._wire.secrets import conceal_headers
 from ..types import Params
 from .codec import can_decode, encode
-from .config import Config
+from .config import Config, Credentials
 from .operations import Operation, Safety
 from .options import (
     ReadOptions,
@@ -41,19 +42,40 @@ class RequestBuilder:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._headers: CIMultiDict[str] | None = None
+
+    def headers(self, credentials: Credentials) -> CIMultiDict[str]:
+        """The headers of every request with these credentials; `CloudflareError` if there are none.
+
+        They are many requests' own, and must not be changed.
+        """
+        return _merged(
+            {"Accept": "application/json", "User-Agent": USER_AGENT},
+            credentials.headers(),
+            self._config.default_headers,
+        )
 
     def build(
-        self, operation: Operation[Any], params: Params[Any], options: RequestOptions
+        self,
+        operation: Operation[Any],
+        params: Params[Any],
+        options: RequestOptions,
+        headers: CIMultiDict[str],
     ) -> HTTPRequest:
-        """The request of a call; a `ValueError` or `TypeError` if an argument is wrong."""
+        """The request of a call; a `ValueError` or `TypeError` if an argument is wrong.
+
+        Args:
+            operation: The call.
+            params: Its parameters.
+            options: What every method takes.
+            headers: Those of the credentials, see `headers`.
+        """
         if options:
             _check(operation, options)
-        if not options and operation.plain and self._headers is not None:
+        elif operation.plain:
             url = self._url(self._path(operation, params), {})
-            return HTTPRequest(method="GET", url=url, headers=self._headers)
+            return HTTPRequest(method="GET", url=url, headers=headers)
         if isinstance(params, UntypedParams):
-            return self._build_untyped(params, options)
+            return self._build_untyped(params, options, headers)
         payload = encode(params) if operation.payload else {}
         payload = {name: payload[name] for name in operation.payload if name in payload}
         if operation.charges or operation.charges_later:
@@ -63,9 +85,11 @@ class RequestBuilder:
         query = {**({} if posts else payload), **(extra_query or {})}
         body = {**payload, **(extra_body or {})} if posts else extra_body
         path = self._path(operation, params)
-        return self._request(operation.method, path, query, body, options)
+        return self._request(operation.method, path, query, body, options, headers)
 
-    def _build_untyped(self, params: UntypedParams[Any], options: RequestOptions) -> HTTPRequest:
+    def _build_untyped(
+        self, params: UntypedParams[Any], options: RequestOptions, headers: CIMultiDict[str]
+    ) -> HTTPRequest:
         if not can_decode(params.cast_to):
             raise TypeError(
                 f"`cast_to` must be what JSON can be made into, such as dict, list, object, an "
@@ -81,7 +105,7 @@ class RequestBuilder:
                 raise TypeError("`extra_body` goes into a `body` that is a mapping")
             body = {**cast("Mapping[str, object]", body or {}), **extra_body}
         path = quote(path, safe="/%:@!$&'()*+,;=~")
-        return self._request(params.method, path, query, body, options)
+        return self._request(params.method, path, query, body, options, headers)
 
     def _request(
         self,
@@ -90,13 +114,25 @@ class RequestBuilder:
         query: Mapping[str, object],
         body: object,
         options: RequestOptions,
+        headers: CIMultiDict[str],
     ) -> HTTPRequest:
+        extra = options.get("extra_headers")
+        if extra or body is not None:
+            content = {} if body is None else {"Content-Type": "application/json"}
+            headers = _merged(headers, content, extra or {})
         return HTTPRequest(
             method=method,
             url=self._url(path, query),
-            headers=self._request_headers(options.get("extra_headers"), has_body=body is not None),
+            headers=headers,
             body=None if body is None else _encoded("extra_body", _json.dumps, body),
         )
+
+    def account_named(self, operation: Operation[Any], params: Any) -> str | None:
+        """The account that the path of a call names, if it does."""
+        if isinstance(params, UntypedParams):
+            found = re.match("/accounts/([^/?]+)", params.path)
+            return None if found is None else unquote(found[1])
+        return self.account_id(params) if "{account_id}" in operation.path else None
 
     def account_id(self, params: Any) -> str:
         """The account of a call: its own, or else the client's."""
@@ -132,21 +168,6 @@ class RequestBuilder:
             return url
         query = {**self._config.default_query, **query}
         return f"{url}?{_encoded('extra_query', urlencode, _query_items(query))}"
-
-    def _request_headers(
-        self, extra: Mapping[str, str | None] | None, *, has_body: bool
-    ) -> CIMultiDict[str]:
-        if self._headers is None:
-            self._headers = _merged(
-                {"Accept": "application/json", "User-Agent": USER_AGENT},
-                self._config.credentials.headers(),
-                self._config.default_headers,
-            )
-        if not has_body and not extra:
-            return self._headers
-        return _merged(
-            self._headers, {"Content-Type": "application/json"} if has_body else {}, extra or {}
-        )
 
 
 @lru_cache(maxsize=1024)

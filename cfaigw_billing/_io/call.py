@@ -1,41 +1,219 @@
-"""One call on its way through the executor."""
+"""One call on its way through the executor, and the sweep that it may belong to."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
+from math import inf
+from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import define, field
+from multidict import CIMultiDict
 
 from .._core.operations import Operation
 from .._core.options import Timeout
 from .._wire.messages import HTTPRequest
-from .batch import Turn
+from .logins import Login
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+
+AHEAD = 1000
+"""How many calls of a sweep may wait for the rate limits of their tokens, besides those in flight.
+Up to that number, an exhausted token does not hold up the others."""
+
+
+class NotSentError(Exception):
+    """The sweep ended before this call was sent."""
+
+
+@define(eq=False)
+class _Share:
+    """The calls of a sweep with the same credentials."""
+
+    waiting: dict[CancelScope, None] = field(factory=dict["CancelScope", None])
+    in_flight: int = 0
+    refusals: int = 0
+    """How many times in a row the service has refused all of them."""
+    parked_until: float = -inf
+    blocked: bool = False
+    """Whether nothing more is sent, because the service refused all, even after the full wait."""
+
+    def end(self) -> None:
+        for scope in self.waiting:
+            scope.cancel()
+
+
+@define(eq=False)
+class Batch:
+    """The common state of the calls of a sweep."""
+
+    reserve: float
+    """The part of the rate limit to leave to others, from 0 to 1."""
+    room: asyncio.Semaphore
+    """Limits how many of its calls run at a time."""
+    several: bool = False
+    """Whether accounts may have their own tokens. Then a call that waits for the rate limit gives
+    its place to another call meanwhile, and a block ends only the calls with that token."""
+    ended: bool = False
+    """Whether nothing more is sent. Calls that have been sent go on to their end."""
+    blocked: bool = False
+    """Whether it ended because the service refused every call, even after the full wait."""
+    line: asyncio.Lock = field(factory=asyncio.Lock)
+    """Lets only one call of the sweep wait for its turn at the pace. So other calls of the program
+    wait behind that one, not behind the whole sweep."""
+    _shares: dict[Login, _Share] = field(factory=dict[Login, _Share])
+    _aside: int = 0
+
+    def end(self) -> None:
+        """Send nothing more, and cancel the calls that wait to be sent."""
+        self.ended = True
+        for share in self._shares.values():
+            share.end()
+
+    def sends(self, login: Login) -> bool:
+        """Return whether calls with these credentials may still be sent."""
+        return not (self.ended or self._share(login).blocked)
+
+    @contextmanager
+    def waiting(self, login: Login) -> Generator[None]:
+        """Wrap the wait of a call that has not been sent: `end` cancels the wait."""
+        from anyio import CancelScope  # single calls do without anyio
+
+        if not self.sends(login):
+            raise NotSentError
+        waiting = self._share(login).waiting
+        with CancelScope() as scope:
+            waiting[scope] = None
+            try:
+                yield
+            finally:
+                del waiting[scope]
+        if scope.cancelled_caught:
+            raise NotSentError
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncGenerator[None]:
+        """Wrap a wait for the rate limit of a token: another call may take the place meanwhile."""
+        if not self.several or self._aside >= AHEAD:
+            yield
+            return
+        self._aside += 1
+        self.room.release()
+        try:
+            yield
+        finally:
+            self._aside -= 1
+        await self.room.acquire()  # not after an error: the call has ended
+
+    def call_began(self, login: Login) -> None:
+        """Count a call that is sent now."""
+        self._share(login).in_flight += 1
+
+    def call_ended(
+        self, login: Login, now: float, sent_at: float, status: int | None, blocked: float
+    ) -> None:
+        """Count a call that has ended.
+
+        Args:
+            login: Its credentials.
+            now: The time.
+            sent_at: When it was sent.
+            status: The status of the answer; `None` if none came.
+            blocked: For how many seconds a 429 blocks all calls; 0 if it does not.
+        """
+        share = self._share(login)
+        share.in_flight -= 1
+        if blocked > 0:
+            share.refusals += sent_at >= share.parked_until  # else it is the same block
+            share.parked_until = max(share.parked_until, now + blocked)
+        elif status not in (None, 429):
+            share.refusals = 0
+        if share.refusals > 1 and not share.in_flight:
+            share.blocked = True
+            if self.several:
+                share.end()
+            else:
+                self.blocked = True
+                self.end()
+
+    def _share(self, login: Login) -> _Share:
+        share = self._shares.get(login)
+        if share is None:
+            self._shares[login] = share = _Share()
+        return share
+
+
+@define(eq=False)
+class Turn:
+    """One call of a sweep."""
+
+    batch: Batch
+    sent: bool = False
+    """Whether it has been sent and is not to be sent again."""
+
+    def begin(self, login: Login) -> None:
+        """Mark the call as sent."""
+        if not self.batch.sends(login):
+            raise NotSentError
+        self.sent = True
+        self.batch.call_began(login)
+
+    def end(
+        self, login: Login, now: float, sent_at: float, status: int | None, blocked: float
+    ) -> None:
+        """Mark the call as ended, if it was sent; see `Batch.call_ended`."""
+        if self.sent:
+            self.batch.call_ended(login, now, sent_at, status, blocked)
 
 
 @define(kw_only=True, eq=False)
 class Call:
-    """One call on its way: what is sent, and on what terms."""
+    """One call: what is sent, and its limits."""
 
     operation: Operation[Any]
     params: Any
     request: HTTPRequest
+    login: Login
+    """The credentials that it is sent with."""
     timeout: Timeout
     """For one attempt."""
     deadline: float
     """When the call must have ended, by the monotonic clock."""
     turn: Turn | None
-    """Its part in a sweep, if it has one: it then waits for the rate limit, outside its own time,
-    rather than failing."""
+    """Its part in a sweep, if any. Then it waits for the rate limit as long as needed, and that
+    wait does not count against its time."""
     stream: bool
     """Whether to leave the body of a good answer to be read by the caller."""
+    has_renewed: bool = False
+    """Whether its token was refused, and replaced by a new one."""
+
+    def renew(self, login: Login) -> bool:
+        """Use another token after a refusal. Return false if it is the same one."""
+        name, sent = "Authorization", self.request.headers
+        if login is self.login or sent.get(name) != self.login.headers.get(name):
+            return False  # the second: `extra_headers` have replaced the token
+        self.login, self.has_renewed = login, True
+        self.request.headers = CIMultiDict({**sent, name: login.headers[name]})
+        return True
 
     def to_come_again(self) -> None:
-        """Nothing has come of what was sent: it is as if it had not been."""
+        """Mark the call as not sent: it had no effect, and may be sent again."""
         self.request.may_have_arrived = False
         if self.turn is not None:
             self.turn.sent = False
 
     def waiting(self) -> AbstractContextManager[None]:
-        """Around a wait before it is sent."""
-        return nullcontext() if self.turn is None else self.turn.batch.waiting()
+        """Wrap a wait before the call is sent."""
+        return nullcontext() if self.turn is None else self.turn.batch.waiting(self.login)
+
+    def aside(self) -> AbstractAsyncContextManager[None]:
+        """Wrap a wait for the rate limit."""
+        return nullcontext() if self.turn is None else self.turn.batch.aside()

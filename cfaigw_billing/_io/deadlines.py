@@ -1,4 +1,4 @@
-"""Time limits that many tasks have at once, for less than a timer each.
+"""Time limits that many tasks share, and waits for the end of a task.
 
 A client of a busy program waits for fifty answers at a time, each for at most a minute. A timer for
 each of them costs more than all else that the client does for an answer. Limits that end within
@@ -85,3 +85,33 @@ class _Limit:
         others = self._task.uncancel() - self._cancelling
         if others <= 0 and exc_type is asyncio.CancelledError:
             raise TimeoutError from error
+
+
+async def end_task(task: asyncio.Task[None]) -> BaseException | None:
+    """Cancel a task and wait for its end, even if interrupted. Return the last interrupt."""
+    task.cancel()
+    return await wait_through(task)
+
+
+async def wait_through(
+    task: asyncio.Task[Any], seconds: float | None = None
+) -> asyncio.CancelledError | None:
+    """Wait for the end of a task, for `seconds` at most, even if interrupted.
+
+    Return the last interrupt. The task is not cancelled.
+    """
+    from anyio import CancelScope  # single calls do without anyio
+
+    interrupt: asyncio.CancelledError | None = None
+    loop = asyncio.get_running_loop()
+    until = None if seconds is None else loop.time() + seconds
+    while not task.done():
+        left = None if until is None else until - loop.time()
+        if left is not None and left <= 0:
+            break
+        try:
+            with CancelScope(shield=True):
+                await asyncio.wait([task], timeout=left)
+        except asyncio.CancelledError as error:
+            interrupt = error
+    return interrupt

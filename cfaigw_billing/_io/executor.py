@@ -14,7 +14,7 @@ from aiohttp import ClientSession, TraceConfig
 
 from .._core.answer import Answer
 from .._core.config import Config
-from .._core.operations import Safety
+from .._core.operations import Operation, Safety
 from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions
 from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
@@ -22,13 +22,12 @@ from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_rep
 from .._core.untyped import operation_of
 from .._wire.messages import Unread
 from .._wire.secrets import conceal_options
-from ..errors import APIError, TopupOutcomeUnknownError
+from ..errors import APIError
 from ..types import Params
-from .batch import NotSentError, Turn
-from .call import Call
+from .call import Call, NotSentError, Turn
 from .clock import Clock, ServiceClock
-from .exchange import TransportError, connection_error, without_frames
-from .limiter import Limiter
+from .exchange import TransportError, connection_error
+from .logins import Limiters, Login, Logins
 from .pace import RateLimitedError, pace_of
 from .recent import Outcome, Recent, max_age_of
 from .transport import BorrowedTransport, Transport
@@ -43,23 +42,27 @@ _log = logging.getLogger("cfaigw_billing")
 class Executor:
     """Runs calls for one client."""
 
-    def __init__(self, config: Config, transport: Transport | BorrowedTransport) -> None:
+    def __init__(
+        self,
+        config: Config,
+        transport: Transport | BorrowedTransport,
+        limiters: Limiters | None = None,
+    ) -> None:
         self.config = config
         """The settings of the client."""
         self._transport = transport
         self._requests = RequestBuilder(config)
+        self._limiters = limiters or Limiters(pace_of(config.base_url))
+        self.logins: Logins = Logins(config, self._requests, self._limiters)
+        """The credentials, each with its rate limit."""
         self.clock: Clock = Clock()
         """Time and randomness; tests replace them."""
         self.service_clock: ServiceClock = ServiceClock()
         """The clock of the service, as its answers show it."""
-        self.limiter: Limiter = Limiter(pace_of(config.base_url))
-        """The queue in which calls wait for the rate limit and the pace."""
         rate = config.max_requests_per_second
         self._interval = 0.0 if rate is None else 1 / rate
         self.recent: Recent = Recent(config.base_url)
         """The answers of the last seconds, for calls that accept them."""
-        self.accepted: bool = False
-        """Whether the service has accepted the credentials."""
 
     @classmethod
     def connect(
@@ -79,14 +82,23 @@ class Executor:
         """
         config = self.config.with_options(options)
         connections = {name: value for name, value in options.items() if name in CONNECTION_OPTIONS}
-        other = type(self)(config, self._transport.lend(config.base_url, connections))
+        same = config.base_url == self.config.base_url
+        lent = self._transport.lend(config.base_url, connections)
+        other = type(self)(config, lent, self._limiters if same else None)
         other.clock = self.clock
-        if config.base_url == self.config.base_url:
+        if same:
             other.service_clock = self.service_clock
             if config.authentication == self.config.authentication:
-                other.limiter, other.accepted = self.limiter, self.accepted
                 other.recent = self.recent
+                if config.default_headers == self.config.default_headers:
+                    other.logins = self.logins
         return other
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "a client does not pickle, nor what belongs to it: it holds connections and secrets; "
+            "make a client in each process"
+        )
 
     @property
     def closed(self) -> bool:
@@ -95,7 +107,8 @@ class Executor:
 
     def check_credentials(self) -> None:
         """Raise `CloudflareError` if there are none."""
-        self.config.credentials.headers()
+        if self.config.lists_accounts:
+            self.config.credentials.headers()
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing."""
@@ -158,12 +171,15 @@ class Executor:
         if options:
             conceal_options(options)
         operation, total = operation_of(params), self.config.total_timeout
+        deadline = inf if total is None else self.clock.monotonic() + total
+        login = self.logins.only or await self._login(operation, params, deadline)
         call = Call(
             operation=operation,
             params=params,
-            request=self._requests.build(operation, params, options),
+            request=self._requests.build(operation, params, options, login.headers),
+            login=login,
             timeout=options.get("timeout", self.config.timeout),
-            deadline=inf if total is None else self.clock.monotonic() + total,
+            deadline=deadline,
             turn=turn,
             stream=stream,
         )
@@ -181,7 +197,6 @@ class Executor:
         try:
             if isinstance(outcome, APIError):
                 raise outcome
-            self.accepted |= outcome.http_response.status_code < 300
             return outcome
         finally:
             del outcome  # an error that is raised holds this frame, which must not hold the error
@@ -196,8 +211,12 @@ class Executor:
 
     @property
     def rate_limit(self) -> RateLimit:
-        """The state of the service's rate limit."""
-        return self.limiter.state(self.clock.monotonic())
+        """The state of the rate limit of the calls that use no token of a single account."""
+        return self.logins.rate_limit(self.clock.monotonic())
+
+    def rate_limits(self) -> dict[str | None, RateLimit]:
+        """The state of each rate limit by account; see `Logins.rate_limits`."""
+        return self.logins.rate_limits(self.clock.monotonic())
 
     def now(self) -> datetime:
         """The moment by the clock of the service, if that is known, else of this machine."""
@@ -212,43 +231,8 @@ class Executor:
         return url.startswith(f"{self.config.base_url}/")
 
     async def charge(self, call: Call) -> Outcome:
-        """Send a charge. Report an unknown outcome if it may have been charged."""
-
-        def unknown(reason: str) -> TopupOutcomeUnknownError:
-            sent_at = call.request.sent_at or self.clock.now()
-            return TopupOutcomeUnknownError(
-                reason,
-                request=call.request,
-                account_id=self.account_id(call.params),
-                amount=call.params.amount,
-                sent_at=self.service_clock.corrected(sent_at, self.clock),
-                is_by_the_service=self.service_clock.is_known(self.clock),
-            )
-
-        try:
-            outcome, verdict = await self._send(call)
-        except Exception as fault:
-            if call.request.may_have_arrived:
-                raise unknown(f"{type(fault).__name__}: {fault}") from without_frames(fault)
-            call.to_come_again()
-            raise
-        except BaseException as interrupt:  # a cancellation, which must go on being one
-            if call.request.may_have_arrived:
-                error = unknown(f"interrupted by {type(interrupt).__name__}")
-                interrupt.add_note(str(error))
-                interrupt.__cause__ = error
-                _log.warning("%s", error)  # what awaits a cancelled task may never see its error
-            else:
-                call.to_come_again()
-            raise
-        if verdict is not Verdict.OUTCOME_UNKNOWN:
-            return outcome
-        cause = outcome.error() if isinstance(outcome, Answer) else outcome
-        error = unknown(str(cause))
-        error.__cause__ = cause
-        if cause is not None:
-            error.cf_ray, error.errors = cause.cf_ray, cause.errors
-        return error
+        """Send a charge."""
+        raise NotImplementedError
 
     async def _send(self, call: Call) -> tuple[Outcome, Verdict | None]:
         """Send until there is an answer or no point in trying. Return the end, and the reason.
@@ -264,9 +248,11 @@ class Executor:
                         await self.clock.sleep(wait)
                 outcome = await self._attempt(call)
             except NotSentError:
-                if so_far is None:
+                if so_far is not None:
+                    return so_far
+                if call.turn is None or call.turn.batch.ended:
                     raise
-                return so_far
+                raise _NEVER_LIFTED.about(call.request) from None
             if isinstance(outcome, Answer):
                 failure = outcome.failure()
             else:
@@ -276,6 +262,9 @@ class Executor:
                 return outcome, None
             verdict = decide(call.operation.safety, failure)
             so_far = outcome, verdict
+            if await self._renewed(call, outcome):
+                call.to_come_again()
+                continue
             wait = self._wait(call, outcome, failure) if verdict is Verdict.AGAIN else None
             if wait is None:
                 return so_far
@@ -284,15 +273,15 @@ class Executor:
     async def _attempt(self, call: Call) -> Outcome:
         """Send once, as soon as there is a place within the rate limit and the pace."""
         sent_at, operation, turn = self.clock.monotonic(), call.operation, call.turn
-        reserve = None if turn is None else turn.batch.reserve
-        if not self.limiter.admit(sent_at, reserve, self._interval):
+        login, reserve = call.login, None if turn is None else turn.batch.reserve
+        if not login.limiter.admit(sent_at, reserve, self._interval):
             sent_at = await self._enter(call, sent_at, reserve)
         headers: Mapping[str, str] | None = None
         parked: float | None = None
         status: int | None = None
         try:
             if turn is not None:
-                turn.begin()
+                turn.begin(login)
             if operation.charges:
                 call.request.sent_at = self.clock.now()
             response = await self._transport.send(
@@ -311,14 +300,17 @@ class Executor:
             return connection_error(call.request, error)
         finally:
             now = self.clock.monotonic()
-            self.limiter.leave(now, sent_at, headers, parked)
+            login.limiter.leave(now, sent_at, headers, parked)
             if turn is not None:
-                blocked = self.limiter.state(now).resets_in if status == 429 else 0.0
-                turn.end(now, sent_at, status, blocked)
+                blocked = login.limiter.state(now).resets_in if status == 429 else 0.0
+                turn.end(login, now, sent_at, status, blocked)
         if _log.isEnabledFor(logging.DEBUG):
             self._note(call, sent_at, response.status_code, response.cf_ray)
         account_id = self.account_id(call.params) if operation.names_account else None
-        return Answer(operation, call.request, response, call.request.attempts - 1, account_id)
+        answer = Answer(operation, call.request, response, call.request.attempts - 1, account_id)
+        if not login.accepted:
+            login.take(answer)
+        return answer
 
     def _note(self, call: Call, sent_at: float, *ended: object) -> None:
         request, milliseconds = call.request, (self.clock.monotonic() - sent_at) * 1000
@@ -336,7 +328,7 @@ class Executor:
         longest = self.config.max_retry_wait
         try:
             with call.waiting():
-                sent_at = await self.limiter.enter(
+                sent_at = await call.login.limiter.enter(
                     self.clock,
                     reserve=reserve,
                     patience=LONGEST_PARK if call.turn else longest,
@@ -344,6 +336,7 @@ class Executor:
                     interval=self._interval,
                     total=inf if call.turn else call.deadline,
                     line=call.turn.batch.line if call.turn else None,
+                    aside=call.aside,
                 )
         except RateLimitedError as error:
             raise error.about(call.request) from None
@@ -371,4 +364,32 @@ class Executor:
         return 0.0 if parks and wait == asked else wait
 
     def _remaining(self, call: Call) -> float:
-        return inf if call.deadline == inf else call.deadline - self.clock.monotonic()
+        return self._seconds_until(call.deadline)
+
+    def _seconds_until(self, deadline: float) -> float:
+        return inf if deadline == inf else deadline - self.clock.monotonic()
+
+    async def _login(self, operation: Operation[Any], params: Any, deadline: float) -> Login:
+        account_id = self._requests.account_named(operation, params)
+        return await self.logins.of(account_id, self._seconds_until(deadline))
+
+    async def _renewed(self, call: Call, outcome: Outcome) -> bool:
+        """Ask again for a token that was refused. Whether to repeat the call with another one.
+
+        A charge is not repeated: the next one has the new token.
+        """
+        if not isinstance(outcome, Answer) or outcome.http_response.status_code != 401:
+            return False
+        account_id = self._requests.account_named(call.operation, call.params)
+        if account_id is None or not self.logins.forget(account_id, call.login):
+            return False
+        if call.operation.charges or call.has_renewed:
+            return False
+        return call.renew(await self.logins.of(account_id, self._remaining(call)))
+
+
+_NEVER_LIFTED = RateLimitedError(
+    inf,
+    "the service refused every call with these credentials, and again after all the time for which "
+    "it had asked",
+)

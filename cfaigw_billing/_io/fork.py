@@ -1,7 +1,7 @@
-"""Drop, in a forked child, what belonged to threads and event loops of its parent.
+"""Drop the parent's threads, event loops and locks in a forked child.
 
-A child inherits the objects and none of the threads. A loop that ran on one of them still says
-that it is running, and a call that waits for it would wait for ever.
+A child inherits objects but no threads. An event loop of such a thread still says that it is
+running, and a call that waits for it would wait forever.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from weakref import WeakSet
 
 
 class Forgets(Protocol):
-    """Something that holds threads, loops or locks."""
+    """An object that holds threads, loops or locks."""
 
     def forget(self) -> None:
-        """Drop them, without waiting for any."""
+        """Drop them without waiting."""
 
 
 _forgetful: WeakSet[Forgets] = WeakSet()
 
 
 def forget_in_child(thing: Forgets) -> None:
-    """Have `thing` forget in every child that is forked from now on."""
+    """Call `thing.forget()` in every child that is forked from now on."""
     _forgetful.add(thing)
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from math import inf
 
 from .._core.ratelimit import Budget, RateLimit
@@ -59,6 +59,7 @@ class Limiter:
         interval: float = 0.0,
         total: float = inf,
         line: asyncio.Lock | None = None,
+        aside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> float:
         """Wait for a place; return the time at which it was given. The call must then `leave`.
 
@@ -72,6 +73,7 @@ class Limiter:
             interval: The seconds between two requests at the pace of the client; 0: no pace.
             total: The time at which all waiting ends.
             line: For a call of a sweep, what to hold while it waits for a turn (see `Batch.line`).
+            aside: Around each wait for the rate limit.
 
         Raises:
             RateLimitedError: At once where the wait is known to be too long.
@@ -91,7 +93,8 @@ class Limiter:
                 await self._turn(clock, interval, total, line)
                 deadline = min(deadline + clock.monotonic() - now, total)
             elif wait == inf and now < deadline:
-                await self._until_an_answer_comes(deadline - now)
+                async with aside():
+                    await self._until_an_answer_comes(deadline - now)
             elif wait > patience + _ROUNDING or now + wait > deadline + _ROUNDING:
                 self._wake_one()  # the next in the queue has to learn it too
                 when = "while others wait for answers" if wait == inf else f"for {wait:.1f} s more"
@@ -103,7 +106,8 @@ class Limiter:
             else:
                 longest = max(longest, wait)  # the last bit of a wait is no reason to come together
                 late = clock.jitter() * self.budget.spread(longest)
-                await clock.sleep(min(wait + late, max(wait, deadline - now)))
+                async with aside():
+                    await clock.sleep(min(wait + late, max(wait, deadline - now)))
 
     def leave(
         self, now: float, sent_at: float, headers: Mapping[str, str] | None, parked: float | None

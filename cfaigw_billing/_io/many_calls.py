@@ -1,16 +1,17 @@
-"""Many calls at once: each ends in a value or in an error of its own.
+"""Make many calls at once. Each ends in a value or an error.
 
-One task reads the requests and starts the calls, as many as there is room for; a task for each call
-makes it. All of them belong to a task of the `with` block: leaving the block, however, ends it and
-waits for it. That task, and not the caller's, holds the task group, so that a block inside an async
-generator, which may be left in another task than it was entered in, does no harm.
+One task reads the requests and starts a task for each call while there is room. They all belong to
+a task of the `with` block: leaving the block, in any way, cancels it and waits for it. The task
+group belongs to that task, not to the caller's, because a block inside an async generator may be
+left in another task than it was entered in.
 
-A fault of the requests, or credentials that are refused, end the reading: nothing more is sent, and
-what has been sent comes to its end and is handed over first, because a charge must not be cut off.
+If the iterable of requests raises, or the credentials are refused, nothing more is sent. The calls
+that have been sent go on to their end, and their outcomes are returned before the error is raised:
+a charge must not be cut off.
 
-An outcome stays in the queue until a reader takes it, in one step that cannot be interrupted, so
-that none is lost where a reader is. The blocking twin reads the requests in the caller's thread:
-they may come from a database cursor, or from the client itself.
+An outcome stays in the queue until a reader takes it in one step that cannot be interrupted, so
+none is lost. The sync client reads the requests in the caller's thread: they may come from a
+database cursor, or from the client itself.
 """
 
 from __future__ import annotations
@@ -25,36 +26,30 @@ from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
+from .._core.options import check_reserve
 from .._core.sweeps.outcome import Outcome
 from .._core.untyped import operation_of
 from ..errors import (
-    APIError,
-    AuthenticationError,
-    JournalError,
+    CloudflareError,
     RateLimitError,
-    TopupConfirmationError,
     TopupOutcomeUnknownError,
 )
 from ..types import Params
 from ..types._validators import check_whole
-from .batch import Batch, NotSentError, Turn
+from .call import Batch, NotSentError, Turn
+from .deadlines import end_task
 from .executor import Executor
+from .logins import HEAD_START, refuses_credentials
 
 T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
 
-BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
-"""Error codes that say, with whatever status, that no call with these credentials can succeed."""
-HEAD_START = 2.0
-"""How long the first call of a client goes ahead of the others, in seconds."""
-
 
 class ManyCalls(Generic[T]):
-    """The machinery of `send_many`: starts the calls, and keeps their outcomes until they are read.
+    """The engine of `send_many`: starts the calls, and keeps their outcomes until they are read.
 
-    Calls begin as their outcomes are read: no more than `concurrency` of them are in flight or
-    waiting to be read.
+    At most `concurrency` calls are in flight or waiting to be read.
     """
 
     unread: tuple[Outcome[T], ...] = ()
@@ -74,7 +69,8 @@ class ManyCalls(Generic[T]):
         self._executor = executor
         self._requests = _reading(requests)
         self._concurrency = concurrency
-        self._batch = Batch(reserve)
+        self._room = asyncio.Semaphore(concurrency)
+        self._batch = Batch(reserve, self._room, several=executor.logins.several)
         self._allow_charges = allow_charges
         self._task: asyncio.Task[None] | None = None
         self._pid: int | None = None
@@ -84,21 +80,22 @@ class ManyCalls(Generic[T]):
         self._ended: deque[Outcome[T]] = deque()
         self._cut_off: list[Outcome[T]] = []
         self._open: dict[Turn, Params[T]] = {}
+        self._refusal: Exception | None = None
+        """The first refusal of credentials."""
 
     async def enter(self) -> None:
-        """Begin to read the requests, and to make the calls."""
+        """Begin to read the requests and make the calls."""
         if self._task is not None or self._left:
             raise RuntimeError("a `send_many` can be entered once; call it again")
         self._news = asyncio.Event()
         self._answered = asyncio.Event()
-        self._room = asyncio.Semaphore(self._concurrency)
         self._calls = anyio.create_task_group()
         self._reading = anyio.CancelScope()
         self._pid = os.getpid()
         self._task = asyncio.create_task(self._run())
 
     async def leave(self, error: BaseException | None) -> None:
-        """End what is still in flight; `error` is the one that leaves the block, if any."""
+        """Cancel the calls in flight; `error` is the exception that leaves the block, if any."""
         self._left = True
         if self.inherited:
             return
@@ -110,24 +107,24 @@ class ManyCalls(Generic[T]):
             raise lost
 
     async def next(self) -> Outcome[T]:
-        """Wait for the next outcome, and take it."""
+        """Wait for the next outcome, and return it."""
         while not self.readable:
             await self.news()
         return self.take()
 
     @property
     def inherited(self) -> bool:
-        """Whether a fork has brought it here: the calls, and their outcomes, are the parent's."""
+        """Whether this is a forked child: the calls belong to the parent process."""
         return self._pid not in (None, os.getpid())
 
     def check_process(self) -> None:
-        """Raise in a forked child of the process that entered the block."""
+        """Raise in a forked child."""
         if self.inherited:
-            raise RuntimeError("the outcomes are read in the process that entered the block")
+            raise RuntimeError("read the outcomes in the process that entered the block")
 
     @property
     def readable(self) -> bool:
-        """Whether there is an outcome, or the end."""
+        """Whether `take` would return or raise now."""
         self.check_process()
         if self._task is None or self._left:
             raise RuntimeError(
@@ -137,7 +134,7 @@ class ManyCalls(Generic[T]):
         return bool(self._ended) or self._over
 
     def take(self) -> Outcome[T]:
-        """The next outcome, where there is one; else the end, or what ended them all, raised."""
+        """Return the next outcome. At the end, raise the error that ended the calls, if any."""
         if self._ended:
             self._room.release()
             return self._ended.popleft()
@@ -146,20 +143,20 @@ class ManyCalls(Generic[T]):
         raise StopAsyncIteration
 
     def put_back(self, outcome: Outcome[T]) -> None:
-        """Undo the taking of an outcome that did not reach its reader."""
+        """Put back an outcome that did not reach its reader."""
         self._ended.appendleft(outcome)
 
     async def news(self) -> None:
-        """Wait until something may have changed."""
+        """Wait until `readable` may have changed."""
         self._news.clear()
         await self._news.wait()
 
     def tell(self) -> None:
-        """Wake those who wait for news."""
+        """Wake all tasks that wait for news."""
         self._news.set()
 
     def lost(self, error: BaseException | None) -> Exception | None:
-        """See to it that no charge goes untold; what to raise, where no error leaves the block."""
+        """Report charges that nobody read. Return the error to raise if there is no other."""
         self.unread = (*self._ended, *self._cut_off)
         self.unsent = tuple(request for turn, request in self._open.items() if not turn.sent)
         raised = None
@@ -168,36 +165,38 @@ class ManyCalls(Generic[T]):
         for outcome in self.unread:
             if not _charges(outcome.request) or outcome.error is error is not None:
                 continue
-            text = f"a charge of which no outcome was read: {outcome}"
+            text = f"a charge whose outcome was not read: {outcome}"
             if error is not None:
                 error.add_note(text)
-            if not isinstance(error, Exception):  # a cancellation may never be seen by anyone
+            if not isinstance(error, Exception):  # nobody may see the error of a cancellation
                 _log.warning("%s", text)
         cut_off = [outcome.error for outcome in self._cut_off if outcome.error is not None]
         if error is not None and raised is None and cut_off and error.__cause__ is None:
-            # So that `reconcile` finds it, whatever a time limit makes of the error.
+            # `reconcile` follows the cause, even if a time-out replaces the error.
             several = ExceptionGroup("charges that were cut off", cut_off)
             error.__cause__ = cut_off[0] if len(cut_off) == 1 else several
         return raised
 
     async def _end(self) -> BaseException | None:
-        """End the task, and wait for it through all interrupts; the last of them."""
+        """Cancel the task and wait for its end. Return the last interrupt, if any."""
         if self._task is None:
             return None
         interrupt = await end_task(self._task)
-        self._task = None  # its cancellation holds frames, and those the client
+        self._task = None  # its traceback keeps the client alive
         return interrupt
 
     async def _run(self) -> None:
-        """Start the calls, as there is room for them, and wait for their ends."""
+        """Start the calls while there is room, and wait until all have ended."""
         complete = False
         try:
             with self._executor.widened(self._concurrency):
                 async with self._calls:
                     await self._start()
+            if self._executor.logins.several and self._executor.logins.none_accepted:
+                self._fault = self._fault or self._refusal
             complete = True
         finally:
-            if not complete:  # and not because it failed: that ends the group in good order
+            if not complete:  # cancelled: after a fault the group ends normally
                 self._fault = self._fault or RuntimeError("the calls were ended from outside")
             self._over = True
             self.tell()
@@ -211,7 +210,7 @@ class ManyCalls(Generic[T]):
                         turn = Turn(self._batch)
                         self._open[turn] = request
                         self._calls.start_soon(self._call, turn, request)
-                        if not (self._executor.accepted or self._answered.is_set()):
+                        if self._executor.logins.wants_proof and not self._answered.is_set():
                             await self._head_start()
                         await self._room.acquire()
             except Exception as fault:
@@ -222,10 +221,7 @@ class ManyCalls(Generic[T]):
                 self._fail(_cancelled(stray))
 
     async def _head_start(self) -> None:
-        """Wait for the first answer of a client that has had none.
-
-        Wrong credentials are then refused once, and not as often as calls go out at a time.
-        """
+        """Wait for the client's first answer, so that wrong credentials are refused only once."""
         with anyio.move_on_after(HEAD_START):
             await self._answered.wait()
         self._answered.set()
@@ -258,61 +254,37 @@ class ManyCalls(Generic[T]):
         try:
             answer = await self._executor.execute(request, {}, turn=turn)
             return Outcome(request, answer.parse())
-        except (APIError, JournalError, TopupConfirmationError, ValueError, TypeError) as error:
+        except (CloudflareError, ValueError, TypeError) as error:
+            if type(error) is CloudflareError and not self._executor.logins.several:
+                raise  # there are no credentials
             return Outcome(request, error=error)
 
     def _end_of_all(self, error: Exception | None) -> Exception | None:
-        """Return the error to raise if every other call would fail alike."""
+        """Return the error to raise if all other calls would fail in the same way."""
         if self._batch.blocked:
             return _never_lifted(error) if isinstance(error, RateLimitError) else error
-        # Once the credentials have been accepted, it is the account that they are refused for.
-        return error if refuses_credentials(error) and not self._executor.accepted else None
+        # If the credentials were accepted before, they are refused only for this account.
+        if not refuses_credentials(error):
+            return None
+        self._refusal = self._refusal or error
+        return error if self._executor.logins.all_refused() else None
 
     def _fail(self, fault: Exception) -> None:
-        """Send nothing more, and raise the fault when what has been sent has ended."""
+        """Send nothing more, and raise the fault when the calls in flight have ended."""
         self._fault = self._fault or fault
         self._batch.end()
         self._reading.cancel()
-
-
-async def end_task(task: asyncio.Task[None]) -> BaseException | None:
-    """Cancel a task, and wait for its end through all interrupts; return the last of them."""
-    interrupt: BaseException | None = None
-    task.cancel()
-    while not task.done():
-        try:
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            interrupt = error
-    return interrupt
-
-
-def check_reserve(reserve: object) -> None:
-    """A part of the rate limit, from 0 to below 1."""
-    if isinstance(reserve, bool) or not isinstance(reserve, (int, float)):
-        raise TypeError(f"`reserve` must be a number, not {type(reserve).__name__}")
-    if not 0 <= reserve < 1:
-        raise ValueError(f"`reserve` must be at least 0 and below 1, got {reserve!r}")
 
 
 def _charges(request: Params[Any]) -> bool:
     return operation_of(request).charges
 
 
-def refuses_credentials(error: Exception | None) -> bool:
-    if isinstance(error, TopupOutcomeUnknownError):
-        return False  # whatever it came from, it must be read
-    if isinstance(error, AuthenticationError):
-        return True
-    return isinstance(error, APIError) and any(it.code in BAD_CREDENTIALS for it in error.errors)
-
-
 def _never_lifted(error: RateLimitError) -> RateLimitError:
     request = error.request
     result = RateLimitError(
-        f"{request.method} {request.path}: the service refused every call, and again after all the "
-        f"time for which it had asked: nothing more has been sent",
+        f"{request.method} {request.path}: the service refused every call, again after the full "
+        f"wait that it asked for: nothing more was sent",
         request=request,
         response=error.response,
         errors=error.errors,
@@ -329,7 +301,7 @@ def _cancelled(stray: asyncio.CancelledError) -> RuntimeError:
 
 
 def _reading(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T]:
-    """A generator of the items, which is theirs if they are one: it is closed at the end."""
+    """Return the items as a generator, so that they can be closed."""
     if not isinstance(items, AsyncIterable):
         return _one_by_one(reading_here(items))
     iterator = aiter(items)

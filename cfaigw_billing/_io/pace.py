@@ -1,20 +1,19 @@
-"""The pace of a process: how many requests all its clients of one base URL send in a second.
+"""The pace of a process: how many requests per second its clients of one base URL send together.
 
-The service takes 200 requests a second from one address and documents nothing of what happens
-beyond that. So a client keeps to `max_requests_per_second`, together with all other clients of this
-process that have the same base URL, whatever their credentials, threads and event loops.
+The service accepts 200 requests a second from one address. What happens above that is not
+documented. So all clients of this process with the same base URL together keep to
+`max_requests_per_second`, whatever their credentials, threads and event loops.
 
-- It is a token bucket. One number is all its state: until when the requests so far have used up the
-  time. Each request uses up 1/150 s, or less if the pace of its client is faster.
-- Clients with a slower pace have a bucket of their own in front of that one, for each such pace. So
-  they keep to it, and do not slow down the others.
-- A burst is what the pace allows in a sixth of a second: 25 requests at 150 a second, so at most
-  175 in any second. The rest up to 200 is room for requests that the network holds up and then
-  delivers together.
-- Calls wait in one line, first come, first served. Each sets a timer of its event loop for when its
-  turn should come; whichever timer fires serves the line from its head. So the timer of a call that
-  was cancelled serves the next one, and an event loop that stands still holds up no other.
-- A turn that is not used, or not in time, is given back.
+- It is a token bucket. Its only state is a time: until then, the requests so far have used up the
+  pace. Each request uses 1/150 s, or less if the pace of its client is faster.
+- Clients with a slower pace go through another bucket first, one for each such pace. So they keep
+  to their pace, and do not slow down the others.
+- A burst is a sixth of a second: 25 requests at 150 a second, so at most 175 in any second. The
+  rest up to 200 allows for requests that the network delays and then delivers together.
+- Calls wait in one line, first come, first served. Each sets a timer in its event loop for its
+  turn. Any timer that fires serves the line from its head. So the timer of a cancelled call serves
+  the next one, and a blocked event loop does not hold up others.
+- A turn that is not used in time is given back.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ from .fork import forget_in_child
 BURST = 1 / 6
 """Seconds of the pace that may be used at once."""
 _SHARED = 1 / DEFAULT_MAX_REQUESTS_PER_SECOND
-"""Seconds: what the request of a slower client uses up of the time of all."""
+"""Seconds that a request of a slower client uses of the shared bucket."""
 _ROUNDING = 0.001
-"""Seconds: a timer may fire so much early."""
+"""Seconds that a timer may fire early."""
 
 
 class RateLimitedError(Exception):
@@ -49,7 +48,7 @@ class RateLimitedError(Exception):
         self.wait = wait
 
     def about(self, request: HTTPRequest) -> RateLimitError:
-        """Return the error that the caller gets."""
+        """Return the error for the caller."""
         result = RateLimitError(
             f"{request.method} {request.path}: not sent: {self}",
             request=request,
@@ -66,12 +65,12 @@ class _Place:
 
     interval: float
     mark: float
-    """The sum of the intervals of all that have joined the line before it."""
+    """The sum of the intervals of all calls that joined the line before it."""
     came: asyncio.Future[float]
-    """When its turn came, once it has."""
+    """Resolves to the time at which its turn came."""
 
     def call(self, now: float) -> bool:
-        """Tell its call that its turn has come; false if the call's event loop has been closed."""
+        """Tell the call that its turn has come. Return false if its event loop is closed."""
         try:
             self.came.get_loop().call_soon_threadsafe(self._go, now)
         except RuntimeError:
@@ -87,29 +86,28 @@ class Pace:
     """The bucket, and the line in front of it."""
 
     def __init__(self, longest: float = _SHARED) -> None:
-        """Make one. Intervals above `longest` seconds have one of their own in front of it."""
+        """Make a bucket. Intervals above `longest` seconds go through another bucket first."""
         self.lock: threading.Lock = threading.Lock()
-        """To be held around `take` and `give_back`; limiters guard their own state with it too."""
+        """Hold it around `take` and `give_back`. Limiters guard their own state with it too."""
         self._longest = longest
         self._slower: dict[float, Pace] = {}
-        """By interval, those in front of this one. Their locks are taken while this one's is held,
-        and never the other way round."""
+        """The slower buckets, by interval. Lock order: this one's lock first, then theirs."""
         self._used_until = -inf
         self._line: OrderedDict[_Place, None] = OrderedDict()
         self._promised = 0.0
-        """The sum of the intervals of all that are in line."""
+        """The sum of the intervals of all calls in line."""
         self._joined = 0.0
-        """The sum of the intervals of all that have ever joined it."""
+        """The sum of the intervals of all calls that ever joined the line."""
         forget_in_child(self)
 
     def forget(self) -> None:
-        """Drop the calls of another process. What it has sent still counts."""
+        """Drop the parent's waiting calls. The requests that it sent still count."""
         self.lock = threading.Lock()
         self._line.clear()
         self._promised = 0.0
 
     def take(self, now: float, interval: float) -> bool:
-        """Take a turn if there is one at once.
+        """Take a turn if one is free now. Return whether it was.
 
         Args:
             now: The time.
@@ -117,7 +115,7 @@ class Pace:
         """
         if interval > self._longest:
             return self._take_behind(self._slow(interval), now, interval)
-        if interval:  # in this one step, because every call takes it
+        if interval:  # written out for speed: every call comes here
             used = self._used_until
             if self._line or (used > now and used + interval > now + BURST):
                 return False
@@ -136,13 +134,13 @@ class Pace:
         """Wait in line for a turn, and take it.
 
         Raises:
-            RateLimitedError: At once where the turn would come after the `deadline`.
+            RateLimitedError: The turn would come after the `deadline`. Raised at once.
         """
         if interval > self._longest:
             await self._turn_behind(self._slow(interval), clock, interval, deadline)
             return
-        # An event loop that stood still must not use all the turns together that came meanwhile.
-        # But one that is always late must have its turns too: a call keeps its second one.
+        # After an event loop was blocked, its calls must not all use their old turns at once. So a
+        # late turn is given back. The second turn counts even if late: some loops always are.
         for latest in (BURST, inf):
             place = self._join(clock, interval, deadline)
             try:
@@ -161,7 +159,7 @@ class Pace:
                 self.give_back(interval)
 
     def _slow(self, interval: float) -> Pace:
-        """Return the pace of clients with such an interval."""
+        """Return the bucket of clients with this interval."""
         return self._slower.get(interval) or self._slower.setdefault(interval, Pace(inf))
 
     def _take_behind(self, slower: Pace, now: float, interval: float) -> bool:
@@ -188,7 +186,7 @@ class Pace:
             raise
 
     def _join(self, clock: Clock, interval: float, deadline: float) -> _Place:
-        """Take a place at the end of the line, and look at the line when its turn should come."""
+        """Join the end of the line, and set a timer for the turn."""
         loop = asyncio.get_running_loop()
         now = clock.monotonic()
         with self.lock:
@@ -207,7 +205,7 @@ class Pace:
         return place
 
     def _look(self, place: _Place, clock: Clock) -> None:
-        """Serve the line, and look again when its turn should come if that did not reach it."""
+        """Serve the line. If the turn of `place` has not come, set a new timer."""
         now = clock.monotonic()
         with self.lock:
             self._serve(now)
@@ -218,7 +216,7 @@ class Pace:
         place.came.get_loop().call_later(max(wait, _ROUNDING), self._look, place, clock)
 
     def _serve(self, now: float) -> None:
-        """Give their turns to those at the head of the line whose time has come."""
+        """Give a turn to each call at the head of the line that is due."""
         while self._line:
             place = next(iter(self._line))
             if self._wait(now, place.interval) > _ROUNDING:
@@ -232,7 +230,7 @@ class Pace:
         self._promised = self._promised - place.interval if self._line else 0.0
 
     def _wait(self, now: float, interval: float, before: float = 0.0) -> float:
-        """Return the seconds until there is a turn, behind others that use up so many seconds."""
+        """Return the seconds until a turn is free, if calls before it use `before` seconds."""
         ahead = max(self._used_until - now, 0.0) + before
         return max(ahead - max(BURST - interval, 0.0), 0.0)
 
@@ -244,11 +242,11 @@ class _Paces:
         self._lock = threading.Lock()
         self._by_url: WeakValueDictionary[str, Pace] = WeakValueDictionary()
         self._recent: deque[Pace] = deque(maxlen=8)
-        """Those asked for last outlive their clients: a program may make one for each call."""
+        """Keeps recent paces alive: a program may make a new client for each call."""
         forget_in_child(self)
 
     def forget(self) -> None:
-        """Drop the lock, which a thread of another process may hold."""
+        """Replace the lock: a thread of the parent may hold it."""
         self._lock = threading.Lock()
 
     def of(self, base_url: str) -> Pace:

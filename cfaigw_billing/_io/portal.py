@@ -1,36 +1,34 @@
-"""The way from blocking code into an event loop: what the sync client runs on.
+"""Call coroutines from blocking code: the sync client runs on this.
 
 Each sync client owns one `Portal`: a daemon thread with one event loop, on which the coroutines of
-the async client run. It works while the caller's own loop is running (a notebook), from many
-threads at once, and costs one thread hop a call.
+the async client run. It works while the caller's own loop is running (a notebook) and from many
+threads at once. A call costs one thread hop.
 
-Why not anyio's `start_blocking_portal`: it is a context manager, and one that is left open (a
-notebook never closes anything) hangs the interpreter at exit, because its clean-up waits for a
-thread that is already frozen. Here a daemon thread runs the tasks, so a forgotten client ends with
-the process, and a forked child, which inherits the portal but not its thread, simply starts
-another. And a program of single calls does without anyio, whose import is a tenth of its start.
+Why not anyio's `start_blocking_portal`: it is a context manager. If it is left open, as in a
+notebook, the interpreter hangs at exit, because the clean-up waits for a thread that is already
+frozen. Here a daemon thread runs a task group inside `anyio.run`. So a forgotten client ends with
+the process. A forked child inherits the portal without its thread, and starts another thread.
 
-Why not `BlockingPortal`: interrupted by Ctrl-C, its `call` leaves the coroutine running to its end,
-and a call that meets the end of the loop may wait for ever. Here the call cancels its task on the
-way out, and the loop, when it ends, wakes the callers that still wait for it to begin one.
+Why not `BlockingPortal`: after Ctrl-C, its `call` leaves the coroutine running to its end, and a
+call that begins while the loop ends may wait forever. Here an interrupted call cancels its task,
+and the loop wakes all callers that still wait when it ends.
 
-Signals. Their handlers run in the main thread, between any two steps of it, and may raise, use the
-client or close it; what runs on the loop's thread is never interrupted. So:
+Signals. Handlers run in the main thread, between any two of its steps. They may raise, use the
+client or close it. The loop's thread is never interrupted. So:
 
-- A thread of its own, which no signal reaches, starts the loop's, and only the first of several
-  does. A call that is interrupted leaves nothing half started: the next one finds the loop, or has
-  it started.
-- Nothing waits through an `Event`, a `Future` or `Thread.start`. They have a lock inside, which the
-  loop's thread needs too: an interrupt at the wrong step leaves it locked for ever, and a handler
-  that uses the client waits for the loop, and the loop for the thread that the handler interrupts.
-  A call waits for one bare lock, which is released when its task has ended.
-- An interrupted call cancels its task and hears it out: a charge has something to say. A second
-  interrupt takes the place of the first, and is told the same. To be caught, it must strike inside
-  a `try`, so no function is called between `except` and the next `try`: Python looks for signals
-  when a function is called and when a loop turns back, and nowhere else.
+- The loop's thread is started by another thread, which no signal reaches, and only once. After an
+  interrupted call nothing is half started: the next call finds the loop, or starts it.
+- Nothing waits for an `Event`, a `Future` or `Thread.start`. They contain a lock that the loop's
+  thread needs too. An interrupt at the wrong step would leave it locked forever; and a handler
+  that uses the client would wait for the loop, while the loop waits for the interrupted thread. A
+  call waits for one bare lock, which is released when its task has ended.
+- An interrupted call cancels its task and waits for its last words, because a charge must report
+  its state. A second interrupt replaces the first and gets the same note and cause. It can only be
+  caught inside a `try`, so no function is called between `except` and the next `try`: Python
+  handles signals only when a function is called or a loop repeats.
 
-Forks. What another thread was importing stays half imported in the child. So whatever the first
-call needs is imported with this module, and not on the way.
+Forks. A module that another thread was importing stays half imported in the child. So everything
+that the first call needs is imported with this module.
 """
 
 from __future__ import annotations
@@ -48,6 +46,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar, cast
 
+import anyio
+from anyio.abc import TaskGroup
+from attrs import field, frozen
+
 from ..errors import CloudflareError
 from .fork import forget_in_child
 from .sessions import LateThreads, place_of_caller, warn_unclosed
@@ -55,30 +57,30 @@ from .sessions import LateThreads, place_of_caller, warn_unclosed
 T = TypeVar("T")
 
 _HAS_UVLOOP = find_spec("uvloop") is not None
-"""Whether the loop is one of uvloop (the extra `speedups`), on which a thread hop costs less."""
+"""Whether to use uvloop (the extra `speedups`): a thread hop costs less there."""
 
-for _module in ("concurrent.futures.thread", "encodings.idna"):
-    import_module(_module)  # the first call would, see above
+for _module in ("anyio._backends._asyncio", "concurrent.futures.thread", "encodings.idna"):
+    import_module(_module)  # needed by the first call, see above
 if _HAS_UVLOOP:
     import_module("uvloop")
 
 _CLEAN_UP_SECONDS = 0.4
-"""Seconds that an interrupt waits for the call that it cancels to release its connection."""
+"""Seconds that an interrupt waits for the cancelled call to release its connection."""
 _FIRST_WAIT = 0.1
-"""Seconds. A signal that comes just before a thread waits for a lock is handled after that wait: so
-the first one is short, or else a Ctrl-C would be lost until the call ends."""
+"""Seconds. A signal that comes just before a thread waits for a lock is only handled after the
+wait. So the first wait is short: or else Ctrl-C would do nothing until the call ends."""
 
 
 async def _nothing() -> None:
-    """The clean-up of a portal that has none."""
+    """Do nothing: the default for `on_close`."""
 
 
 class _Task(Generic[T]):
-    """One call on the loop, and its end."""
+    """One call on the loop."""
 
     def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
         self._function = function
-        self._context = copy_context()  # the spans of the caller go on in the task
+        self._context = copy_context()  # the task continues the caller's spans
         self._over = False
         self._until_over = threading.Lock()  # released at the end
         self._until_over.acquire()
@@ -88,17 +90,17 @@ class _Task(Generic[T]):
         self.error: BaseException | None = None
         self._result: T | None = None
 
-    def begin(self, tasks: set[asyncio.Task[None]]) -> None:
-        """Run it on the loop, as one of the tasks."""
+    def begin(self, tasks: TaskGroup) -> None:
+        """Run it in a task group, on the loop."""
+        self._context.run(self._begin, tasks)
+
+    def _begin(self, tasks: TaskGroup) -> None:
         if sniffio := sys.modules.get("sniffio"):  # where anyio asks it; the caller may use trio
-            self._context.run(sniffio.current_async_library_cvar.set, "asyncio")
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self._run(), context=self._context)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+            sniffio.current_async_library_cvar.set("asyncio")
+        tasks.start_soon(self._run)
 
     async def _run(self) -> None:
-        """Run it, and keep its error from the loop, which would hold it, and with it the client."""
+        """Run the function. Keep its error from the loop: that would keep the client alive."""
         self._running = asyncio.current_task()
         try:
             if self._abandoned:
@@ -109,13 +111,13 @@ class _Task(Generic[T]):
         self._end()
 
     def refuse(self, error: BaseException) -> None:
-        """End it before it has begun: there is no loop for it."""
+        """End the task before it has begun: there is no loop for it."""
         if not self._over:
             self.error = error
             self._end()
 
     def result(self) -> T:
-        """Wait for its end. Return its result, or raise its error."""
+        """Wait for the end. Return the result, or raise the error."""
         if not self._wait(_FIRST_WAIT):
             self._wait()
         if isinstance(self.error, asyncio.CancelledError):  # another thread has closed the client
@@ -125,14 +127,14 @@ class _Task(Generic[T]):
         return cast("T", self._result)
 
     def told(self, interrupt: BaseException) -> BaseException:
-        """Cancel it, and give the interrupt its note and its cause. Return the interrupt.
+        """Cancel the task, copy its notes and cause to the interrupt, and return the interrupt.
 
-        It may be called again: for the next interrupt, by which it was cut short.
+        If another interrupt cuts this short, call it again with that one.
         """
-        self._abandoned = True  # before the look: `_run` does the two in the other order
+        self._abandoned = True  # set before reading `_running`: `_run` sets that first
         if self._running is None:  # it has not begun, and never will
             return interrupt
-        with suppress(RuntimeError):  # the loop has ended, and with it the task
+        with suppress(RuntimeError):  # the loop has ended, and the task with it
             self._running.get_loop().call_soon_threadsafe(self._cancel)
         if not self._wait(_CLEAN_UP_SECONDS):
             interrupt.add_note("the call has not ended yet, and may have been carried out")
@@ -144,7 +146,7 @@ class _Task(Generic[T]):
         return interrupt
 
     def _cancel(self) -> None:
-        """Once only: the second would cut off the clean-up that the first began."""
+        """Cancel the task, only once: a second cancel would interrupt the clean-up."""
         if self._running is not None and not self._cancelled:
             self._cancelled = True
             self._running.cancel()
@@ -172,17 +174,17 @@ def _copy_notes(source: BaseException, target: BaseException) -> None:
         target.add_note(note)
 
 
+@frozen(eq=False)
 class _Running:
-    """An event loop that runs, and its tasks."""
+    """A running event loop."""
 
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.stopped = asyncio.Event()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.thread_id = threading.get_ident()
+    loop: asyncio.AbstractEventLoop
+    tasks: TaskGroup
+    stopped: asyncio.Event
+    thread_id: int = field(factory=threading.get_ident)
 
     def do(self, function: Callable[..., None], *args: Any) -> None:
-        """Have it call a function, from any thread; in vain where it has ended."""
+        """Call a function on the loop, from any thread. Do nothing if the loop has ended."""
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(function, *args)
 
@@ -190,11 +192,11 @@ class _Running:
 class _Loop:
     """The event loop of a portal in one process, from before it runs until it is closed.
 
-    Its thread holds it, and so it holds no portal: a client that is dropped without a close is
-    collected, and its collection stops the thread.
+    The thread keeps this object alive, so it has no reference to the portal: a client that is
+    dropped without `close` can be collected, which stops the thread.
 
-    Where two threads meet without a lock, each first says what it does and then looks what the
-    other has said: a caller adds to `waiting`, a closer sets `closed`.
+    Threads work together without a lock: each first writes its own flag and then reads the other's.
+    A caller adds to `waiting`, a closer sets `closed`.
     """
 
     def __init__(
@@ -202,7 +204,7 @@ class _Loop:
     ) -> None:
         self._on_close = on_close
         self._made_at = made_at
-        self._serving = threading.Lock()  # held by the thread that serves it; nothing waits for it
+        self._serving = threading.Lock()  # held by the loop's thread; nothing waits for it
         self._thread: threading.Thread | None = None
         self._running: _Running | None = None
         self._over = False
@@ -211,10 +213,10 @@ class _Loop:
         """The tasks that have not begun."""
 
     def begin(self, task: _Task[Any]) -> None:
-        """Let the loop, which is started if it does not run yet, begin a task."""
+        """Begin a task on the loop. Start the loop first if it does not run."""
         if self.closed:
             raise RuntimeError(_CLOSED)
-        if sys.is_finalizing():  # its thread no longer runs, and a call would wait for ever
+        if sys.is_finalizing():  # its thread no longer runs, and a call would wait forever
             raise RuntimeError(f"a sync client cannot be called {_SHUTTING_DOWN}")
         self.waiting.add(task)
         running = self._running
@@ -223,7 +225,7 @@ class _Loop:
                 raise RuntimeError("a sync client cannot be called from its own event loop thread")
             running.do(self._begin, task)
         elif _is_ending() and threading.current_thread() is threading.main_thread():
-            # At `atexit`. Before it, the end waits for other threads, which may still call.
+            # In an `atexit` handler. Before these, the interpreter waits for other threads.
             raise RuntimeError(f"a sync client cannot make its first call {_SHUTTING_DOWN}")
         elif not self._serving.locked():
             _thread.start_new_thread(self._start, ())
@@ -231,19 +233,19 @@ class _Loop:
             task.refuse(RuntimeError(_CLOSED))
 
     def close(self) -> None:
-        """Cancel what is running, await `on_close`, end the thread."""
+        """Cancel all tasks, await `on_close`, end the thread."""
         self.closed = True
         if self._running is not None:
             self._running.do(self._running.stopped.set)
-        thread = self._thread  # one that is just being started sees that it is closed
+        thread = self._thread  # a thread that is just starting sees `closed`
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
     def abandon(self) -> None:
-        """Stop it without waiting: the client has been collected, in any thread."""
+        """Stop without waiting. Called when the client was collected, in any thread."""
         if self.closed:
             return
-        self.closed = True  # a loop that is just being started ends at once
+        self.closed = True  # a loop that is just starting ends at once
         if self._serving.locked():
             if self._running is not None:
                 self._running.do(self._running.stopped.set)
@@ -251,7 +253,7 @@ class _Loop:
 
     def _start(self) -> None:
         if not self._serving.acquire(blocking=False):
-            return  # several callers have wanted it
+            return  # another caller has started it
         try:
             threading.Thread(target=self._serve, name=_THREAD, daemon=True).start()
         except BaseException as error:
@@ -261,8 +263,7 @@ class _Loop:
         self._thread = threading.current_thread()
         try:
             _keep_standard_descriptors()
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(self._run())
+            anyio.run(self._run, backend_options={"use_uvloop": _uses_uvloop()})
         except BaseException as error:
             if self._running is not None:
                 raise
@@ -273,21 +274,19 @@ class _Loop:
                 self._refuse(RuntimeError(_CLOSED))
 
     async def _run(self) -> None:
-        self._running = running = _Running()
-        if _is_ending():
-            running.loop.set_default_executor(LateThreads())
-        self._begin_all()
-        if not self.closed:
-            await running.stopped.wait()
-        running.stopped.set()
-        await asyncio.sleep(0)  # a task that is cancelled before its first step never takes it
-        for task in running.tasks:
-            task.cancel()
-        if running.tasks:
-            await asyncio.wait(running.tasks)
+        stopped = asyncio.Event()
+        async with anyio.create_task_group() as tasks:
+            self._running = _Running(asyncio.get_running_loop(), tasks, stopped)
+            if _is_ending():
+                self._running.loop.set_default_executor(LateThreads())
+            self._begin_all()
+            if not self.closed:
+                await stopped.wait()
+            stopped.set()
+            tasks.cancel_scope.cancel()
         await self._on_close()
 
-    def _begin_all(self) -> None:  # a frame of its own, which holds no task for longer
+    def _begin_all(self) -> None:  # a separate frame, so that no variable keeps a task alive
         for task in list(self.waiting):
             self._begin(task)
 
@@ -298,7 +297,7 @@ class _Loop:
             task.begin(running.tasks)
 
     def _fail(self, error: BaseException) -> None:
-        self._serving.release()  # the next call may have more luck
+        self._serving.release()  # the next call may succeed
         self._refuse(error)
 
     def _refuse(self, error: BaseException) -> None:
@@ -313,30 +312,27 @@ _SHUTTING_DOWN = "while the interpreter shuts down"
 
 
 def _is_ending() -> bool:
-    """Whether the main thread has ended."""
+    """Return whether the main thread has ended."""
     return bool(getattr(threading, "_SHUTTING_DOWN", False))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes a loop of uvloop; `None`: there is no uvloop, or it cannot be used."""
+def _uses_uvloop() -> bool:
+    """Return whether to use uvloop: not with gevent, where it would block all greenlets."""
     monkey = sys.modules.get("gevent.monkey")
-    if not _HAS_UVLOOP or (monkey is not None and monkey.is_module_patched("threading")):
-        return None  # where gevent's greenlets are the threads, it blocks the one they all run in
-    factory: Callable[[], asyncio.AbstractEventLoop] = sys.modules["uvloop"].new_event_loop
-    return factory
+    return _HAS_UVLOOP and not (monkey is not None and monkey.is_module_patched("threading"))
 
 
 def _keep_standard_descriptors() -> None:
-    """Open what is closed of descriptors 0 to 2 (cron, daemons), as a daemon does for itself.
+    """Open descriptors 0 to 2 if they are closed (cron, daemons).
 
-    The loop would get them. Whatever then writes to the standard error writes into a connection,
-    and libuv aborts the process when it closes one of them.
+    Else the loop would get them: output to stderr would go into a connection, and libuv aborts the
+    process when it closes one of them.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number
 
 
 class Portal:
@@ -353,10 +349,10 @@ class Portal:
         forget_in_child(self)
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
-        """Run `function` on the loop and return what it returns.
+        """Run `function` on the loop and return its result.
 
-        An interrupt (Ctrl-C) cancels it, and takes over what it has to say about that: an
-        interrupted charge leaves a note.
+        An interrupt (Ctrl-C) cancels it and gets its notes and cause: an interrupted charge leaves
+        a note.
         """
         task = _Task(function)
         interrupt: BaseException | None = None
@@ -376,7 +372,7 @@ class Portal:
                     interrupt = again
             raise told  # noqa: B904  # it is `error`, or came after it
         finally:
-            # Their tracebacks hold this frame, and the frame the client.
+            # Their tracebacks hold this frame, which keeps the client alive.
             task.error = interrupt = told = None
 
     @property
@@ -385,11 +381,11 @@ class Portal:
         return self._loop.closed
 
     def close(self) -> None:
-        """Cancel what is running, await `on_close`, end the thread. A second close does nothing."""
+        """Cancel all tasks, await `on_close`, end the thread. A second close does nothing."""
         self._loop.close()
 
     def forget(self) -> None:
-        """Drop a loop whose thread is gone: what a forked child has to do."""
+        """Drop the loop in a forked child: its thread is gone."""
         self._abandoned.detach()
         self._begin(closed=self._loop.closed)
 

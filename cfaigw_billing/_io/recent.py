@@ -1,13 +1,11 @@
-"""Answers of the last seconds, for the calls that accept one (`max_age`), and shared requests.
+"""Recent answers for calls that accept one (`max_age`), and requests that equal calls share.
 
-An answer is kept as the bytes that came, and each call decodes them for itself: what one caller
-does to its value reaches no other. Equal calls that are under way at the same time, on one event
-loop, wait for one request. It runs in a task of its own for as long as a call waits for it, so that
-a call which is cancelled ends no other one's.
+An answer is kept as bytes, and each call decodes it again, so that callers share no values. Equal
+calls at the same time, on one event loop, wait for one request. It runs in its own task as long as
+at least one call waits for it, so cancelling one call does not affect the others.
 
-A change of an account forgets what is known of it, when it begins and when it has ended. A request
-that was under way meanwhile may bring the state from before: it is not kept, and not joined by
-calls that come later.
+A call that changes an account drops the account's answers, before and after. A request in flight at
+that time may return the old state: its answer is not kept, and later calls do not join it.
 """
 
 from __future__ import annotations
@@ -36,22 +34,22 @@ from .fork import forget_in_child
 MOST = 1000
 """How many answers are kept."""
 MOST_BYTES = 64 * 1024 * 1024
-"""How large their bodies are in all: a year of hourly usage is more than one MiB."""
+"""How large their bodies may be together: a year of hourly usage is more than one MiB."""
 
 Outcome = Answer[Any] | APIError
-"""The end of a call: an answer, or the error to raise if none came."""
+"""The result of a call: an answer, or the error to raise."""
 
 Send = Callable[[], Awaitable[tuple[Outcome, object]]]
-"""Sends a request; answers its end first."""
+"""Sends a request; returns its outcome first."""
 
 
 def max_age_of(options: RequestOptions) -> float | None:
-    """Return how old the answer may be, if a call accepts one that came before."""
+    """Return the `max_age` of a call, if it has one."""
     return cast("ReadOptions", options).get("max_age")
 
 
 class Call(Protocol):
-    """The part of a call that counts here."""
+    """The attributes of a call that are needed here."""
 
     operation: Operation[Any]
     request: HTTPRequest
@@ -59,7 +57,7 @@ class Call(Protocol):
 
 
 class Recent:
-    """The answers and the requests under way of a client and of its copies, on all their loops.
+    """The recent answers and the requests in flight of a client and its copies.
 
     Args:
         base_url: The address of the service.
@@ -71,7 +69,7 @@ class Recent:
         forget_in_child(self)
 
     def forget(self) -> None:
-        """Drop everything: the requests of another process never end here."""
+        """Drop everything: the requests of the parent process never end here."""
         self._begin()
 
     def _begin(self) -> None:
@@ -82,16 +80,16 @@ class Recent:
     async def ask(
         self, call: Call, max_age: float, terms: Hashable, clock: Clock, send: Send
     ) -> Outcome:
-        """Return an answer that is young enough, or else that of a request.
+        """Return a recent answer, or send a request.
 
         Args:
             call: A call that only reads.
-            max_age: The seconds within which the answer may have come.
-            terms: The limits of a request; calls of the same limits share one.
-            clock: The time.
+            max_age: The oldest answer to accept, in seconds.
+            terms: The limits of the request; only calls with the same limits share one.
+            clock: The clock.
             send: Sends the request of `call`.
 
-        Raises: what `send` raises, but for an `APIError`, which is returned.
+        Raises: What `send` raises, except an `APIError`: that is returned.
         """
         key = _key(call.request)
         for again in (False, True):
@@ -108,8 +106,8 @@ class Recent:
             outcome = flight.outcome() if joined else flight.task.result()
             if isinstance(outcome, Answer):
                 return _own(outcome, call.operation) if joined else outcome
-            # The time of a request that was joined began before this call. And any other fault,
-            # such as one of a hook, is for the call that sent it.
+            # A request that was joined began earlier, so its time-out says nothing about this
+            # call: try again. Other exceptions (`None`) are only for the call that sent it.
             if isinstance(outcome, APITimeoutError) and joined and not again:
                 continue
             if outcome is not None:
@@ -119,7 +117,7 @@ class Recent:
 
     @contextmanager
     def changing(self, request: HTTPRequest) -> Generator[None]:
-        """Around a request that may change something: forget the account that it is about."""
+        """Wrap a request that may change its account: drop the account's answers."""
         account = self._account(request)
         self._forget(account)
         try:
@@ -128,7 +126,7 @@ class Recent:
             self._forget(account)
 
     def changed(self, account_id: str) -> None:
-        """Forget an account: the service has changed it by itself."""
+        """Drop the answers of an account that has changed without a call."""
         self._forget(account_of(f"/accounts/{account_id}"))
 
     def _account(self, request: HTTPRequest) -> str | None:
@@ -160,13 +158,12 @@ class Recent:
 
         def end(task: asyncio.Task[Outcome]) -> None:
             if not task.cancelled():
-                task.exception()  # nobody may wait for it any more, and asyncio would complain
+                task.exception()  # or else asyncio logs it as never retrieved
             with self._lock:
                 if flights.get(place) is flight:
                     del flights[place]
 
-        # The task has the context of the call that comes first: its request is traced as a part of
-        # that call, as it would be if no other joined.
+        # The task gets the context of the first call, and the request is traced as part of it.
         flight.task = loop.create_task(self._run(flight, clock, send))
         flight.task.add_done_callback(end)
 
@@ -184,7 +181,7 @@ class Recent:
 
 
 class _Flight:
-    """A request under way, and the calls that wait for it."""
+    """A request in flight, and the calls that wait for it."""
 
     task: asyncio.Task[Outcome]
 
@@ -192,16 +189,16 @@ class _Flight:
         self.key = key
         self.account = account
         self.is_current = True
-        """Whether nothing has changed the account since it began."""
+        """Whether no call has changed the account since it began."""
         self._waiting = 0
 
     @property
     def can_be_joined(self) -> bool:
-        """Whether its answer is still to come, and will be of the present state."""
+        """Whether it is still in flight, and its answer will be current."""
         return self.is_current and not self.task.done()
 
     async def has_ended(self, seconds: float) -> bool:
-        """Wait for its end, at most so long; whether it has ended. The last that leaves ends it."""
+        """Wait at most so long; return whether it has ended. The last call to leave cancels it."""
         self._waiting += 1
         try:
             await asyncio.wait({self.task}, timeout=None if seconds == inf else max(seconds, 0))
@@ -213,7 +210,7 @@ class _Flight:
         return ended
 
     def outcome(self) -> Outcome | None:
-        """How it ended; `None` if it was cancelled or raised."""
+        """Return its outcome; `None` if it was cancelled or raised."""
         if self.task.cancelled() or self.task.exception() is not None:
             return None
         return self.task.result()
@@ -225,7 +222,7 @@ class _Flight:
         if self._waiting or self.task.done():
             return
         self.is_current = False
-        if not self.task.cancelling():  # a second time would cut off the clean-up of the first
+        if not self.task.cancelling():  # a second cancel would interrupt the clean-up
             self.task.cancel()
         with CancelScope(shield=True):
             await asyncio.wait({self.task})
@@ -233,7 +230,7 @@ class _Flight:
 
 @frozen
 class _Kept:
-    """An answer, the account that it is about (if it is about one) and when it came."""
+    """An answer, its account (if any) and when it came."""
 
     answer: Answer[Any]
     account: str | None
@@ -241,19 +238,19 @@ class _Kept:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size of the body in bytes."""
         return len(self.answer.http_response.body)
 
 
 class _Answers:
-    """The answers that are kept; the least recently used goes first."""
+    """The kept answers. The least recently used is dropped first."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._size = 0
 
     def get(self, key: Hashable, after: float) -> Answer[Any] | None:
-        """Return the answer that came after this moment, if there is one."""
+        """Return the answer if it came after this moment."""
         kept = self._kept.get(key)
         if kept is None or kept.came <= after:
             return None
@@ -261,7 +258,7 @@ class _Answers:
         return kept.answer
 
     def add(self, key: Hashable, kept: _Kept) -> None:
-        """Keep an answer in the place of an older one."""
+        """Keep an answer, instead of an older one."""
         if key in self._kept:
             self._remove(key)
         self._kept[key] = kept
@@ -270,7 +267,7 @@ class _Answers:
             self._remove(next(iter(self._kept)))
 
     def forget(self, account: str | None) -> None:
-        """Drop what may have changed with an account; `None`: with anything."""
+        """Drop all answers that a change of the account may concern; `None`: any account."""
         for key in [key for key, kept in self._kept.items() if _concerns(account, kept.account)]:
             self._remove(key)
 
@@ -279,24 +276,24 @@ class _Answers:
 
 
 def _key(request: HTTPRequest) -> Hashable:
-    """Return all that is sent: path, parameters, options and credentials."""
+    """Return everything that is sent: path, parameters, options and credentials."""
     headers = frozenset((name.lower(), value) for name, value in request.headers.items())
     return request.method, request.url, headers, request.body
 
 
 def _concerns(changed: str | None, account: str | None) -> bool:
-    """Whether a change may be one of this account. `None` may stand for any account."""
+    """Return whether the change may concern this account. `None` may be any account."""
     return changed is None or account is None or changed == account
 
 
 def _own(answer: Answer[Any], operation: Operation[Any]) -> Answer[Any]:
-    """Return a copy for one call, which decodes it for itself."""
+    """Return a copy for one call to decode."""
     request, response = answer.http_request, answer.http_response
     return Answer(operation, request, response, answer.retries_taken, answer.account_id)
 
 
 def _raisable(error: APIError) -> APIError:
-    """Return a copy for one call: each raise adds to the traceback."""
+    """Return a copy for one call: a raise changes the traceback."""
     own = copy(error)
     own.__cause__ = error.__cause__
     return own

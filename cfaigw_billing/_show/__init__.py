@@ -1,4 +1,4 @@
-"""How values are shown: tables, plots, progress, missing extras.
+"""Show values: tables, plots, progress, missing extras.
 
-Knows no type of the API. Imports nothing of the package.
+It knows no types of the API, and imports nothing else from the package.
 """

@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
 UNITS = "usd", "seconds"
-"""The units with which a name may end."""
+"""The units that a name may end with."""
 
 
 @frozen
 class Family:
-    """The samples of one name.
+    """The samples with one name.
 
-    The name has neither `_total` nor `_info` at its end: the kinds `counter` and `info` add that.
+    The name does not end with `_total` or `_info`: the kinds `counter` and `info` add that.
     """
 
     name: str
     help: str
     samples: Iterable[tuple[dict[str, str], float]]
-    """Each with its labels."""
+    """Pairs of labels and value."""
     kind: Literal["gauge", "counter", "info"] = "gauge"
 
 
 def registered(read: Callable[[], Iterable[Family]]) -> tuple[CollectorRegistry, Collector]:
-    """Return a collector of what `read` returns, and a new registry that has it alone.
+    """Return a new registry, and its only collector, which collects what `read` returns.
 
     Args:
-        read: Called for each scrape, in the thread of the scrape. It returns every family, also
-            those without samples: their names must be known when the collector is registered.
+        read: Called for each scrape, in the thread of the scrape. It returns all families, also
+            those without samples: their names are needed when the collector is registered.
     """
     with needed("`metrics()`", "metrics"):
         from prometheus_client import CollectorRegistry
@@ -47,7 +47,7 @@ def registered(read: Callable[[], Iterable[Family]]) -> tuple[CollectorRegistry,
         """A collector of families."""
 
         def collect(self) -> Iterator[Metric]:
-            """Return what there is at this moment."""
+            """Return the current samples."""
             return map(_metric, read())
 
         describe = collect
@@ -71,7 +71,7 @@ def _metric(family: Family) -> Metric:
 
 
 def _valid(labels: dict[str, str]) -> dict[str, str]:
-    """Labels that can be encoded: JSON may hold half a character, and one must not end a scrape."""
+    """Return labels that can be encoded: JSON may hold half a character (a lone surrogate)."""
     if all(map(str.isascii, labels.values())):
         return labels
     return {name: text.encode(errors="replace").decode() for name, text in labels.items()}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def needed(what: str, extra: str) -> Generator[None]:
-    """A block of imports from an extra: where one fails, the error says what to install."""
+    """Wrap imports from an extra: if one fails, the error says what to install."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Plots with matplotlib, which is imported when one is drawn (the extra `notebook`)."""
+"""Plots with matplotlib (the extra `notebook`), which is imported when the first is drawn."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BARS = 30
-"""The bars that a plot of many accounts shows."""
+"""How many bars a plot of many accounts shows."""
 LABEL = 40
-"""The characters of a name that a plot shows."""
+"""How many characters of a name a plot shows."""
 
 
 def plot_steps(
@@ -27,7 +27,7 @@ def plot_steps(
     title: str,
     ylabel: str,
 ) -> Axes:
-    """Draw values that hold from one moment to the next; there is one more moment than values."""
+    """Draw values as steps. Each holds from one edge to the next; there is one more edge."""
     with needed("`plot()`", "notebook"):
         from matplotlib import dates, pyplot
 
@@ -44,20 +44,20 @@ def plot_steps(
 
 @frozen(kw_only=True)
 class Outlook:
-    """What is drawn to the right of the values that are known."""
+    """A forecast, to be drawn to the right of the known values."""
 
     level: float
-    """The value that is expected from `start` to `end`."""
+    """The expected value from `start` to `end`."""
     start: datetime
     end: datetime
     span: tuple[datetime, datetime]
-    """When something is expected to happen, at the earliest and at the latest."""
+    """The earliest and the latest time of the expected event."""
     marks: Mapping[str, datetime]
-    """The moments to mark, by what they are called."""
+    """The times to mark, by label."""
 
 
 def add_outlook(axes: Any, outlook: Outlook) -> None:
-    """Draw what is expected: the level dashed, the span as a shade, and the marks as lines."""
+    """Draw a forecast: the level as a dashed line, the span as a shade, the marks as lines."""
     level, red = outlook.level, "tab:red"
     axes.hlines(level, outlook.start, outlook.end, linestyle="dashed", label="Expected spending")
     axes.axvspan(*outlook.span, color=red, alpha=0.15, linewidth=0, label="In 8 of 10 cases")
@@ -73,7 +73,7 @@ class Bar:
     label: str
     value: float
     alerts: bool = False
-    """Whether it is drawn in red."""
+    """Whether to draw it in red."""
 
 
 def plot_bars(
@@ -85,7 +85,7 @@ def plot_bars(
     xlabel: str,
     ylabel: str,
 ) -> Axes:
-    """Draw bars from left to right, the first at the top; a dashed line is at the threshold."""
+    """Draw horizontal bars, the first at the top, and a dashed line at the threshold."""
     with needed("`plot()`", "notebook"):
         from matplotlib import pyplot
 
@@ -105,6 +105,6 @@ def plot_bars(
 
 
 def _short(name: str) -> str:
-    """Cut a name to one line that leaves room for a plot, without what no font has."""
+    """Cut a name to one short line of printable characters."""
     line = "".join(character if character.isprintable() else " " for character in name)
     return line if len(line) <= LABEL else f"{line[: LABEL - 1]}…"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from .extras import needed
 
 Progress = bool | Callable[[int, int | None], object]
-"""`True`: a bar of tqdm's. Or a function of the accounts done and, where it is known, of all."""
+"""`True`: a tqdm bar. Or a function of the accounts done and of all accounts, if known."""
 
 
 @contextmanager

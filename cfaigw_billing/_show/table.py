@@ -12,40 +12,40 @@ from attrs import evolve, frozen
 T = TypeVar("T")
 
 LONGEST = 40
-"""The rows that a notebook shows of a table."""
+"""How many rows of a table a notebook shows."""
 LOW_DOLLARS = 10
-"""A balance below it is marked as low by default."""
+"""A balance below this is marked as low by default."""
 
 
 class Alert(str):
-    """Text that nobody should miss."""
+    """Text to highlight."""
 
     __slots__ = ()
 
 
 @frozen
 class Column:
-    """A column, by its heading."""
+    """A column of a table."""
 
     heading: str = ""
     cell: Callable[[Any], str] = str
-    """Gives its text for an item of the table."""
+    """Returns the text for an item."""
     right: bool = False
-    """Whether its texts end at the right: amounts and other numbers."""
+    """Whether texts are right-aligned: amounts and other numbers."""
     wraps: bool = False
-    """Whether its texts may be broken into lines."""
+    """Whether texts may wrap."""
     least: int | None = None
-    """The characters to which a narrow terminal may cut its texts, before it leaves it out."""
+    """To how many characters a narrow terminal may cut texts, before it omits the column."""
 
 
 @frozen(kw_only=True)
 class Table:
-    """Texts in rows and columns, with a title above and notes below."""
+    """A table of texts, with a title above and notes below."""
 
     title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
-    """Each as long as `columns`; what is an `Alert` is marked."""
+    """Each as long as `columns`. An `Alert` is highlighted."""
     notes: Sequence[str] = ()
 
     @classmethod
@@ -57,21 +57,21 @@ class Table:
         return cls(title=title, columns=columns, rows=rows, notes=notes)
 
     def filled(self) -> Table:
-        """Without the columns in which nothing stands."""
+        """Return the table without empty columns."""
         return self._with(i for i in range(len(self.columns)) if any(row[i] for row in self.rows))
 
     def without(self, column: Column) -> Table:
-        """Without that column."""
+        """Return the table without that column."""
         return self._with(i for i, other in enumerate(self.columns) if other is not column)
 
     def _with(self, numbers: Iterable[int]) -> Table:
-        """With these columns alone."""
+        """Return the table with only these columns."""
         kept = list(numbers)
         columns = [self.columns[i] for i in kept]
         return evolve(self, columns=columns, rows=[[row[i] for i in kept] for row in self.rows])
 
     def html(self) -> str:
-        """Return HTML that needs no style sheet and takes the colours of the page around it."""
+        """Return HTML that needs no style sheet and uses the colours of the page."""
         headings = [_cell("th", column.heading, column) for column in self.columns]
         rows = [
             "".join(
@@ -83,27 +83,27 @@ class Table:
             rows.insert(0, "".join(headings))
         body = "".join(f"<tr>{row}</tr>" for row in rows)
         notes = "".join(f'<div style="{_NOTE}">{escape(note)}</div>' for note in self.notes)
-        # Without the class, a notebook takes what stands between two dollar signs for a formula.
+        # Without these classes, a notebook reads text between two dollar signs as a formula.
         html = (
             f'<div class="tex2jax_ignore mathjax_ignore"><b>{escape(self.title)}</b>'
             f'<table style="border-collapse:collapse;margin:.4em 0">{body}</table>{notes}</div>'
         )
-        # Half a character, which JSON may hold and UTF-8 may not, would cost the whole table.
+        # JSON may hold half a character (a lone surrogate), which cannot be encoded.
         return html.encode(errors="replace").decode()
 
 
 def counted(number: int, noun: str) -> str:
-    """So many things, such as "1 account" or "1,200 accounts"."""
+    """Return the number with the noun, such as "1 account" or "1,200 accounts"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def label(name: str) -> str:
-    """The name of a field as a heading."""
+    """Return the name of a field as a heading."""
     return name.replace("_", " ").capitalize()
 
 
 def text(value: object) -> str:
-    """A value as a person reads it."""
+    """Return a value as readable text."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -112,7 +112,7 @@ def text(value: object) -> str:
 
 
 def first(items: Sequence[T], limit: int | None, rest: str) -> tuple[Sequence[T], list[str]]:
-    """The items to show, and a note that counts those left out; `rest` says what they are."""
+    """Return the items to show, and a note that counts the others; `rest` describes them."""
     left_out = 0 if limit is None else max(len(items) - limit, 0)
     note = [f"and {left_out:,} more, {rest}"] if left_out else []
     return items[: len(items) - left_out], note
@@ -120,7 +120,7 @@ def first(items: Sequence[T], limit: int | None, rest: str) -> tuple[Sequence[T]
 
 _NOTE = "opacity:.75;font-size:.9em"
 _ALERT = "color:#e5484d;font-weight:bold;"
-"""A red that can be read on white and on black."""
+"""A red that is readable on white and on black."""
 
 
 def _cell(tag: str, text: str, column: Column) -> str:

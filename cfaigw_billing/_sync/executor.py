@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator
 from datetime import datetime
-from importlib import import_module
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from aiohttp import TraceConfig
-
-from .._charges.executor import KeyedExecutor
 from .._core.answer import Answer
 from .._core.config import Config
 from .._core.options import AsyncClientOptions, ClientOptions, RequestOptions
@@ -22,14 +18,6 @@ from ..types import Params
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def load_anyio() -> None:
-    """Import what the first use of anyio imports, in this thread and not on the loop.
-
-    A single call does without it. For the reason, see "Forks" in `portal`.
-    """
-    import_module("anyio._backends._asyncio")
 
 
 class BlockingExecutor:
@@ -46,13 +34,6 @@ class BlockingExecutor:
         self.portal: Portal = portal or Portal(on_close=executor.close)
         """The way to the loop."""
         self._owns_portal = portal is None
-
-    @classmethod
-    def connect(
-        cls, config: Config, *, trace_configs: Sequence[TraceConfig] = ()
-    ) -> BlockingExecutor:
-        """Make one with connections and a loop of its own, which open when they are needed."""
-        return cls(KeyedExecutor.connect(config, trace_configs=trace_configs))
 
     def with_options(self, options: ClientOptions) -> BlockingExecutor:
         """Make one with other settings, on the same loop; see `Executor.with_options`."""
@@ -98,7 +79,6 @@ class BlockingExecutor:
         **kwargs: P.kwargs,
     ) -> T:
         """Run a function that makes several calls, on the loop."""
-        load_anyio()
         return self.portal.call(lambda: function(self.inner, *args, **kwargs))
 
     def now(self) -> datetime:
@@ -116,8 +96,12 @@ class BlockingExecutor:
 
     @property
     def rate_limit(self) -> RateLimit:
-        """The state of the service's rate limit."""
+        """The state of the rate limit; see `Executor.rate_limit`."""
         return self.inner.rate_limit
+
+    def rate_limits(self) -> dict[str | None, RateLimit]:
+        """Return the state of each rate limit; see `Executor.rate_limits`."""
+        return self.inner.rate_limits()
 
     def close(self) -> None:
         """Close the connections. A second close does nothing."""

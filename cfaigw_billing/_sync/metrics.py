@@ -1,4 +1,4 @@
-"""The state of accounts for Prometheus, kept up to date as long as a block lasts.
+"""The state of accounts for Prometheus, kept up to date during a `with` block.
 
 @generated from `_async/metrics.py` by `python .ci/codegen.py`; do not edit.
 """
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 
 class Metrics:
-    """The state of accounts for Prometheus: made by `billing.metrics`.
+    """The state of accounts for Prometheus: `billing.metrics` returns it.
 
-    A context manager, which goes on looking at the accounts until it is left. A scrape shows the
-    last values that were read, and sends nothing. It may come in any thread, and after the block it
-    is empty.
+    A context manager that keeps checking the accounts until the block ends. A scrape returns the
+    last values and sends nothing. It may come from any thread. After the block it is empty.
     """
 
     def __init__(self, executor: BlockingExecutor, refreshing: Refreshing) -> None:
@@ -31,19 +30,20 @@ class Metrics:
 
     @property
     def collector(self) -> Collector:
-        """The collector, to be registered where an app has its own metrics."""
+        """The collector, to register with the metrics of an app."""
         return self._collector
 
     @property
     def registry(self) -> CollectorRegistry:
-        """A registry that has this collector alone; each `metrics()` has a new one."""
+        """A registry with only this collector; each `metrics()` has a new one."""
         return self._registry
 
     def complete(self) -> None:
-        """Wait until each account has been looked at: before a file is written, for example.
+        """Wait until each account has been checked once, for example before writing a file.
 
-        An account that fails counts as looked at. Raises: the error that ended the looks, if any;
-            `RuntimeError` outside the block.
+        An account that fails counts as checked.
+
+        Raises: The error that ended the checks, if any; `RuntimeError` outside the block.
         """
         self._executor.run(self._refreshing.complete)
 

@@ -1,4 +1,4 @@
-"""A watch over accounts, for users: a context manager, and inside it an iterator.
+"""The watch that users see: a context manager and an iterator.
 
 @generated from `_async/watch.py` by `python .ci/codegen.py`; do not edit.
 """
@@ -13,9 +13,9 @@ from .._async.watching import Watching
 
 
 class Watch:
-    """The events of a watch over accounts: made by `billing.watch`.
+    """The events of a watch over accounts: `billing.watch` returns it.
 
-    A context manager, which ends all requests when it is left, and inside an iterator.
+    A context manager, and inside its block an iterator. Leaving the block ends all requests.
     """
 
     def __init__(self, executor: BlockingExecutor, watching: Watching) -> None:
@@ -24,11 +24,14 @@ class Watch:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What has been told, as plain JSON: the events that the loop got, the last one included.
+        """What has been reported so far, as plain JSON; it includes the event the loop got last.
 
-        Save it when an event has been delivered, and give it to the next watch over the same
-        accounts. That watch tells what has changed meanwhile, and no event twice. If an event was
-        delivered and the state was not saved, the event comes again with the same `key`.
+        Save it when you have delivered an event, and pass it to the next watch over the same
+        accounts. That watch reports what has changed meanwhile, and no event twice. If you deliver
+        an event but do not save the state, the event comes again with the same `key`.
+
+        `a | b` of the states of two watches over different accounts is the state of a watch over
+        all of them; one over some of them takes it, too.
         """
         return self._watching.state
 

@@ -68,6 +68,16 @@ def conceal_headers(headers: Any) -> Any:
     return {name: _conceal(value) if _is_secret(name) else value for name, value in given.items()}
 
 
+def conceal_tokens(tokens: Any) -> Any:
+    """The tokens by account as `Secret`s; a function that returns them is left as it is."""
+    if tokens is None or callable(tokens):
+        return tokens
+    if not isinstance(tokens, Mapping):
+        return Unfit(tokens)
+    given = cast("Mapping[object, object]", tokens)
+    return {account_id: _conceal(token) for account_id, token in given.items()}
+
+
 def conceal_client_secrets(value: dict[str, Any]) -> dict[str, Any]:
     """Decoded JSON, changed in place: what a `client_secret` holds, at any depth, is `Secret`s."""
     rest: list[tuple[Any, bool]] = [(value, False)]
@@ -143,6 +153,8 @@ def conceal_options(options: Any) -> None:
         options[name] = _conceal(options[name])
     for name in _HEADER_OPTIONS & options.keys():
         options[name] = conceal_headers(options[name])
+    if "api_tokens" in options:
+        options["api_tokens"] = conceal_tokens(options["api_tokens"])
 
 
 _SECRET_OPTIONS = {"api_token", "api_key", "user_service_key"}

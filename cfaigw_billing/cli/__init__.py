@@ -1,9 +1,8 @@
-"""The command line, over the public sync client: `python -m cfaigw_billing --help`.
+"""The command line, built on the public sync client: `python -m cfaigw_billing --help`.
 
-A command reads its options (`_inputs`), asks the service through a client that cannot charge unless
-the command is meant to (`_session`), and shows what came (`_output`). What was asked for goes to
-stdout; progress, questions and errors go to stderr. The module of a command is imported when the
-command runs.
+A command reads its options (`_inputs`), calls the service (`_session`; the client can only charge
+in the commands that charge) and prints the answer (`_output`). Answers go to stdout; progress,
+questions and errors go to stderr. The module of a command is imported when the command runs.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ SECTIONS = {
     },
     "Try it out, without an account": {"demo": "local", "emulator": "local"},
 }
-"""The commands by the sections of the help, and the module of each."""
+"""The commands and their modules, by section of the help."""
 MODULES = {name: module for section in SECTIONS.values() for name, module in section.items()}
 ALIASES = {"balances": "balance", "runways": "runway"}
-"""Other names, which the help does not list."""
+"""Other names that work, but are not in the help."""
 
 
 class _Commands(click.Group):
-    """The commands, each imported when it is needed."""
+    """The commands. Each is imported when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # Click's
         """Return the names, in the order of the help."""
@@ -71,7 +70,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Refuse an unknown command, and name the ones that are like it."""
+        """Refuse an unknown command, and suggest similar ones."""
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
             from difflib import get_close_matches
@@ -82,12 +81,12 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Say where options go, if one stands before the command."""
+        """Explain where options go, if one is before the command."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             raise click.UsageError(
-                f"there is no option {error.option_name} before the command; options go behind it",
+                f"there is no option {error.option_name} before the command; put options after it",
                 ctx,
             ) from error
 
@@ -110,7 +109,7 @@ class _Commands(click.Group):
             raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command line, and exit; wrong usage is said in lines like all other errors."""
+        """Run a command line and exit. Print wrong usage in the same way as other errors."""
         extra |= {"standalone_mode": False}
         if os.environ.get("NO_COLOR"):
             extra |= {"color": False}
@@ -135,7 +134,8 @@ def app() -> None:
     """Cloudflare AI Gateway billing.
 
     Credentials come from the environment: CLOUDFLARE_API_TOKEN, or CLOUDFLARE_EMAIL and
-    CLOUDFLARE_API_KEY. In a terminal, it asks for an API token if there are none. You may leave
-    ACCOUNT out if CLOUDFLARE_ACCOUNT_ID is set. CLOUDFLARE_BASE_URL leads to another service, such
-    as the emulator.
+    CLOUDFLARE_API_KEY. In a terminal, it asks for an API token if there are none. Accounts may have
+    tokens of their own, in the file of --tokens or of CLOUDFLARE_API_TOKENS_FILE; the environment's
+    credentials are then for all other accounts. You may leave ACCOUNT out if CLOUDFLARE_ACCOUNT_ID
+    is set. CLOUDFLARE_BASE_URL selects another service, such as the emulator.
     """

@@ -1,4 +1,4 @@
-"""Exit codes, and the lines on stderr that say why a command failed."""
+"""Exit codes, and error messages on stderr."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ EXIT_CODES = {
     "you answered no",
     2: "wrong usage, or no credentials",
     3: "some accounts failed",
-    4: "a card may have been charged, or it was and then something failed: look before you charge "
-    "again",
+    4: "a card may have been charged, or was charged and then something failed: look before you "
+    "charge again",
     5: "a balance is below --fail-below",
     6: "topup-status, reconcile and recover: not yet, so ask again later",
     7: "credit is gone, or may run out within --fail-within",
     130: "stopped by Ctrl-C",
 }
-"""Their meanings, for the help."""
+"""The meanings of the exit codes, for the help."""
 
 
 ENDINGS = [number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -50,18 +50,18 @@ ENDINGS = [number for number in signal.Signals if number.name in ("SIGINT", "SIG
 
 
 def ignore_endings() -> None:
-    """Let nothing more change the exit code."""
+    """Ignore signals from now on, so that they do not change the exit code."""
     for ending in ENDINGS:
         signal.signal(ending, signal.SIG_IGN)
 
 
 def plain(text: str) -> str:
-    """A text that may come from the service, and may not steer the terminal."""
+    """Return text without control characters: text of the service must not control the terminal."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody is there; a stream that the shell has closed is `None`."""
+    """Return whether the stream is a terminal; a stream that the shell has closed is `None`."""
     return stream is not None and stream.isatty()
 
 
@@ -72,7 +72,7 @@ def say(line: str, end: str = "\n") -> None:
 
 def show_error(error: Exception | str) -> None:
     """Print an error to stderr."""
-    label = click.style("error:", fg="red", bold=True)  # in a terminal alone
+    label = click.style("error:", fg="red", bold=True)  # colour only in a terminal
     click.echo(f"{label} {plain(as_options(str(error)))}", err=True)
 
 
@@ -84,11 +84,12 @@ def fail(error: Exception | str, code: ExitCode) -> NoReturn:
 
 @contextmanager
 def one_line_errors() -> Generator[None]:
-    """End the command in one line if the service refuses a call or does not answer it."""
+    """End the command in one line if a call fails: no answer, a refusal, no credentials."""
     try:
         yield
     except CloudflareError as error:
-        fail(error, ExitCode.FAILED)
+        lacks_credentials = type(error) is CloudflareError  # all others are of classes of their own
+        fail(error, ExitCode.USAGE if lacks_credentials else ExitCode.FAILED)
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def checked_arguments() -> Generator[None]:
 
 
 def show_usage_error(error: click.ClickException) -> None:
-    """Print what is wrong with the words of a command, and where to read how they go."""
+    """Print what is wrong with a command line, and which help to read."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return
@@ -119,10 +120,15 @@ def show_usage_error(error: click.ClickException) -> None:
 _QUOTED_OPTION = re.compile(r"'(--?[a-z][a-z0-9-]*)'")
 
 
+SAME_OPTIONS = "cfaigw_billing.same_options"
+"""In `meta` of the context: the options that a command to type needs as the one that runs did."""
+
+
 def command(*words: str) -> str:
-    """A command to type, with the program as it was called."""
-    program = click.get_current_context().find_root().info_name
-    return f"{program} {shlex.join(words)}"
+    """Return a command line to type, with the name that the program was called by."""
+    context = click.get_current_context()
+    words = (*words, *context.meta.get(SAME_OPTIONS, ()))
+    return f"{context.find_root().info_name} {shlex.join(words)}"
 
 
 _OPTIONS = {
@@ -142,16 +148,18 @@ _OPTIONS = {
     "`older_than`": "--older-than",
     "`path`": "--journal",
     "`api_token`": "CLOUDFLARE_API_TOKEN",
+    "`api_tokens`": "--tokens",
     "`api_email`": "CLOUDFLARE_EMAIL",
     "`api_key`": "CLOUDFLARE_API_KEY",
+    "`user_service_key`": "CLOUDFLARE_API_USER_SERVICE_KEY",
     "`base_url`": "CLOUDFLARE_BASE_URL",
     "`billing.topup.reconcile(error)`": "`reconcile`",
 }
-"""The SDK's names, and how the command line calls them."""
+"""The SDK's names, and their names on the command line."""
 _NAME = re.compile("|".join(map(re.escape, _OPTIONS)))
 _CENTS = re.compile(r"\d+ cents \((\$[\d,.]+)\)")
 
 
 def as_options(message: str) -> str:
-    """A message of the SDK, in the words of the command line."""
+    """Return a message of the SDK with the names of the command line."""
     return _CENTS.sub(r"\1", _NAME.sub(lambda found: _OPTIONS[found.group()], message))

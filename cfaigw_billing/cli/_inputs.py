@@ -1,4 +1,4 @@
-"""Inputs of the commands: options, amounts, times, accounts."""
+"""Inputs of the commands: options, amounts, times, accounts, tokens of accounts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
+from .._wire.secrets import Secret
 from ..types import BillingCreditBalanceParams, Money
 from ..types._validators import MAX_CENTS
-from ._errors import ExitCode, command, fail
+from ._errors import SAME_OPTIONS, ExitCode, checked_arguments, command, fail
 from ._output import Form
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -203,6 +205,82 @@ def _account(context: click.Context, parameter: click.Parameter, account: str) -
     return checked_account(account, "name it with --account" if is_option else "name one")
 
 
+# Tokens of accounts. No frame and no error shows them, or any other word of their file.
+
+HAS_MODES = os.name == "posix"
+"""Whether the system says by its mode who can read a file."""
+
+
+def tokens_of(path: Path) -> dict[str, Secret]:
+    """Return the tokens of accounts in a file: `ACCOUNT TOKEN` a line, with `#` comments."""
+    from .._core.config import check_credential  # which `--help` does not need
+
+    found: dict[str, Secret] = {}
+    lines: dict[str, int] = {}
+    for number, words in enumerate(_secret_words(path), start=1):
+        where = f"{path}, line {number}"
+        if not words:
+            continue
+        if complaint := _complaint_about(words):
+            fail(f"{where}: {complaint}", ExitCode.USAGE)
+        account, token = words
+        if account in found:
+            fail(f"{where}: it names the account of line {lines[account]} again", ExitCode.USAGE)
+        with checked_arguments():
+            check_credential(f"{where}: the token", token)
+        found[str(account)], lines[account] = token, number
+    return found or fail(f"{path} has no tokens", ExitCode.USAGE)
+
+
+def _secret_words(path: Path) -> Iterator[list[Secret]]:
+    """Yield the words of each line, without comments."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = Secret(file.read().decode("utf-8-sig", "replace"))
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", ExitCode.USAGE)
+    if HAS_MODES and mode & 0o077:
+        fail(f"{path} is open to others: chmod 600 {shlex.quote(str(path))}", ExitCode.USAGE)
+    if "\ufffd" in text:
+        fail(f"{path} is not text in UTF-8", ExitCode.USAGE)
+    for line in map(Secret, text.split("\n")):
+        words = [Secret(word) for word in line.split()]
+        comment = next((i for i, word in enumerate(words) if word[0] == "#"), None)
+        yield words[:comment]
+
+
+def _complaint_about(words: Sequence[Secret]) -> str | None:
+    """Return what is wrong with a line of a file of tokens, or `None`."""
+    if len(words) != 2:
+        return "it must be an account id, a blank and the token of the account"
+    account, token = words
+    if _ID.fullmatch(token) and not _ID.fullmatch(account):
+        return "the account id must stand before the token"
+    return None if _complaint(account) is None else "it must begin with an account id"
+
+
+def _keep_tokens(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Keep the tokens in the context, where `session` finds them, and no frame shows them."""
+    if path is None or context.resilient_parsing:
+        return
+    context.obj = tokens_of(path)
+    if context.get_parameter_source("tokens") is ParameterSource.COMMANDLINE:
+        context.meta[SAME_OPTIONS] = "--tokens", str(path)
+
+
+tokens = click.option(
+    "--tokens",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    envvar="CLOUDFLARE_API_TOKENS_FILE",
+    expose_value=False,
+    callback=_keep_tokens,
+    help="The tokens of accounts: an account id and its API token a line. Else "
+    "CLOUDFLARE_API_TOKENS_FILE.",
+)
+
+
 # Options and arguments that commands share.
 
 _ONE: dict[str, Any] = {
@@ -218,7 +296,10 @@ several_accounts = click.argument(
     "accounts", nargs=-1, metavar="[ACCOUNT|FILE|-]...", type=click.Path(allow_dash=True)
 )
 everyone = click.option(
-    "--all", "everyone", is_flag=True, help="All accounts that the credentials can see."
+    "--all",
+    "everyone",
+    is_flag=True,
+    help="All accounts that the credentials can see, those of --tokens included.",
 )
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: amounts in cents and dollars."

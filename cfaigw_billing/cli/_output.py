@@ -1,6 +1,6 @@
 """Output of the commands: JSON, CSV, lines, a progress bar; tables are in `_tables`.
 
-Rich is imported for a table and for a terminal only: it takes a good part of a start.
+Rich is imported only for tables and terminals, because importing it is slow.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def show(answer: Shown, form: Form, account: str) -> None:
 
 
 def _of_account(answer: Shown, account: str) -> Table:
-    """The table of an answer, which says whose it is: above details, below a list."""
+    """Return the table of an answer; it names the account above details, below a list."""
     table = answer._table(None)  # pyright: ignore[reportPrivateUsage]
     whose = f"Account {account}"
     if answer._list is None:  # pyright: ignore[reportPrivateUsage]
@@ -63,12 +63,12 @@ def show_json(value: object) -> None:
 
 
 def json_line(value: object) -> str:
-    """Return the same on one line."""
+    """Return a record as JSON on one line, in the same form."""
     return json.dumps(_with_numbers(value))
 
 
 def show_csv(records: Sequence[Mapping[str, object]], names: Sequence[str]) -> None:
-    """Print records as CSV below their names; what is `None` is empty."""
+    """Print records as CSV with a header; `None` is empty."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
@@ -91,7 +91,7 @@ def _as_csv(value: object) -> object:
     if isinstance(value, bool):
         return str(value).lower()  # as in JSON
     if isinstance(value, str):
-        return plain(value)  # a row is a line, and may be shown in a terminal
+        return plain(value)  # a row must be one line
     return value
 
 
@@ -99,7 +99,7 @@ def _as_csv(value: object) -> object:
 
 
 def show_table(table: Table) -> None:
-    """Print a table: its title, its rows, its notes."""
+    """Print a table with its title and notes."""
     from ._tables import print_table
 
     print_table(table)
@@ -111,7 +111,7 @@ def show_line(line: str) -> None:
 
 
 def show_commands(title: str, *commands: str) -> None:
-    """Print what to type next."""
+    """Print commands to type next."""
     click.echo(f"\n{title}\n")
     for command in commands:
         click.secho(f"  {command}", fg="cyan")
@@ -119,7 +119,7 @@ def show_commands(title: str, *commands: str) -> None:
 
 @contextmanager
 def progress_bar(label: str) -> Generator[Callable[[int, int | None], object]]:
-    """A progress bar on stderr, if that is a terminal; yields what a sweep reports to."""
+    """Show a progress bar on stderr, if that is a terminal; yield the function to call."""
     if not is_terminal(sys.stderr):
         yield lambda done, total: None  # noqa: ARG005  # as a sweep calls it
         return
@@ -136,7 +136,7 @@ def progress_bar(label: str) -> Generator[Callable[[int, int | None], object]]:
 
 
 def show_answers(found: AccountAnswers[Any], form: Form, limit: int | None = None) -> None:
-    """Print so many of the first accounts (`None`: all); the errors go to stderr."""
+    """Print the first `limit` accounts (`None`: all); errors go to stderr."""
     if form is Form.JSON:
         show_json(found.to_records())
     elif form is Form.CSV:
@@ -159,8 +159,8 @@ def verdict_of_check(found: AccountAnswers[Any], crossed: str, code: ExitCode) -
 
     Args:
         found: The answers.
-        crossed: How many accounts have crossed it, to be told; empty if none has.
-        code: The exit code if some have, which outweighs accounts that failed.
+        crossed: A message that says how many accounts crossed the limit; empty if none did.
+        code: The exit code if some did, even if other accounts failed.
     """
     if not found and not found.failed:
         fail("there is no account to check", ExitCode.FAILED)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from getpass import getpass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._wire.secrets import Secret
 from ..types import BillingCreditBalanceResponse, Money
 from ..types._validators import FEE
 from ..types.balance import card_text
@@ -26,24 +27,18 @@ NO_CREDENTIALS = (
     "both CLOUDFLARE_EMAIL and CLOUDFLARE_API_KEY"
 )
 CREDENTIALS = (
-    {"CLOUDFLARE_API_TOKEN"},
-    {"CLOUDFLARE_EMAIL", "CLOUDFLARE_API_KEY"},
-    {"CLOUDFLARE_API_USER_SERVICE_KEY"},
+    {"api_token": "CLOUDFLARE_API_TOKEN"},
+    {"api_email": "CLOUDFLARE_EMAIL", "api_key": "CLOUDFLARE_API_KEY"},
+    {"user_service_key": "CLOUDFLARE_API_USER_SERVICE_KEY"},
 )
-"""The variables that authenticate, in groups of which one is enough."""
+"""The arguments that authenticate a client, and their variables; one group is enough."""
 
 # The commands say themselves what the log warns of.
 logging.getLogger("cfaigw_billing").addHandler(logging.NullHandler())
 
 
 @contextmanager
-def session(
-    *,
-    max_charge: int = 0,
-    journal: Journal | None = None,
-    base_url: str | None = None,
-    api_token: str | None = None,
-) -> Generator[Cloudflare]:
+def session(*, max_charge: int = 0, journal: Journal | None = None) -> Generator[Cloudflare]:
     """A client for one command, which can charge `max_charge` cents at most; then it is closed.
 
     Its errors end the command in one line.
@@ -51,21 +46,35 @@ def session(
     from .. import Cloudflare
 
     with checked_arguments():
-        client = Cloudflare(
-            api_token=api_token or asked_token(),
-            base_url=base_url,
-            max_charge=max_charge,
-            journal=journal,
-        )
+        client = Cloudflare(max_charge=max_charge, journal=journal, **credentials())
     with client, one_line_errors():
         yield client
 
 
-def asked_token() -> str | None:
-    """An API token that a person types; `None` if the environment has credentials."""
-    given = {name for group in CREDENTIALS for name in group if os.environ.get(name)}
-    if any(group <= given for group in CREDENTIALS):
-        return None
+def credentials() -> dict[str, Any]:
+    """Return the arguments that authenticate a client: of `--tokens`, the environment, a person.
+
+    Those of the environment are arguments too, because a client with `api_tokens` does not look
+    there.
+    """
+    tokens: Mapping[str, str] | None = click.get_current_context().obj
+    if tokens is not None:
+        return {"api_tokens": tokens, **of_environment()}
+    return of_environment() or {"api_token": asked_token()}
+
+
+def of_environment() -> dict[str, Any]:
+    """Return the first credentials of which the environment has all parts, or nothing."""
+    for group in CREDENTIALS:
+        found = {name: Secret(os.environ.get(variable, "")) for name, variable in group.items()}
+        if all(found.values()):
+            return found
+    return {}
+
+
+def asked_token() -> str:
+    """An API token that a person types."""
+    given = any(os.environ.get(name) for group in CREDENTIALS for name in group.values())
     has_person = can_ask() and is_terminal(sys.stderr)
     if given or not has_person:
         fail(NO_CREDENTIALS, ExitCode.USAGE)

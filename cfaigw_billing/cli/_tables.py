@@ -1,4 +1,4 @@
-"""Tables as a terminal shows them, or a file; the only module that imports Rich for them."""
+"""Print tables to a terminal or a file, with Rich."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .._show.table import Alert, Table
 from ._errors import plain
 
 UNLIMITED = 10_000
-"""The width of a file or a pipe: they have room for everything."""
+"""The width of a file or a pipe: wide enough for any table."""
 
 
 def print_table(table: Table) -> None:
-    """Print a table: its title, its rows, its notes."""
+    """Print a table with its title and notes."""
     console = Console(highlight=False)
     if not (console.is_terminal or os.environ.get("COLUMNS")):
         console.width = UNLIMITED
@@ -29,7 +29,7 @@ def print_table(table: Table) -> None:
     gap = 2 if sum(widths) + 2 * len(widths) - 2 <= console.width else 1
     console.print(Text(plain(table.title), "bold"))
     if table.rows:
-        # What is wider than the terminal is broken by the terminal, so that no id is ever cut.
+        # A table that is still too wide is wrapped by the terminal: no id is ever cut.
         console.width = max(console.width, sum(widths) + gap * (len(widths) - 1))
         console.print(_grid(table, widths, gap))
     for note in table.notes:
@@ -37,7 +37,7 @@ def print_table(table: Table) -> None:
 
 
 def _grid(table: Table, widths: Sequence[int], gap: int) -> Grid:
-    """The rows as Rich prints them, in columns of these widths."""
+    """Return the rows for Rich, in columns of these widths."""
     grid = Grid(
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -58,7 +58,7 @@ def _grid(table: Table, widths: Sequence[int], gap: int) -> Grid:
 
 
 def _fitted(table: Table, room: int) -> tuple[Table, list[int]]:
-    """The table within so much room, as far as its columns allow, and the width of each."""
+    """Return the table made to fit `room`, as far as possible, and the widths of its columns."""
     widths = _widths(table)
     flexible = [column for column in table.columns if column.least is not None]
     for column in sorted(flexible, key=attrgetter("least")):
@@ -75,13 +75,13 @@ def _fitted(table: Table, room: int) -> tuple[Table, list[int]]:
 
 
 def _widths(table: Table) -> list[int]:
-    """The width of the widest text of each column."""
+    """Return the width of the widest text of each column."""
     headings = [column.heading for column in table.columns]
     return [max(map(cell_len, texts)) for texts in zip(headings, *table.rows, strict=True)]
 
 
 def _least(table: Table, widths: Sequence[int]) -> int:
-    """Return the least width that cutting texts can give the table."""
+    """Return the smallest width of the table with cut texts."""
     columns = zip(table.columns, widths, strict=True)
     return sum(min(width, column.least or width) + 1 for column, width in columns) - 1
 

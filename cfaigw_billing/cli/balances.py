@@ -1,4 +1,4 @@
-"""The credit that is left: of one account, and of many."""
+"""The command `balance`: the credit left in one account or in many."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ._inputs import (
     everyone,
     low,
     several_accounts,
+    tokens,
     with_form,
 )
 from ._output import Form, progress_bar, show, show_answers, verdict, verdict_of_check
@@ -25,11 +26,12 @@ from ._session import session
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--fail-below",
     metavar="DOLLARS",
     callback=dollars,
-    help="End with exit code 5 if a balance is below it.",
+    help="End with exit code 5 if a balance is below this.",
 )
 @low
 @concurrency
@@ -47,8 +49,8 @@ def balance(
     One ACCOUNT is shown with its card and its automatic top-up (in JSON, an object). Many accounts
     are shown as a table, the lowest balance first (in JSON, a list).
 
-    A FILE has one id a line (or CSV, with the ids first); blank lines and # comments are skipped. -
-    stands for stdin.
+    A FILE has one id per line (or CSV with the ids first); blank lines and # comments are skipped.
+    FILE - is stdin.
     """
     chosen = chosen_accounts(accounts, everyone)
     if isinstance(chosen, str):

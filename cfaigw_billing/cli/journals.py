@@ -1,4 +1,4 @@
-"""Commands that list the journal of top-ups, and settle what is open in it."""
+"""Commands that list the journal of top-ups, and settle its open entries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .._show.table import Alert, Column, Table, counted
 from ..errors import JournalError
 from ..types import Money
 from ._errors import ExitCode, checked_arguments, one_line_errors, say, show_error
-from ._inputs import duration, moment_text, with_form
+from ._inputs import duration, moment_text, tokens, with_form
 from ._output import Form, show_csv, show_json, show_table
 from ._session import session
 from .outcomes import look_at_invoices
@@ -32,19 +32,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def journal_option(*, must_exist: bool) -> Callable[[F], F]:
-    """The option `--journal`; `None` stands for the default."""
+    """Return the option `--journal`; its value `None` is the default journal."""
     return click.option(
         "--journal",
         "path",
         metavar="PATH",
-        # A mistyped path would look like a journal in which nothing is open.
+        # With a mistyped path, an empty new journal would look as if nothing were open.
         type=click.Path(exists=must_exist, dir_okay=False, path_type=Path),
-        help="The journal, an SQLite file; without it, one in your user's state folder.",
+        help="The journal, an SQLite file; by default, one in your user's state folder.",
     )
 
 
 def open_journal(path: Path | None) -> SQLiteJournal:
-    """The journal at a path; `None`: the default, whose folder is made if it is missing."""
+    """Return the journal at a path; `None`: the default one, in a folder made if missing."""
     from ..journal import SQLiteJournal
 
     with checked_arguments():
@@ -55,8 +55,8 @@ def _default_path() -> Path:
     from platformdirs import user_state_path
 
     folder = user_state_path("cfaigw_billing")
-    if not folder.is_absolute():  # as for a user without a home
-        raise JournalError(f"there is no folder for the journal ({folder}): name a file, --journal")
+    if not folder.is_absolute():  # a user without a home
+        raise JournalError(f"there is no folder for the journal ({folder}): pass --journal FILE")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -67,13 +67,13 @@ def _default_path() -> Path:
 
 
 def journal_words(path: Path | None) -> tuple[str, ...]:
-    """The options that name the same journal again."""
+    """Return the options that select this journal."""
     return () if path is None else ("--journal", str(path))
 
 
 def wait_for(asked: Coroutine[Any, Any, T]) -> T:
-    """Return what a method of a journal answers."""
-    import asyncio  # which `--help` does not need
+    """Run a method of a journal, and return its result."""
+    import asyncio  # not needed for `--help`
 
     return asyncio.run(asked)
 
@@ -83,16 +83,15 @@ def wait_for(asked: Coroutine[Any, Any, T]) -> T:
 
 @click.command()
 @click.option(
-    "--state", type=click.Choice(get_args(State)), help="Only those of this state; without it, all."
+    "--state", type=click.Choice(get_args(State)), help="Only top-ups in this state; default: all."
 )
 @journal_option(must_exist=True)
 @with_form
 def topups(state: State | None, path: Path | None, form: Form) -> None:
     """List the top-ups in the journal, the oldest first; times are UTC.
 
-    It asks the service nothing. The states are: claimed (nothing sent yet), sent (on its way),
-    unknown (its answer was lost, so it may have been charged: see `recover`), charged and
-    not_charged.
+    Sends nothing. The states are: claimed (not sent yet), sent (in flight), unknown (its answer was
+    lost, so it may have been charged: see `recover`), charged and not_charged.
     """
     with one_line_errors():
         journal = open_journal(path)
@@ -113,19 +112,21 @@ def topups(state: State | None, path: Path | None, form: Form) -> None:
     callback=duration,
     default="1d",
     show_default=True,
-    help="How long after a first look in vain another one proves that nothing was charged, such "
-    "as 12h; at least 1h.",
+    help="If no invoice is found this long after the first search, nothing was charged; such as "
+    "12h, at least 1h.",
 )
 @journal_option(must_exist=True)
+@tokens
 @with_form
 def recover(older_than: timedelta, path: Path | None, form: Form) -> ExitCode:
-    """Find out what became of each top-up that is open in the journal, and record it.
+    """Find out whether each open top-up in the journal was charged, and record the result.
 
-    Charges nothing. A top-up without an invoice stays unknown, because its invoice may come later;
-    if a second look, --older-than after the first, finds none either, it counts as not charged.
+    Charges nothing. A top-up without an invoice stays unknown, because its invoice may come later.
+    If a search --older-than after the first finds none either, it counts as not charged.
 
-    Exit codes: 0 nothing is open any more; 6 something is, so ask again later; 4 there are invoices
-    that may be of a top-up, and a person has to look; 3 some could not be looked for; 1 none could.
+    Exit codes: 0 nothing is open any more; 6 something is still open, so ask again later; 4 some
+    invoices may belong to a top-up, and a person has to look; 3 the search failed for some; 1 the
+    search failed for all.
     """
     with one_line_errors():
         journal = open_journal(path)
@@ -146,7 +147,7 @@ def recover(older_than: timedelta, path: Path | None, form: Form) -> ExitCode:
 
 
 def code_of(found: Sequence[TopupRecovery]) -> ExitCode:
-    """The exit code of what was found about open top-ups."""
+    """Return the exit code of `recover`."""
     failed = sum(each.error is not None for each in found)
     if any(map(is_ambiguous, found)):
         return ExitCode.UNKNOWN
@@ -157,7 +158,7 @@ def code_of(found: Sequence[TopupRecovery]) -> ExitCode:
 
 
 def is_ambiguous(found: TopupRecovery) -> bool:
-    """Whether a person has to look."""
+    """Return whether a person has to look."""
     return found.reconciliation is not None and found.reconciliation.outcome == "ambiguous"
 
 
@@ -177,12 +178,12 @@ _RECORD: dict[str, Callable[[Entry], object]] = {
     "sent_at": lambda entry: entry.sent_at and moment_text(entry.sent_at),
     "base_url": lambda entry: entry.base_url,
 }
-"""What is told of an entry, under the names of the SDK."""
+"""The fields of an entry to print, with the names of the SDK."""
 _FOUND: dict[str, Callable[[TopupRecovery], object]] = {
     "outcome": lambda found: found.reconciliation and found.reconciliation.outcome,
     "error": lambda found: found.error and str(found.error),
 }
-"""What is told of a look for it."""
+"""The fields that `recover` adds."""
 _COLUMNS = (
     Column("Created (UTC)", lambda entry: f"{entry.created_at:%Y-%m-%d %H:%M}"),
     Column("Key", attrgetter("key"), least=12),
@@ -194,12 +195,12 @@ _COLUMNS = (
 
 
 def entry_record(entry: Entry) -> dict[str, object]:
-    """Return what is known of an entry."""
+    """Return the fields of an entry."""
     return {name: read(entry) for name, read in _RECORD.items()}
 
 
 def recovery_record(found: TopupRecovery) -> dict[str, object]:
-    """Return what is known of an entry, and what a look for it has shown."""
+    """Return the fields of an entry and of its search."""
     return entry_record(found.entry) | {name: read(found) for name, read in _FOUND.items()}
 
 

@@ -1,11 +1,14 @@
-"""Commands that need no account: a demonstration, and the emulator as a server."""
+"""Commands that need no account: a demo, and the emulator as a server."""
 
 from __future__ import annotations
 
 import math
 import random
+import secrets
+import shlex
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -33,7 +36,7 @@ PLACES = (
 
 
 def account_count(default: int) -> Callable[[F], F]:
-    """The option of how many accounts to make up."""
+    """Return the option `--accounts`."""
     return click.option(
         "--accounts",
         type=click.IntRange(min=1),
@@ -59,7 +62,7 @@ def account_count(default: int) -> Callable[[F], F]:
 def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: int) -> ExitCode:
     """Check hundreds of made-up accounts at once, and forecast one; needs no credentials.
 
-    Starts an emulator of the service on this machine and asks it over HTTP.
+    Starts an emulator of the service on this machine and calls it over HTTP.
     """
     from ..testing import Fault
 
@@ -103,7 +106,14 @@ def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: i
     help="The port to serve on; 0: a free one.",
 )
 @account_count(5)
-def emulator(port: int, accounts: int) -> None:
+@click.option(
+    "--write-tokens",
+    "tokens",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Give each account a token of its own, and write them to a new FILE, for --tokens.",
+)
+def emulator(port: int, accounts: int, tokens: Path | None) -> None:
     """Serve an emulator of the service on this machine, until Ctrl-C (exit code 0).
 
     Its accounts have invoices and eight weeks of usage, and go on spending.
@@ -117,10 +127,17 @@ def emulator(port: int, accounts: int) -> None:
             for account in server.accounts.values():
                 spend_by_day(account, 240)
                 account.add_invoice(5250)
+            if tokens is not None:
+                write_tokens(server, tokens)
             show_commands(
                 f"Serving on {server.base_url} until Ctrl-C. In another shell:",
                 f"export CLOUDFLARE_BASE_URL={server.base_url}",
                 f"export CLOUDFLARE_API_TOKEN={server.api_token}",
+                *(
+                    [f"export CLOUDFLARE_API_TOKENS_FILE={shlex.quote(str(tokens))}"]
+                    if tokens
+                    else ()
+                ),
                 command("balance", next(iter(server.accounts))),
             )
             show_commands(
@@ -135,8 +152,20 @@ def emulator(port: int, accounts: int) -> None:
         fail(error, ExitCode.FAILED)
 
 
+def write_tokens(server: Emulator, path: Path) -> None:
+    """Give each account a token of its own; write them to a new file that others cannot read."""
+    for account in server.accounts.values():
+        account.api_token = secrets.token_urlsafe(30)
+    lines = "".join(f"{account_id} {token}\n" for account_id, token in server.api_tokens.items())
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(lines, encoding="utf-8")
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", ExitCode.USAGE)
+
+
 def new_emulator(accounts: int, port: int = 0) -> Emulator:
-    """An emulator with the same accounts each time: most are well, some low, a few overdrawn."""
+    """Return an emulator with the same accounts each time: some are low, a few overdrawn."""
     from ..testing import Emulator
 
     server = Emulator(port=port)
@@ -158,7 +187,7 @@ def new_emulator(accounts: int, port: int = 0) -> Emulator:
 
 
 def spend_by_day(account: EmulatedAccount, cents_per_day: float) -> None:
-    """Let an account spend by day, and little by night, as it has done for some weeks."""
+    """Let an account spend most at 15:00 and little by night, now and in the last weeks."""
     since_nine = [(hour - 9) / 24 for hour in range(24)]  # so that the peak is at 15:00
     profile = [cents_per_day / 24 * (1 + math.sin(math.tau * part)) for part in since_nine]
     account.spend_hourly(profile, days=DAYS)

@@ -1,4 +1,4 @@
-"""The state of accounts for Prometheus."""
+"""The command `metrics`: the state of accounts for Prometheus."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._errors import ExitCode, checked_arguments, fail
-from ._inputs import chosen_accounts, duration, everyone, several_accounts
+from ._inputs import chosen_accounts, duration, everyone, several_accounts, tokens
 from ._output import show_line
 from ._session import session
 from .watch import sigterm_raises
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -45,18 +46,18 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="TIME",
     callback=duration,
-    help="The time between two looks at an account.",
+    help="The time between two checks of an account.",
 )
 @click.option(
     "--no-runway",
     is_flag=True,
-    help="Leave out usage and forecasts, which take two more calls an account every 6 hours.",
+    help="Omit usage and forecasts, which take two more calls per account every 6 hours.",
 )
 @click.option(
     "--textfile",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Look once and write FILE, for the textfile collector of node_exporter (from cron).",
+    help="Check once and write FILE, for the textfile collector of node_exporter (from cron).",
 )
 def metrics(
     accounts: Sequence[str],
@@ -67,12 +68,12 @@ def metrics(
     no_runway: bool,
     textfile: Path | None,
 ) -> ExitCode:
-    """Serve balances, usage and forecasts to Prometheus until Ctrl-C, which is success here.
+    """Serve balances, usage and forecasts to Prometheus until Ctrl-C (exit code 0).
 
-    A scrape shows the last values that were read, and sends nothing. Needs the extra `metrics`.
+    A scrape returns the last values and sends nothing. Needs the extra `metrics`.
 
-    A FILE has one id a line (or CSV, with the ids first); blank lines and # comments are skipped. -
-    stands for stdin. TIME is a number with m, h or d, such as 5m.
+    A FILE has one id per line (or CSV with the ids first); blank lines and # comments are skipped.
+    FILE - is stdin. TIME is a number with m, h or d, such as 5m.
     """
     chosen = chosen_accounts(accounts, everyone)
     with session() as client:
@@ -95,7 +96,7 @@ def serve(found: Metrics, host: str, port: int) -> ExitCode:
 
     try:
         server, thread = start_http_server(port, host, found.registry)
-    except (OSError, UnicodeError) as error:  # the port is taken, or it is no address of this host
+    except (OSError, UnicodeError) as error:  # the port is taken, or the address is not ours
         fail(error, ExitCode.FAILED)
     shown = f"[{host}]" if ":" in host else host
     show_line(f"Serving on http://{shown}:{server.server_port}/metrics until Ctrl-C.")
@@ -109,7 +110,7 @@ def serve(found: Metrics, host: str, port: int) -> ExitCode:
 
 
 def write(found: Metrics, path: Path) -> ExitCode:
-    """Look at each account once, and write the file; a reader never sees half of it."""
+    """Check each account once, and write the file in one step, so that readers see all of it."""
     from prometheus_client import write_to_textfile
 
     found.complete()

@@ -1,4 +1,4 @@
-"""Commands that find out whether a top-up was charged and whether its credit has arrived."""
+"""Commands that find out whether a top-up was charged, and whether its credit has arrived."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from ..errors import TopupFailedError, TopupPendingError
 from ..types import Money, TopupStatusResponse
 from ._errors import ExitCode, checked_arguments, command, fail, say
-from ._inputs import account_option, as_json, moment, moment_text, whole_cents
+from ._inputs import account_option, as_json, moment, moment_text, tokens, whole_cents
 from ._output import Form, show, show_json, show_line
 from ._session import session
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .._core.reconciliation import TopupReconciliation
 
 PATIENCE = 300
-"""The seconds that `--wait` waits by default."""
+"""How many seconds `--wait` waits by default."""
 
 wait_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--wait", is_flag=True, help="Wait until the credit has arrived."
@@ -28,25 +28,26 @@ timeout_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.optio
     "--timeout",
     type=click.IntRange(1, 86_400),
     metavar="SECONDS",
-    help=f"How long to --wait at most; without it, {PATIENCE} s.",
+    help=f"How long to --wait at most; default: {PATIENCE} s.",
 )
 
 
 def patience(wait: bool, timeout: int | None) -> int:
-    """The seconds to wait at most."""
+    """Return how many seconds to wait at most."""
     if timeout is not None and not wait:
         fail("--timeout needs --wait", ExitCode.USAGE)
     return PATIENCE if timeout is None else timeout
 
 
 def status_of(error: TopupFailedError | TopupPendingError) -> str:
-    """The status of a top-up whose credit was waited for in vain."""
+    """Return the status of a top-up after waiting for its credit has failed."""
     return error.status if isinstance(error, TopupFailedError) else "pending"
 
 
 @click.command()
 @click.argument("payment_intent_id", metavar="ID")
 @account_option
+@tokens
 @wait_option
 @timeout_option
 @as_json
@@ -56,7 +57,7 @@ def topup_status(
     """Show the status of the top-up ID (in_…).
 
     Exit codes: 0 its credit has arrived; 6 it is pending, so ask again later; 4 it has failed, so
-    look at its invoice before you charge again; 1 the status could not be asked.
+    look at its invoice before you charge again; 1 the status could not be read.
     """
     timeout = patience(wait, timeout)
     with session() as client, checked_arguments():
@@ -76,8 +77,8 @@ def topup_status(
 
 
 def code_of(status: str) -> ExitCode:
-    """The exit code of the status of a top-up."""
-    from .._async.topups import FAILED  # the SDK's own list
+    """Return the exit code for the status of a top-up."""
+    from .._async.topups import FAILED
 
     if status == "completed":
         return ExitCode.OK
@@ -86,12 +87,13 @@ def code_of(status: str) -> ExitCode:
 
 @click.command()
 @account_option
+@tokens
 @click.option(
     "--amount",
     metavar="DOLLARS",
     callback=whole_cents(least=Money(cents=1)),
     required=True,
-    help="The credit that was to be bought.",
+    help="The credit that was asked for.",
 )
 @click.option(
     "--sent-at",
@@ -114,9 +116,9 @@ def reconcile(
 
     Charges nothing.
 
-    Exit codes: 0 it was charged; 6 no invoice of it was found yet, so ask again for some minutes
-    before you take it for "not charged"; 4 there are invoices that may be of it, and a person has
-    to look; 1 the service could not be asked.
+    Exit codes: 0 it was charged; 6 it has no invoice yet, so ask again for some minutes before you
+    conclude "not charged"; 4 some invoices may belong to it, and a person has to look; 1 the
+    service refused or did not answer.
     """
     with session() as client, checked_arguments():
         found = client.ai_gateway.billing.topup.reconcile(
@@ -125,7 +127,7 @@ def reconcile(
     if as_json:
         show_json(found_record(found))
     else:
-        show_line(f"A top-up of {amount} that was sent at {moment_text(sent_at)}:")
+        show_line(f"The top-up of {amount}, sent at {moment_text(sent_at)}:")
         show_line(verdict(found))
     if found.outcome == "ambiguous":
         say(look_at_invoices(account))
@@ -138,9 +140,9 @@ def verdict(found: TopupReconciliation) -> str:
     invoices = ", ".join(invoice.id or "one without an id" for invoice in found.invoices)
     conclusion = {
         "charged": f"The card was charged: invoice {invoices}.",
-        "not_found_yet": "There is no invoice of it yet. One may take some minutes to appear: ask "
+        "not_found_yet": "It has no invoice yet. The invoice may take some minutes to appear: ask "
         "again before you make another top-up.",
-        "ambiguous": f"These invoices may be of it, and a person has to look: {invoices}.",
+        "ambiguous": f"These invoices may belong to it, and a person has to look: {invoices}.",
     }[found.outcome]
     if found.balance is None:
         return f"{conclusion} The balance could not be read: {found.balance_error}"
@@ -153,7 +155,7 @@ def look_at_invoices(account: str) -> str:
 
 
 def found_record(found: TopupReconciliation) -> dict[str, object]:
-    """Return the conclusion and its evidence, under the names of the SDK."""
+    """Return the conclusion and the evidence, with the names of the SDK."""
     balance = found.balance
     return {
         "outcome": found.outcome,

@@ -18,6 +18,7 @@ from ._inputs import (
     day,
     everyone,
     several_accounts,
+    tokens,
     with_form,
 )
 from ._output import (
@@ -33,10 +34,11 @@ from ._output import (
 from ._session import session
 
 DAYS = 30
-"""The days that `usage` shows by default."""
+"""How many days `usage` shows by default."""
 
 
 @click.command()
+@tokens
 @with_form
 def accounts(form: Form) -> None:
     """List the accounts that the credentials can see: their ids and names."""
@@ -55,6 +57,7 @@ def accounts(form: Form) -> None:
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--by",
     type=click.Choice(["day", "hour"]),
@@ -84,15 +87,15 @@ def usage(
     concurrency: int,
     form: Form,
 ) -> ExitCode:
-    """Show what one account or many have used; all times are UTC.
+    """Show the usage of one account or of many; all times are UTC.
 
-    One ACCOUNT is shown by day or hour, the newest first. Of many accounts, the table has a row for
-    each, the one that used most first; CSV and JSON have each day or hour of each account.
+    One ACCOUNT is shown by day or hour, the newest first. For many accounts, the table has one row
+    per account, the highest usage first; CSV and JSON have each day or hour of each account.
 
     Without any of --days, --since, --until and --all-time: the last 30 days.
 
-    A FILE has one id a line (or CSV, with the ids first); blank lines and # comments are skipped. -
-    stands for stdin.
+    A FILE has one id per line (or CSV with the ids first); blank lines and # comments are skipped.
+    FILE - is stdin.
     """
     start, end = period(days, since, until, all_time)
     chosen = chosen_accounts(accounts, everyone)
@@ -119,7 +122,7 @@ def usage(
 def period(
     days: int | None, since: date | None, until: date | None, all_time: bool
 ) -> tuple[datetime | None, datetime | None]:
-    """The first moment that the options ask for, and the one after the last; in UTC."""
+    """Return the start and the end of the period that the options select, in UTC."""
     if (days is not None) + bool(since or until) + all_time > 1:
         fail("--days, --since with --until, and --all-time exclude each other", ExitCode.USAGE)
     if since and until and until < since:
@@ -136,12 +139,13 @@ def _midnight(day: date) -> datetime:
 
 @click.command()
 @account
+@tokens
 @click.option(
     "--type",
     type=click.Choice(["auto", "manual", "all"]),
     default="all",
     show_default=True,
-    help="Those of automatic top-ups, of manual ones, or all.",
+    help="Invoices of automatic top-ups, of manual ones, or all.",
 )
 @with_form
 def invoices(account: str, type: Literal["auto", "manual", "all"], form: Form) -> None:
@@ -153,9 +157,10 @@ def invoices(account: str, type: Literal["auto", "manual", "all"], form: Form) -
 
 @click.command()
 @account
+@tokens
 @with_form
 def preview(account: str, form: Form) -> None:
-    """Show the invoice that is building up: its lines, and in JSON also its sums."""
+    """Show the next invoice so far: its lines, and in JSON also its sums."""
     with session() as client:
         answer = client.ai_gateway.billing.invoice_preview(account_id=account)
     if form is Form.JSON:
@@ -166,6 +171,7 @@ def preview(account: str, form: Form) -> None:
 
 @click.command()
 @account
+@tokens
 @with_form
 def limits(account: str, form: Form) -> None:
     """Show the smallest and the largest top-up that the service accepts."""

@@ -1,4 +1,4 @@
-"""When the credit runs out: of one account, and of many."""
+"""The command `runway`: when the credit of one account or of many runs out."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ._inputs import (
     duration,
     everyone,
     several_accounts,
+    tokens,
     with_form,
 )
 from ._output import Form, progress_bar, show, show_answers, verdict, verdict_of_check
@@ -24,6 +25,7 @@ from ._session import session
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--fail-within",
     metavar="TIME",
@@ -41,15 +43,15 @@ def runway(
 ) -> ExitCode:
     """Forecast when the credit of one account or of many runs out; times are UTC.
 
-    It goes by the usage of the last 56 days. In 9 of 10 cases the credit lasts at least until the
-    first date that is shown (in JSON, `empties_after`). Where an automatic top-up is on, the dates
+    The forecast uses the usage of the last 56 days. In 9 of 10 cases the credit lasts at least
+    until the first date shown (in JSON, `empties_after`). If an automatic top-up is on, the dates
     hold only if it fails.
 
-    One ACCOUNT is shown in full (in JSON, an object). Many accounts are shown as a table, those
-    first that run out first (in JSON, a list); SOON marks those within --fail-within, or 7 days.
+    One ACCOUNT is shown in full (in JSON, an object). Many accounts are shown as a table, ordered
+    by when they run out (in JSON, a list); SOON marks those within --fail-within, or 7 days.
 
-    A FILE has one id a line (or CSV, with the ids first); blank lines and # comments are skipped. -
-    stands for stdin.
+    A FILE has one id per line (or CSV with the ids first); blank lines and # comments are skipped.
+    FILE - is stdin.
     """
     chosen = chosen_accounts(accounts, everyone)
     if isinstance(chosen, str):

@@ -18,7 +18,7 @@ from ..types import (
 )
 from ..types.balance import topup_text
 from ._errors import ExitCode, checked_arguments, command, fail, say
-from ._inputs import account, whole_cents, with_form, yes
+from ._inputs import account, tokens, whole_cents, with_form, yes
 from ._output import Form, show
 from ._session import agree, card_name, check_consent, price_of, session
 
@@ -32,6 +32,7 @@ off: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
 
 @click.command()
 @account
+@tokens
 @click.option(
     "--amount",
     metavar="DOLLARS",
@@ -119,6 +120,7 @@ def consequence(
 
 @click.command()
 @account
+@tokens
 @off
 @yes
 @with_form

@@ -36,6 +36,7 @@ from ._inputs import (
     account,
     as_json,
     moment_text,
+    tokens,
     whole_cents,
     yes,
 )
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @account
+@tokens
 @click.option(
     "--amount",
     metavar="DOLLARS",
@@ -71,10 +73,10 @@ if TYPE_CHECKING:
 @click.option(
     "--idempotency-key",
     metavar="KEY",
-    help="Charge once for this key, however often the command is run: the number of an order.",
+    help="Charge only once for this key, such as an order number, however often you run this.",
 )
 @journal_option(must_exist=False)
-@click.option("--no-journal", is_flag=True, help="Record the top-up nowhere.")
+@click.option("--no-journal", is_flag=True, help="Do not record the top-up.")
 @wait_option
 @timeout_option
 @yes
@@ -94,11 +96,11 @@ def topup(
     """Buy credit with a card; asks before it charges.
 
     The charge is recorded in a journal, sent once and never again. If its answer is lost, the
-    command looks whether the card was charged, and ends with exit code 4 either way; `recover`
-    settles it later. The same --idempotency-key again charges nothing if it was charged before.
+    command checks whether the card was charged, and ends with exit code 4 in any case; `recover`
+    settles it later. A key that was charged before is not charged again.
 
-    With --json, stdout gets one object at the end if a charge was sent, whatever became of it. Its
-    outcome is "charged", "unconfirmed" (the payer must confirm the payment) or "unknown".
+    With --json, stdout gets one object at the end if a charge was sent. Its outcome is "charged",
+    "unconfirmed" (the payer must confirm the payment) or "unknown".
     """
     timeout = patience(wait, timeout)
     if no_journal and (path or idempotency_key is not None):
@@ -134,12 +136,12 @@ def topup(
 
 
 def settle(client: Cloudflare, report: Report, wait: bool, timeout: float) -> None:
-    """Say what is left to do after a charge, and wait for its credit if that is asked for."""
+    """After a charge: wait for the credit if asked, and end if the payer must confirm."""
     with once_charged(report):
         if report.outcome == "unconfirmed":
             fail(
                 f"the payer must confirm the payment in the Cloudflare dashboard (3-D "
-                f"Secure); until then the top-up {report.payment_intent_id} is pending",
+                f"Secure); the top-up {report.payment_intent_id} is pending until then",
                 ExitCode.UNKNOWN,
             )
         if wait:
@@ -148,7 +150,7 @@ def settle(client: Cloudflare, report: Report, wait: bool, timeout: float) -> No
 
 @contextmanager
 def usable_journal(path: Path | None, key: str | None) -> Generator[Journal | None]:
-    """The journal, before anybody is asked for consent; `None` if the charge has no key."""
+    """Open and check the journal before asking for consent; `None` if the charge has no key."""
     if key is None:
         yield None
         return
@@ -158,12 +160,12 @@ def usable_journal(path: Path | None, key: str | None) -> Generator[Journal | No
         yield journal
     except JournalError as error:
         show_error(error)
-        say("Nothing was charged. With --no-journal, a top-up goes without a record.")
+        say("Nothing was charged. Use --no-journal to top up without a record.")
         raise click.exceptions.Exit(ExitCode.FAILED) from None
 
 
 def earlier(client: Cloudflare, journal: Journal | None, params: TopupCreateParams) -> Entry | None:
-    """The entry of the key, if it was used before; a usage error if that was for something else."""
+    """Return the entry of the key, if any; wrong usage if it is for another top-up."""
     entry = find(journal, params)
     if entry is not None:
         wanted = evolve(
@@ -179,14 +181,14 @@ def earlier(client: Cloudflare, journal: Journal | None, params: TopupCreatePara
 
 
 def find(journal: Journal | None, params: TopupCreateParams) -> Entry | None:
-    """What the journal has of the key."""
+    """Return the entry of the key, if any."""
     if journal is None or params.idempotency_key is None:
         return None
     return wait_for(journal.find(params.idempotency_key))
 
 
 class Report:
-    """The known facts of a charge: lines for a person, or one object of JSON at the end."""
+    """Reports a charge: in lines for a person, or as one JSON object at the end."""
 
     def __init__(
         self, account: str, amount: Money, as_json: bool, key: str | None, path: Path | None
@@ -195,18 +197,18 @@ class Report:
         self.amount = amount
         self.as_json = as_json
         self.key = key
-        """Its key in the journal; `None`: there is no journal."""
+        """The key in the journal; `None`: no journal."""
         self.path = path
         self.sent_at: datetime = datetime.now(UTC)
         self.outcome: str | None = None
-        """`None` as long as nothing has been charged."""
+        """`None` while nothing has been sent."""
         self.payment_intent_id: str | None = None
         self.status: str | None = None
         self.found: TopupReconciliation | None = None
 
     @contextmanager
     def shown(self) -> Generator[None]:
-        """Print the JSON at the end, if there is something to tell."""
+        """Print the JSON at the end, if a charge was sent."""
         try:
             yield
         finally:
@@ -215,7 +217,7 @@ class Report:
                     show_json(self.record())
 
     def record(self) -> dict[str, object]:
-        """Return the facts, under the names of the SDK."""
+        """Return the facts, with the names of the SDK."""
         return {
             "account_id": self.account,
             "amount": int(self.amount.cents),
@@ -229,11 +231,11 @@ class Report:
         }
 
     def tell(self, line: str) -> None:
-        """Print a line: to stderr, if stdout is for JSON."""
+        """Print a line; to stderr if stdout is for JSON."""
         (say if self.as_json else show_line)(line)
 
     def next_step(self) -> str:
-        """Return the command that finds out more."""
+        """Return the command to run next."""
         if self.payment_intent_id and self.status in (None, "pending"):
             account = "--account", self.account
             again = command("topup-status", self.payment_intent_id, *account, "--wait")
@@ -253,7 +255,7 @@ def charge(
     report: Report,
     journal: Journal | None,
 ) -> None:
-    """Send a charge once. If its outcome is unknown, reconcile it and end the command."""
+    """Send a charge once. If the outcome is unknown, look for it and end the command."""
     lost: BaseException | None
     report.sent_at = datetime.now(UTC)
     try:
@@ -271,20 +273,20 @@ def charge(
         entry = find(journal, params)
         if entry is None or entry.state not in ("sent", "unknown", "charged"):
             raise
-        lost = error  # by this command; another one has sent a charge for the same key
-    except BaseException as end:  # Ctrl-C, or stdout takes no more, or whatever else
+        lost = error  # but another command has sent a charge for the same key
+    except BaseException as end:  # Ctrl-C, a closed stdout, anything
         lost = end.__cause__
     else:
         return
     report.outcome = report.outcome or "unknown"
-    with suppress(BaseException):  # neither the impatient nor a closed stderr change the exit code
+    with suppress(BaseException):  # another Ctrl-C or a closed stderr must not change the exit code
         look_for(client, lost, report)
-    ignore_endings()  # nor what comes while the client is closed
+    ignore_endings()  # nor must a signal while the client closes
     raise click.exceptions.Exit(ExitCode.UNKNOWN)
 
 
 def repeat(client: Cloudflare, entry: Entry, report: Report) -> None:
-    """Tell what was charged for the same key before."""
+    """Report the earlier charge for the same key."""
     report.payment_intent_id = entry.payment_intent_id
     report.sent_at = entry.sent_at or entry.created_at
     report.outcome = "unconfirmed" if entry.needs_confirmation else "charged"
@@ -302,10 +304,10 @@ def repeat(client: Cloudflare, entry: Entry, report: Report) -> None:
 
 @contextmanager
 def endings_as_interrupts() -> Generator[None]:
-    """Let signals that end the process raise as Ctrl-C does, so that it says what it was doing."""
+    """Let signals that end the process raise `KeyboardInterrupt`, so that it can still report."""
     previous = {ending: signal.getsignal(ending) for ending in ENDINGS}
     for ending, handler in previous.items():
-        if handler is not signal.SIG_IGN:  # which `nohup` asks for
+        if handler is not signal.SIG_IGN:  # set by `nohup`
             signal.signal(ending, signal.default_int_handler)
     try:
         yield
@@ -315,9 +317,9 @@ def endings_as_interrupts() -> Generator[None]:
 
 
 def look_for(client: Cloudflare, error: BaseException | None, report: Report) -> None:
-    """Say on stderr what can be found out about a charge whose answer was lost."""
+    """Look for a charge whose answer was lost, and print the result on stderr."""
     if not isinstance(error, TopupOutcomeUnknownError):
-        # What ended it came at the edge of the call, and cannot say on which side.
+        # The call was interrupted at its very beginning or end: it is not known which.
         show_error("stopped: the card may have been charged")
         say(report.next_step())
         return
@@ -326,7 +328,7 @@ def look_for(client: Cloudflare, error: BaseException | None, report: Report) ->
     try:
         report.found = look_once(client, error, report)
     except (CloudflareError, ValueError) as failure:
-        show_error(f"it could not be looked for: {failure}")
+        show_error(f"its invoice could not be looked for: {failure}")
         say(report.next_step())
         return
     report.payment_intent_id = report.found.payment_intent_id
@@ -338,7 +340,7 @@ def look_for(client: Cloudflare, error: BaseException | None, report: Report) ->
 def look_once(
     client: Cloudflare, error: TopupOutcomeUnknownError, report: Report
 ) -> TopupReconciliation:
-    """Look for a charge whose answer was lost; the journal records what is found."""
+    """Look for a charge whose answer was lost, and record the result in the journal."""
     ask = client.ai_gateway.billing.topup
     for each in ask.recover() if report.key is not None else ():
         if each.entry.key == report.key and each.reconciliation is not None:
@@ -348,7 +350,7 @@ def look_once(
 
 @contextmanager
 def once_charged(report: Report) -> Generator[None]:
-    """End in exit code 4 if something fails after a charge: else people would charge again."""
+    """End with exit code 4 if something fails after a charge, so that nobody charges again."""
     try:
         yield
     except (KeyboardInterrupt, click.exceptions.Exit):
@@ -357,7 +359,7 @@ def once_charged(report: Report) -> Generator[None]:
     except Exception as error:
         show_error(error)
         say(report.next_step())
-    except SystemExit:  # what Rich raises where nobody reads stdout
+    except SystemExit:  # Rich raises it if nobody reads stdout
         pass
     else:
         return

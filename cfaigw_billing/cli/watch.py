@@ -1,4 +1,4 @@
-"""Watch accounts: each event is a line of JSON, and a program may deliver it."""
+"""The command `watch`: each event is a line of JSON, and a program may deliver it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..types import Money
 from ._errors import ExitCode, checked_arguments, fail
-from ._inputs import chosen_accounts, dollars, duration, everyone, several_accounts, words
+from ._inputs import chosen_accounts, dollars, duration, everyone, several_accounts, tokens, words
 from ._output import json_line
 from ._session import session
 
@@ -26,19 +26,20 @@ if TYPE_CHECKING:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM has come."""
+    """Raised by SIGTERM."""
 
 
 @click.command()
 @several_accounts
 @everyone
+@tokens
 @click.option(
     "--low",
     default="10",
     show_default=True,
     metavar="DOLLARS",
     callback=dollars,
-    help="Tell when a balance is below it.",
+    help="Report a balance below this.",
 )
 @click.option(
     "--runway",
@@ -46,7 +47,7 @@ class Terminated(KeyboardInterrupt):
     show_default=True,
     metavar="TIME",
     callback=duration,
-    help="Tell when the credit may be gone within this time; 0: make no forecasts.",
+    help="Report credit that may run out within this time; 0: make no forecasts.",
 )
 @click.option(
     "--interval",
@@ -54,21 +55,21 @@ class Terminated(KeyboardInterrupt):
     show_default=True,
     metavar="TIME",
     callback=duration,
-    help="The longest time between two looks at an account.",
+    help="The longest time between two checks of an account.",
 )
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file that keeps what has been told.",
+    help="The file that stores which events were reported.",
 )
 @click.option(
     "--exec",
     "program",
     metavar="COMMAND",
     callback=words,
-    help="Run it for each event, which it gets on stdin. No shell reads it.",
+    help="Run this for each event, with the event on stdin, without a shell.",
 )
-@click.option("--once", is_flag=True, help="Look at each account once, and end: for cron.")
+@click.option("--once", is_flag=True, help="Check each account once, and end: for cron.")
 def watch(
     accounts: Sequence[str],
     everyone: bool,
@@ -79,13 +80,13 @@ def watch(
     program: list[str] | None,
     once: bool,
 ) -> ExitCode:
-    """Watch the balances of accounts, and tell each change once.
+    """Watch the balances of accounts, and report each change once.
 
     An event is one line of JSON on stdout: low, empty, recovered, topped_up, auto_topup_failed,
     auto_topup_restored, unreadable, readable. TIME is a number with m, h or d, such as 90m.
 
-    With --state, what was told is not told again after a restart. If COMMAND fails, the event
-    counts as untold: watch ends, and tells it again when it is started again.
+    With --state, no event is reported again after a restart. If COMMAND fails, watch ends, and
+    reports that event again at the next start.
 
     Exit codes: 0 --once is done, or SIGTERM came; 1 the service refused or did not answer, or
     COMMAND failed; 2 wrong usage; 130 stopped by Ctrl-C. The state is saved in each case.
@@ -112,7 +113,7 @@ def watch(
 
 def tell(events: Watch, kept: StateFile, program: list[str] | None) -> None:
     """Deliver events, and save the state after each."""
-    kept.save(events.state)  # a file that cannot be written is seen before anything is told
+    kept.save(events.state)  # fails now, before the first event, if the file cannot be written
     try:
         for event in events:
             line = json_line(event.to_dict())
@@ -122,13 +123,13 @@ def tell(events: Watch, kept: StateFile, program: list[str] | None) -> None:
             kept.save(events.state)
     finally:
         if not kept.lacks_event(events.state):
-            kept.save(events.state)  # with the balances that were seen meanwhile
+            kept.save(events.state)  # with the newest balances
 
 
 def deliver(line: str, program: list[str]) -> None:
     """Run a program with an event on its stdin; end the command if it fails."""
     try:
-        # What it prints goes to stderr: stdout is for events.
+        # Its output goes to stderr: stdout is for events.
         ended = subprocess.run(program, input=f"{line}\n", text=True, stdout=2, check=False)  # noqa: S603  # the user's
     except OSError as error:
         why = f"{error.strerror}"
@@ -136,16 +137,16 @@ def deliver(line: str, program: list[str]) -> None:
         if ended.returncode == 0:
             return
         why = f"exit code {ended.returncode}"
-    fail(f"--exec {shlex.join(program)}: {why}; the event counts as untold", ExitCode.FAILED)
+    fail(f"--exec {shlex.join(program)}: {why}; the event will be reported again", ExitCode.FAILED)
 
 
 class StateFile:
-    """The file that keeps what was told, if there is one."""
+    """The file with the state of a watch, if there is one."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self.state: dict[str, Any] | None = None
-        """What is in it."""
+        """Its content."""
         try:
             if path is not None and (text := path.read_text(encoding="utf-8")):
                 self.state = dict(json.loads(text))
@@ -154,14 +155,14 @@ class StateFile:
         except OSError as error:
             fail(f"{path}: {error.strerror}", ExitCode.USAGE)
         except (ValueError, TypeError):
-            fail(f"{path} holds no state of `watch`", ExitCode.USAGE)
+            fail(f"{path} is not a state file of `watch`", ExitCode.USAGE)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write it; whenever this is interrupted, either the old one or the new one is there."""
+        """Write the file. If interrupted, either the old or the new content is there."""
         self.state = state
         if self._path is None:
             return
-        # A name of this process: cron may start the next one while this one still runs.
+        # With the process id: cron may start the next one while this one still runs.
         new = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
             with new.open("w", encoding="utf-8") as file:
@@ -176,23 +177,25 @@ class StateFile:
                 new.unlink()
 
     def lacks_event(self, state: dict[str, Any]) -> bool:
-        """Whether a state tells of an event that the one saved last does not."""
+        """Return whether `state` has an event that the last saved state does not have."""
         before = _episodes(self.state or {})
         return any(before.get(name) != each for name, each in _episodes(state).items())
 
 
 def _episodes(state: dict[str, Any]) -> dict[str, Any]:
-    accounts = cast("dict[str, dict[str, Any]]", state.get("accounts", {}))
-    subjects = {**accounts, "": state.get("service", {})}
-    found = {
-        name: {k: each[k] for k in ("open", "told") if k in each} for name, each in subjects.items()
+    found = {  # the service stands there with one of the accounts, and not always with the same
+        "service" if name.startswith("service:") else name: {
+            key: each[key] for key in ("open", "told") if key in each
+        }
+        for name, each in state.items()
+        if name != "version"
     }
     return {name: each for name, each in found.items() if each}
 
 
 @contextmanager
 def sigterm_raises() -> Generator[None]:
-    """Let SIGTERM end what is within as Ctrl-C does."""
+    """Let SIGTERM raise `Terminated` within the block."""
 
     def handler(*_: object) -> None:
         raise Terminated

@@ -1,4 +1,4 @@
-"""A journal of top-ups on your own database: each is charged once for its key, whatever crashes.
+"""A journal of top-ups in your own database: each key is charged once, even after a crash.
 
     from cfaigw_billing import AsyncCloudflare
     from cfaigw_billing.journal import SQLiteJournal
@@ -8,9 +8,9 @@
         await topup.create(account_id="…", amount=5000, idempotency_key="order-4711")
         await topup.recover()  # settle what an earlier process left open
 
-`SQLiteJournal` needs nothing else, and serves the processes of one machine. `PostgresJournal`
-serves many machines; it needs the extra `postgres`. Whatever has the methods of `Journal` serves as
-well. An `Entry` says what is known of a top-up, and holds no secret.
+`SQLiteJournal` needs nothing else and serves the processes of one machine. `PostgresJournal`
+serves many machines and needs the extra `postgres`. Any object with the methods of `Journal` works
+too. An `Entry` holds what is known about a top-up, and no secret.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The journal in SQL: what SQLite and PostgreSQL have in common.
+"""The base class of the SQL journals.
 
-One connection a process, used by one thread at a time. Each method is one statement, and so one
-transaction, run in a worker thread: no event loop waits for a disk, and any number of loops and
-threads may share a journal. `ON CONFLICT`, `version` and the unique invoice leave all decisions to
-the database.
+Each process has one connection, used by one thread at a time. Each method is one statement, and so
+one transaction. It runs in a worker thread, so it does not block the event loop, and any number of
+loops and threads may share a journal. `ON CONFLICT`, `version` and the unique invoice leave all
+decisions to the database.
 
-A connection must not cross a fork: SQLite's locks and PostgreSQL's socket would be those of both
-processes. So it is closed before a fork, and each side opens another.
+A connection must not be used on both sides of a fork: the processes would share SQLite's locks or
+PostgreSQL's socket. So it is closed before a fork, and each process opens another.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class SQLJournal(ABC):
     """A journal on a connection of Python's database interface (DB-API)."""
 
     _errors: type[Exception]
-    """What the driver raises."""
+    """The driver's base error."""
     _taken: type[Exception]
-    """What it raises where a unique value is there already."""
+    """The driver's error for a unique value that exists already."""
 
     def __init__(self) -> None:
-        self._connections: list[Any] = []  # the one, or none: the finalizer holds the list
+        self._connections: list[Any] = []  # at most one; a list, so that the finalizer can hold it
         self._lock = threading.Lock()
         weakref.finalize(self, _close, self._connections)
         _journals.add(self)
@@ -67,21 +67,21 @@ class SQLJournal(ABC):
         return _entry(rows[0]) if rows else None
 
     async def insert(self, entry: Entry) -> bool:
-        """Store a new entry. Return whether it was stored: not if its key has one already."""
+        """Store a new entry. Return false if its key has an entry already."""
         return await self._write(entry, _INSERT, *self._values(entry))
 
     async def replace(self, old: Entry, new: Entry) -> bool:
-        """Store `new` in the place of `old`, and return whether it was stored.
+        """Replace `old` by `new`. Return whether that was done.
 
-        Not if the stored entry has another `version` than `old`, and not if another key of the same
-        `base_url` has the `payment_intent_id` of `new`.
+        Return false if the stored entry has another `version` than `old`, or if another key with
+        the same `base_url` has the `payment_intent_id` of `new`.
         """
         return await self._write(new, _REPLACE, *self._values(new), old.key, old.version)
 
     async def entries(
         self, *, state: State | None = None, account_id: str | None = None
     ) -> Sequence[Entry]:
-        """Return the entries, oldest first: all of them, of one state, of one account."""
+        """Return the entries, oldest first; if given, only those of a state or an account."""
         rows, _ = await self._run(_ENTRIES, state, account_id)
         return [_entry(row) for row in rows]
 
@@ -96,7 +96,7 @@ class SQLJournal(ABC):
             if isinstance(error.__cause__, self._taken):
                 return False
             raise
-        # A connection that was lost may have been lost after it had stored the entry.
+        # If the connection was lost, the first try may have stored the entry.
         return changed == 1 or await self.find(entry.key) == entry
 
     async def _run(self, statement: str, *values: object) -> tuple[list[Any], int]:
@@ -110,7 +110,7 @@ class SQLJournal(ABC):
                 raise JournalError(f"the journal {self} failed: {error}") from error
 
     def _on_connection(self, statement: str, values: Sequence[object]) -> tuple[list[Any], int]:
-        """Run a statement; once more, on a new connection, if the connection has been lost."""
+        """Run a statement. If the connection is lost, try once more on a new one."""
         was_open = bool(self._connections)
         if not was_open:
             self._connections.append(self._connect())
@@ -130,21 +130,30 @@ class SQLJournal(ABC):
         with self._lock:
             _close(self._connections)
 
-    # How a database differs from others:
+    def _missing(self, migrations: Sequence[T], version: int) -> Sequence[T]:
+        """Return the migrations after a version; raise if this package does not know it."""
+        if version > len(migrations):
+            raise JournalError(
+                f"the journal {self} has version {version} of the schema, and this package knows "
+                f"{len(migrations)} at most: use a newer one"
+            )
+        return migrations[version:]
+
+    # What depends on the database:
 
     @abstractmethod
     def _connect(self) -> Any:
-        """Open a connection that commits each statement, to a table of the newest version."""
+        """Open a connection in autocommit mode, and migrate the schema."""
 
-    def _check_place(self) -> None:  # noqa: B027  # one may have but one place
-        """Raise if the connection leads to another place than a new one would."""
+    def _check_place(self) -> None:  # noqa: B027  # only a file can be replaced
+        """Raise if the database has been replaced since the connection was opened."""
 
     def _is_lost(self, error: Exception) -> bool:  # noqa: ARG002
-        """Whether an error says that the connection is gone."""
+        """Return whether the error means that the connection is lost."""
         return False
 
     def _spelled(self, statement: str) -> str:
-        """The statement with the parameters as the driver wants them."""
+        """Return the statement with the driver's placeholders."""
         return statement
 
     def _values(self, entry: Entry) -> list[object]:
@@ -175,7 +184,7 @@ def _close(connections: list[Any]) -> None:
 
 
 async def _in_thread(function: Callable[[], T]) -> T:
-    # With a limiter of its own: a journal that waits for a lock takes no thread of the program's.
+    # Its own limiter: a journal that waits for a lock must not use up the program's threads.
     return await anyio.to_thread.run_sync(function, limiter=anyio.CapacityLimiter(1))
 
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any
 
 from .._wire.secrets import Secret
-from ..errors import JournalError
 from ._sql import TABLE, SQLJournal
 
 try:
@@ -44,7 +43,7 @@ MIGRATIONS = (
     CREATE INDEX {TABLE}_of_account ON {TABLE} (account_id);
     """,
 )
-"""What leads from each version of the schema to the next; the table of `VERSIONS` has the number.
+"""The migrations of the schema; the table `VERSIONS` holds the number of the last one applied.
 
 The columns are the fields of `Entry`. Amounts are in cents.
 """
@@ -52,26 +51,26 @@ _SETTINGS = (
     "SET synchronous_commit = on",  # a commit is durable
     "SET timezone = 'UTC'",
     "SET client_encoding = 'UTF8'",  # else a database without an encoding answers bytes
-    # A statement that meets another writer's sees what that has stored, and does not fail.
+    # After waiting for another writer, a statement sees the new row, and does not fail.
     "SET default_transaction_isolation = 'read committed'",
 )
-"""What a journal counts on, whatever is set for the database or for the user."""
-_LOCK = 0x6366_6169_6777  # "cfaigw": of several processes, one migrates
+"""Settings that the journal needs, whatever the database or the user has set."""
+_LOCK = 0x6366_6169_6777  # "cfaigw": only one process migrates at a time
 
 
 class PostgresJournal(SQLJournal):
     """A journal in a PostgreSQL database, for any number of machines.
 
-    It makes two tables where they are missing, `cfaigw_billing_topups` and
-    `cfaigw_billing_journal` (the version of the schema), in the first schema of the `search_path`.
+    It creates two tables in the first schema of the `search_path`, if they are missing:
+    `cfaigw_billing_topups`, and `cfaigw_billing_journal` with the version of the schema.
 
     Args:
-        conninfo: The database, as `libpq` takes it: `postgresql://…` or `host=… dbname=…`. It may
-            hold a password, and is never shown.
-        connect_timeout: Seconds to wait for a connection, and for the lock of another program.
+        conninfo: The database in `libpq` form: `postgresql://…` or `host=… dbname=…`. It may hold
+            a password, and is never shown.
+        connect_timeout: Seconds to wait for a connection, and for another program's lock.
 
-    Raises: `JournalError` from every method if the database cannot be used, or if a newer version
-        of this package has written the tables.
+    Raises: `JournalError` from every method if the database cannot be used, or if the tables were
+        written by a newer version of this package.
     """
 
     _errors = psycopg.Error
@@ -86,7 +85,7 @@ class PostgresJournal(SQLJournal):
         return f"{type(self).__name__}(…)"
 
     def _connect(self) -> psycopg.Connection[Any]:
-        # Nothing is prepared: a pooler may have each statement on another connection to the server.
+        # No prepared statements: a pooler may run each statement on another server connection.
         connection: psycopg.Connection[Any] = psycopg.connect(
             self._conninfo, autocommit=True, prepare_threshold=None
         )
@@ -108,12 +107,7 @@ class PostgresJournal(SQLJournal):
         connection.execute(f"CREATE TABLE IF NOT EXISTS {VERSIONS} (version integer NOT NULL)")
         row = connection.execute(f"SELECT max(version) FROM {VERSIONS}").fetchone()  # noqa: S608
         version = 0 if row is None or row[0] is None else int(row[0])
-        if version > len(MIGRATIONS):
-            raise JournalError(
-                f"the journal {self} has version {version} of the schema, and this package knows "
-                f"{len(MIGRATIONS)} at most: use a newer one"
-            )
-        for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+        for number, migration in enumerate(self._missing(MIGRATIONS, version), version + 1):
             connection.execute(migration)
             connection.execute(f"INSERT INTO {VERSIONS} VALUES (%s)", [number])  # noqa: S608
 

@@ -41,7 +41,7 @@ MIGRATIONS = (
     CREATE INDEX {TABLE}_of_account ON {TABLE} (account_id);
     """,
 )
-"""What leads from each version of the schema to the next; `PRAGMA user_version` counts them.
+"""The migrations of the schema; `PRAGMA user_version` holds the number of the last one applied.
 
 The columns are the fields of `Entry`. Amounts are in cents, times in ISO 8601 and UTC.
 """
@@ -52,17 +52,17 @@ _making = threading.Lock()
 class SQLiteJournal(SQLJournal):
     """A journal in a file on a local disk, for all the processes of one machine.
 
-    A file that does not exist is made, readable for its owner alone (mode 0600). It uses
-    write-ahead logging, and each write is on the disk when it returns. Not for network file
-    systems, whose locks do not hold. Copy it with SQLite's own backup: to open the file and close
-    it in a process that uses it gives up its locks.
+    A missing file is created, readable only for its owner (mode 0600). It uses write-ahead logging,
+    and each write is on the disk when the method returns. Do not put it on a network file system:
+    locks do not work there. Copy it only with SQLite's backup: a process that uses the journal
+    loses its locks when it opens and closes the file by itself.
 
     Args:
-        path: The file. Its folder must exist. A relative path begins at the current folder.
-        timeout: Seconds to wait for the lock of another process before the journal fails.
+        path: The file. Its folder must exist. A relative path starts at the current folder.
+        timeout: Seconds to wait for another process's lock before the journal fails.
 
     Raises: `JournalError` from every method if the file cannot be used, if it was moved or replaced
-        since it was opened, or if a newer version of this package has written it.
+        since it was opened, or if it was written by a newer version of this package.
     """
 
     _errors = sqlite3.Error
@@ -71,8 +71,8 @@ class SQLiteJournal(SQLJournal):
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 10.0) -> None:
         name = os.fspath(path)
         if not name or ":memory:" in name:
-            raise ValueError("`path` must be a file: what is in memory does not outlive a crash")
-        self._path = os.path.abspath(name)  # wherever the program goes later
+            raise ValueError("`path` must be a file: memory does not survive a crash")
+        self._path = os.path.abspath(name)  # the current folder may change later
         check_seconds("timeout", timeout)
         self._timeout = timeout
         super().__init__()
@@ -94,11 +94,11 @@ class SQLiteJournal(SQLJournal):
         return connection
 
     def _make_file(self) -> None:
-        """Make the file if there is none: SQLite would make it readable for others.
+        """Create the file if it is missing: SQLite would make it readable for others.
 
-        To close a file gives up all locks that this process has on it, those of other journals and
-        threads too. Without them another process would take away the write-ahead log that these
-        write to. So only the one that makes the file opens it here, before the first lock.
+        When a process closes a file, it loses all its locks on it, in other journals and threads
+        too. Then another process could delete the write-ahead log that they write to. So this
+        opens the file only if it creates it, when there are no locks yet.
         """
         with _making, suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -106,13 +106,13 @@ class SQLiteJournal(SQLJournal):
     def _set_up(self, connection: sqlite3.Connection) -> None:
         self._use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA fullfsync = ON")  # macOS: to the disk, and not to its cache
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: past the disk's cache
         if _version(connection) == len(MIGRATIONS):
             return
-        connection.execute("BEGIN IMMEDIATE")  # of several processes, one migrates
+        connection.execute("BEGIN IMMEDIATE")  # only one process migrates at a time
         with closing(connection.cursor()) as cursor:
             try:
-                for migration in MIGRATIONS[self._checked_version(connection) :]:
+                for migration in self._missing(MIGRATIONS, _version(connection)):
                     for statement in filter(str.strip, migration.split(";")):
                         cursor.execute(statement)
                 cursor.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
@@ -122,7 +122,7 @@ class SQLiteJournal(SQLJournal):
             cursor.execute("COMMIT")
 
     def _use_write_ahead_log(self, connection: sqlite3.Connection) -> None:
-        """Switch to it; that does not wait for a lock by itself."""
+        """Switch to write-ahead logging. SQLite does not wait for the lock here, so this does."""
         until = time.monotonic() + self._timeout
         while True:
             try:
@@ -133,22 +133,13 @@ class SQLiteJournal(SQLJournal):
                 time.sleep(0.01)
                 continue
             if mode != "wal":
-                raise sqlite3.OperationalError(f"no write-ahead log here, but {mode!r}")
+                raise sqlite3.OperationalError(f"write-ahead log not available: got {mode!r}")
             return
-
-    def _checked_version(self, connection: sqlite3.Connection) -> int:
-        version = _version(connection)
-        if version > len(MIGRATIONS):
-            raise JournalError(
-                f"the journal {self} has version {version} of the schema, and this package knows "
-                f"{len(MIGRATIONS)} at most: use a newer one"
-            )
-        return version
 
     def _check_place(self) -> None:
         if not os.path.samestat(self._file, os.stat(self._path)):
             raise JournalError(
-                f"the file of the journal {self} has been replaced: other processes use another"
+                f"the file of the journal {self} has been replaced: other processes use a new one"
             )
 
     def _values(self, entry: Entry) -> list[object]:

@@ -50,6 +50,14 @@ any time. `account.spend(cents)` uses up credit and sets off the automatic top-u
 the service's rate limit, see `RequestLimit`; `Emulator(address_limit=…)`, that of an address, see
 `AddressLimit`. Clients that the emulator makes keep no pace (`max_requests_per_second`) without it.
 
+**Tokens.** `emulator.api_token` opens every account. `add_account("a", api_token="…")` gives an
+account a token that belongs to it: it opens this account alone (403 for another one) and lists no
+accounts (400). Each token has a rate limit of its own, with the settings of `emulator.limit` unless
+the account is given one (`limit=RequestLimit(…)`); `account.limit.refused` tells how many requests
+were refused. `account.api_token = None` revokes the token (401). A client with all of these tokens
+is `emulator.client(api_tokens=emulator.api_tokens)`. `request.api_token` tells with which token a
+request came.
+
 **Prices.** A top-up costs more than its amount: the service's fee of 5 %. `Emulator(fee=…, tax=…)`
 sets what is billed, as parts (0.05 is 5 %), and `account.customer_credit` (cents) pays some of it.
 

@@ -14,139 +14,30 @@ from typing import Any, cast
 
 import attrs
 from aiohttp import web
-from attrs.validators import and_, ge, le, lt, optional
 
 from .._core.config import is_loopback
-from ..types._validators import of_type, one_of
+from .._wire.secrets import REDACTED
+from ._changes import (
+    AccountChange,
+    Advance,
+    Confirmation,
+    HourlySpending,
+    Invoice,
+    Reset,
+    Selection,
+    SettingsChange,
+    Spending,
+    Usage,
+)
 from ._faults import Fault
+from ._limit import RequestLimit
 from ._service import Service
-from ._state import JSON, EmulatedAccount, InvoiceType
-from ._validation import INVALID, NOT_FOUND, NULLABLE, RefusedError, number, parse, whole_number
+from ._state import JSON, EmulatedAccount
+from ._validation import INVALID, NOT_FOUND, RefusedError, parse
 
 CONTROL_PATH = "/_emulator"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_MOST = 1e15
-"""Of cents or seconds: what is added up stays a number that JSON knows."""
-_amount = and_(number, ge(-_MOST), le(_MOST))
-_rate = and_(number, ge(0), le(1))
-_not_negative = and_(number, ge(0), le(_MOST))
-
-
-# What may be sent: amounts are in cents, times in seconds unless they say otherwise.
-
-
-@attrs.frozen(kw_only=True)
-class Card:
-    brand: str = attrs.field(validator=of_type(str))
-    last4: str = attrs.field(validator=of_type(str))
-
-
-@attrs.frozen(kw_only=True)
-class Limits:
-    min_cents: int = attrs.field(validator=and_(whole_number, ge(0)))
-    max_cents: int = attrs.field(validator=and_(whole_number, ge(0)))
-    currency: str = attrs.field(default="usd", validator=of_type(str))
-
-
-def _card(given: Any) -> JSON | None:
-    return None if given is None else attrs.asdict(parse(Card, given))
-
-
-def _limits(given: Any) -> JSON | None:
-    return None if given is None else attrs.asdict(parse(Limits, given))
-
-
-@attrs.frozen(kw_only=True)
-class AccountChange:
-    """A change of an account; only the fields that are given change."""
-
-    name: str = attrs.field(default="", validator=of_type(str))
-    balance: float = attrs.field(default=0.0, validator=_amount)
-    payment_method: JSON | None = attrs.field(default=None, converter=_card, metadata=NULLABLE)
-    declines: bool = attrs.field(default=False, validator=of_type(bool))
-    needs_confirmation: bool = attrs.field(default=False, validator=of_type(bool))
-    first_topup_success: bool = attrs.field(default=False, validator=of_type(bool))
-    customer_credit: int = attrs.field(
-        default=0, validator=and_(whole_number, ge(0), le(int(_MOST)))
-    )
-    topup_seconds: float | None = attrs.field(
-        default=None, validator=optional(_not_negative), metadata=NULLABLE
-    )
-    topup_limits: JSON | None = attrs.field(default=None, converter=_limits)
-
-
-@attrs.frozen(kw_only=True)
-class SettingsChange:
-    """A change of the emulator; only the fields that are given change."""
-
-    topup_seconds: float = attrs.field(default=0.0, validator=_not_negative)
-    fee: float = attrs.field(default=0.0, validator=_rate)
-    tax: float = attrs.field(default=0.0, validator=_rate)
-    ignores_page: bool = attrs.field(default=False, validator=of_type(bool))
-    spending_limit_retired: bool = attrs.field(default=False, validator=of_type(bool))
-    topup_config_dashboard_only: bool = attrs.field(default=False, validator=of_type(bool))
-    account_owned_token: bool = attrs.field(default=False, validator=of_type(bool))
-
-
-@attrs.frozen(kw_only=True)
-class Spending:
-    cents: float = attrs.field(validator=_not_negative)
-
-
-def _day(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    of_type(list)(_, attribute, value)
-    if len(value) != 24:
-        raise ValueError(f"{attribute.name!r} must be 24 amounts, one an hour, not {len(value)}")
-    for cents in value:
-        _not_negative(_, attribute, cents)
-
-
-@attrs.frozen(kw_only=True)
-class HourlySpending:
-    cents: list[float] | None = attrs.field(validator=optional(_day), metadata=NULLABLE)
-    days: float = attrs.field(default=0.0, validator=and_(_not_negative, lt(10_000)))
-
-
-@attrs.frozen(kw_only=True)
-class Confirmation:
-    payment_intent_id: str = attrs.field(validator=of_type(str))
-
-
-@attrs.frozen(kw_only=True)
-class Usage:
-    days: int = attrs.field(validator=and_(whole_number, ge(0), lt(10_000)))
-    cents_per_day: float = attrs.field(default=240.0, validator=_not_negative)
-
-
-@attrs.frozen(kw_only=True)
-class Invoice:
-    amount: float = attrs.field(validator=_amount)
-    type: InvoiceType = attrs.field(default="manual", validator=one_of("auto", "manual"))
-
-
-@attrs.frozen(kw_only=True)
-class Advance:
-    seconds: float = attrs.field(validator=_not_negative)
-
-
-@attrs.frozen(kw_only=True)
-class Selection:
-    """Which requests meet a fault, and how many; null: all, until the faults are cleared."""
-
-    times: int | None = attrs.field(
-        default=cast("int | None", 1),
-        validator=optional(and_(whole_number, ge(1))),
-        metadata=NULLABLE,
-    )
-    method: str | None = attrs.field(default=None, validator=of_type(str))
-    path: str | None = attrs.field(default=None, validator=of_type(str))
-
-
-@attrs.frozen(kw_only=True)
-class Reset:
-    accounts: bool = attrs.field(default=False, validator=of_type(bool))
 
 
 # What is done with it. The docstrings are what the list of endpoints says.
@@ -187,10 +78,15 @@ def show_account(call: Call) -> JSON:
 
 
 def put_account(call: Call, change: AccountChange) -> JSON:
-    """Create an account, or change what is given of it; balance in cents."""
-    if call.account_id not in call.emulator.accounts:
-        call.emulator.add_account(call.account_id)
-    _set(call.account, change, call.given)
+    """Create an account, or change what is given of it; balance in cents; limit: of its token."""
+    try:
+        if call.account_id not in call.emulator.accounts:
+            call.emulator.add_account(
+                call.account_id, api_token=change.api_token, limit=change.limit
+            )
+        _set(call.account, change, call.given)
+    except ValueError as error:
+        raise RefusedError(400, INVALID, str(error)) from None
     return _shown(call.account)
 
 
@@ -227,7 +123,8 @@ def add_invoice(call: Call, invoice: Invoice) -> JSON:
 
 def show_settings(call: Call) -> JSON:
     """The settings of all accounts."""
-    return {name: getattr(call.emulator, name) for name in attrs.fields_dict(SettingsChange)}
+    settings = {name: getattr(call.emulator, name) for name in attrs.fields_dict(SettingsChange)}
+    return settings | {"limit": _shown_limit(call.emulator.limit)}
 
 
 def put_settings(call: Call, change: SettingsChange) -> JSON:
@@ -266,10 +163,14 @@ def list_charges(call: Call) -> JSON:
 
 
 def list_requests(call: Call) -> JSON:
-    """Every request to the service, in order, without its headers: they hold credentials."""
+    """Every request to the service, in order, and whose token it had; without its headers."""
+    owners: dict[str | None, list[str]] = {}
+    for account_id, token in call.emulator.api_tokens.items():
+        owners.setdefault(token, []).append(account_id)
     return {
         "requests": [
             {
+                "token_of": owners.get(request.api_token, []),
                 "method": request.method,
                 "path": request.path,
                 "query": dict(request.query),
@@ -287,13 +188,21 @@ def reset(call: Call, reset: Reset) -> JSON:
 
 
 def _set(target: object, change: attrs.AttrsInstance, given: JSON) -> None:
-    for name in given:
-        setattr(target, name, getattr(change, name))
+    for name in attrs.fields_dict(type(change)):  # in this order: a limit is that of the token
+        if name in given:
+            setattr(target, name, getattr(change, name))
 
 
 def _shown(account: EmulatedAccount) -> JSON:
     names = ("id", *attrs.fields_dict(AccountChange), "topup_config", "spending_limit")
-    return {name: getattr(account, name) for name in names}
+    shown = {name: getattr(account, name) for name in names}
+    token = None if account.api_token is None else REDACTED
+    return shown | {"api_token": token, "limit": _shown_limit(account.limit)}
+
+
+def _shown_limit(limit: RequestLimit | None) -> JSON | None:
+    names = ("quota", "window", "block", "refused")
+    return None if limit is None else {name: getattr(limit, name) for name in names}
 
 
 # How it is served.

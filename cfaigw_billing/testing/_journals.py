@@ -1,10 +1,11 @@
-"""Checks of a journal: what clients rely on so that a top-up is charged once."""
+"""Check a journal: does it do what clients need to charge a top-up only once?"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, get_args
 
 from attrs import evolve
@@ -17,16 +18,16 @@ _RACERS = 8
 
 
 async def check_journal(make: Callable[[], Journal]) -> None:
-    """Check an implementation of `Journal`: one that passes charges a top-up once for its key.
+    """Check an implementation of `Journal`: if it passes, each key is charged only once.
 
         async def test_my_journal():
             await check_journal(lambda: MyJournal(empty_database))
 
     Args:
-        make: Returns a new journal on one store, which is empty at first. It is called several
-            times: what one journal has stored, the others must see.
+        make: Returns a new journal on the same store, which is empty at first. It is called several
+            times; each journal must see what the others store.
 
-    Raises: `AssertionError`, which says what is wrong.
+    Raises: `AssertionError` with what is wrong.
     """
     journals = [make() for _ in range(_RACERS)]
     try:
@@ -40,7 +41,7 @@ async def check_journal(make: Callable[[], Journal]) -> None:
 
 
 async def _keeps(journals: Sequence[Journal]) -> None:
-    """An entry comes back as it was stored, from another journal."""
+    """Check that another journal reads an entry as it was stored."""
     writer, reader = journals[:2]
     _expect(await reader.find("nobody") is None, "`find` answers `None` for an unknown key")
     full = _entry(
@@ -64,7 +65,7 @@ async def _keeps(journals: Sequence[Journal]) -> None:
 
 
 async def _inserts_once(journals: Sequence[Journal]) -> None:
-    """Of several at once that insert a key, one does."""
+    """Check that only one of several concurrent inserts of a key succeeds."""
     for round_ in range(5):
         entries = [_entry(f"race {round_}", holder=f"{n}") for n in range(len(journals))]
         winner = await _one_of("insert", entries, [j.insert for j in journals])
@@ -73,7 +74,7 @@ async def _inserts_once(journals: Sequence[Journal]) -> None:
 
 
 async def _replaces_once(journals: Sequence[Journal]) -> None:
-    """Of several at once that replace one version, one does."""
+    """Check that only one of several concurrent replacements of a version succeeds."""
     old = _entry("replaced")
     await journals[0].insert(old)
     for _ in range(5):
@@ -81,7 +82,7 @@ async def _replaces_once(journals: Sequence[Journal]) -> None:
             evolve(old, holder=f"{n}", state=_STATES[n % 2], version=old.version + 1)
             for n in range(len(journals))
         ]
-        replace = [_replacing(journal, old) for journal in journals]
+        replace = [partial(journal.replace, old) for journal in journals]
         winner = await _one_of("replace", entries, replace)
         found = await journals[1].find(old.key)
         _expect(found == winner, "the entry of the `replace` that returned True is stored")
@@ -94,12 +95,12 @@ async def _replaces_once(journals: Sequence[Journal]) -> None:
 
 
 async def _settles_one_key(journals: Sequence[Journal]) -> None:
-    """An invoice belongs to one key of a service, and to no more of several at once."""
+    """Check that only one of several concurrent keys of a service can get an invoice."""
     olds = [_entry(f"invoice {n}") for n in range(len(journals))]
     for old in olds:
         await journals[0].insert(old)
     news = [evolve(old, state="charged", payment_intent_id="in_shared", version=2) for old in olds]
-    replace = [_replacing(journal, old) for journal, old in zip(journals, olds, strict=True)]
+    replace = [partial(journal.replace, old) for journal, old in zip(journals, olds, strict=True)]
     winner = await _one_of("replace", news, replace)
     for old in olds:
         expected = winner if old.key == winner.key else old
@@ -113,7 +114,7 @@ async def _settles_one_key(journals: Sequence[Journal]) -> None:
 
 
 async def _lists(journals: Sequence[Journal]) -> None:
-    """Lists have the entries of a state, of an account, or of both; the oldest come first."""
+    """Check that `entries` filters by state and account, oldest first."""
     first = _entry("z first", account_id="list", created_at=_NOW - timedelta(days=2))
     second = _entry("a second", account_id="list", created_at=_NOW - timedelta(days=1))
     unknown = _entry("unknown", account_id="list", state="unknown")
@@ -134,20 +135,16 @@ async def _lists(journals: Sequence[Journal]) -> None:
 
 
 async def _reopens(journal: Journal) -> None:
-    """A journal that was closed opens again, on whatever loop."""
+    """Check that a closed journal opens again, on any event loop."""
     await journal.close()
     await journal.close()
     _expect(await journal.find("bare") == _entry("bare"), "a closed journal opens again")
 
 
-def _replacing(journal: Journal, old: Entry) -> Callable[[Entry], Any]:
-    return lambda new: journal.replace(old, new)
-
-
 async def _one_of(
     name: str, entries: Sequence[Entry], store: Sequence[Callable[[Entry], Any]]
 ) -> Entry:
-    """Store the entries at once, and return the one for which that returned True."""
+    """Store all entries concurrently, and return the one that was stored."""
     stored = await asyncio.gather(*(s(e) for s, e in zip(store, entries, strict=True)))
     winners = [entry for entry, is_stored in zip(entries, stored, strict=True) if is_stored]
     _expect(len(winners) == 1, f"of several `{name}` at once, one returns True, not {stored}")

@@ -1,16 +1,20 @@
-"""The service's rate limits: those of the credentials, and those of an address."""
+"""The tokens that belong to accounts, and the service's rate limits: of a token, of an address."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
+from collections.abc import Callable
 
 import attrs
+from attrs.validators import and_, ge, gt, optional
+
+from ._validation import NULLABLE, number, whole_number
 
 
 @attrs.define(kw_only=True)
 class RequestLimit:
-    """So many requests in each window, for all who use the credentials.
+    """So many requests in each window, for all who use a token.
 
     The real service allows 1,200 in 300 seconds and blocks for up to 300; a test wants fewer.
 
@@ -22,13 +26,24 @@ class RequestLimit:
         refused: How many requests have been refused.
     """
 
-    quota: int = 1200
-    window: float = 300.0
-    block: float | None = None
+    quota: int = attrs.field(default=1200, validator=and_(whole_number, ge(0)))
+    window: float = attrs.field(default=300.0, validator=and_(number, gt(0)))
+    block: float | None = attrs.field(
+        default=None, validator=optional(and_(number, ge(0))), metadata=NULLABLE
+    )
     refused: int = attrs.field(default=0, init=False)
     _used: int = attrs.field(default=0, init=False)
     _started: float = attrs.field(default=float("-inf"), init=False)
     _blocked_until: float = attrs.field(default=float("-inf"), init=False)
+    _others: dict[str, RequestLimit] = attrs.field(
+        factory=lambda: dict[str, RequestLimit](), init=False, repr=False
+    )
+
+    def of(self, token: str) -> RequestLimit:
+        """Return the limit of another token: the same settings, with a window of its own."""
+        if token not in self._others:
+            self._others[token] = attrs.evolve(self)
+        return self._others[token]
 
     def take(self, now: float) -> bool:
         """Count a request at `now`; false if it is refused."""
@@ -97,3 +112,47 @@ class AddressLimit:
             self.refused += 1
             return False
         return True
+
+
+@attrs.define(eq=False, repr=False)
+class Tokens:
+    """The tokens that belong to accounts, and the limits that they were given.
+
+    A token without a limit of its own has the settings of the `usual` one, if there is any.
+    """
+
+    usual: Callable[[], RequestLimit | None]
+    of_accounts: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
+    """The token of each account that has one; several may have the same."""
+    _given: dict[str, RequestLimit] = attrs.field(factory=dict[str, RequestLimit], init=False)
+
+    def give(self, account_id: str, token: str | None) -> None:
+        """Let the token, and no other, open the account; None: no token of its own."""
+        if token is None:
+            self.of_accounts.pop(account_id, None)
+            return
+        if not isinstance(token, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`api_token` must be a str, not {type(token).__name__}")
+        if token.split() != [token]:
+            raise ValueError("`api_token` must be one word, without blanks")
+        self.of_accounts[account_id] = token
+
+    def limit(self, token: str) -> RequestLimit | None:
+        """The limit of a token; None: no limit."""
+        usual = self.usual()
+        return self._given.get(token) or (usual and usual.of(token))
+
+    def set_limit(self, account_id: str, limit: RequestLimit | None) -> None:
+        """Give a limit to the token of an account; None: the usual settings again."""
+        token = self.of_accounts.get(account_id)
+        if token is None:
+            raise ValueError(f"account {account_id!r} has no `api_token`, so no `limit` of its own")
+        if limit is None:
+            self._given.pop(token, None)
+        else:
+            self._given[token] = limit
+
+    def clear(self) -> None:
+        """Forget all tokens."""
+        self.of_accounts.clear()
+        self._given.clear()

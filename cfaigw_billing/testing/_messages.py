@@ -39,9 +39,20 @@ class RecordedRequest:
         )
 
     @property
+    def api_token(self) -> str | None:
+        """The API token that it was sent with; None: it was sent with none."""
+        return api_token(self.headers)
+
+    @property
     def json(self) -> Any:
         """The body, decoded."""
         return json.loads(self.body)
+
+
+def api_token(headers: MultiMapping[str]) -> str | None:
+    """The API token in the headers of a request."""
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    return token if token and scheme.lower() == "bearer" else None
 
 
 async def parameters(request: web.Request, cls: type[Parameters]) -> Parameters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
@@ -18,7 +18,7 @@ from yarl import URL
 from ._control import CONTROL_PATH, control_app
 from ._delivery import BrokenOffError, deliver, fall_silent
 from ._faults import Fault
-from ._messages import BASE_PATH, RecordedRequest, envelope, parameters, refusal
+from ._messages import BASE_PATH, RecordedRequest, api_token, envelope, parameters, refusal
 from ._operations import AccountList, Paging
 from ._routes import ROUTES, Route
 from ._service import Service
@@ -64,7 +64,8 @@ class Emulator(Service):
     block. It starts without accounts: see `add_account`.
 
     Attributes:
-        api_token: The API token that the server accepts.
+        api_token: The API token that opens every account; an account may have one that belongs to
+            it, see `add_account`.
         api_email: The email that it accepts together with `api_key`.
         api_key: The global API key.
         host: The address to serve on.
@@ -81,7 +82,8 @@ class Emulator(Service):
         topup_config_dashboard_only: Refuse API tokens that set or delete the top-up configuration.
         account_owned_token: Treat the API token as one that belongs to an account: it cannot list
             accounts.
-        limit: The rate limit; `None`: no limit, and no headers that speak of one.
+        limit: The rate limit of `api_token` and of the key. Every other token has a window of its
+            own with the same settings. `None`: no limit, and no headers that speak of one.
         address_limit: The limit of requests per second from one address; `None`: no limit.
         requests: Every request that arrived, in order.
     """
@@ -107,8 +109,10 @@ class Emulator(Service):
 
         Args:
             **options: What `Cloudflare` takes. Without credentials among them, it gets the token
-                that the emulator accepts. It has no `max_requests_per_second` unless that is
-                given, or the emulator has an `address_limit`.
+                that opens every account; with `api_tokens=emulator.api_tokens`, those that belong
+                to accounts and, unless `api_token` is given too, no other. It has no
+                `max_requests_per_second` unless that is given, or the emulator has an
+                `address_limit`.
         """
         from .. import Cloudflare
 
@@ -126,7 +130,7 @@ class Emulator(Service):
         options.setdefault("base_url", self.base_url)
         if self.address_limit is None:
             options.setdefault("max_requests_per_second", None)
-        if not {"api_email", "api_key", "user_service_key"} & options.keys():
+        if not {"api_tokens", "api_email", "api_key", "user_service_key"} & options.keys():
             options.setdefault("api_token", self.api_token)
 
     def _date(self) -> str:
@@ -203,7 +207,8 @@ class Emulator(Service):
         recorded = await RecordedRequest.receive(request)
         self.requests.append(recorded)
         if not self._within_limits(request):
-            return self._signed(refusal(RefusedError(429, RATE_LIMITED, "Too many requests.")))
+            refused = RefusedError(429, RATE_LIMITED, "Too many requests.")
+            return self._signed(request, refusal(refused))
         try:
             return await self._answer(request, handler, self._next_fault(recorded))
         except BrokenOffError:
@@ -217,13 +222,15 @@ class Emulator(Service):
             request.remote or "", time.monotonic()
         ):
             return False
-        return self.limit is None or self.limit.take(self._processor.now())
+        limit = self.limit_of(api_token(request.headers))
+        return limit is None or limit.take(self._processor.now())
 
-    def _signed(self, response: web.Response) -> web.Response:
+    def _signed(self, request: web.Request, response: web.Response) -> web.Response:
         """The answer with the headers that every answer has."""
         response.headers.setdefault("Date", self._date())
-        if self.limit is not None:
-            response.headers.update(self.limit.headers(self._processor.now()))
+        limit = self.limit_of(api_token(request.headers))
+        if limit is not None:
+            response.headers.update(limit.headers(self._processor.now()))
         response.headers.setdefault("CF-Ray", f"{next(self._rays):016x}-EMU")
         return response
 
@@ -245,7 +252,7 @@ class Emulator(Service):
             await fall_silent(request, fault, self._pause)
         response = fault.answer() or carried_out or await self._carry_out(request, handler)
         response.headers.update(fault.headers)
-        return await deliver(request, self._signed(response), fault, self._pause)
+        return await deliver(request, self._signed(request, response), fault, self._pause)
 
     async def _pause(self, seconds: float | None) -> None:
         """Wait so many seconds (None: for ever); raise `BrokenOffError` when the emulator stops."""
@@ -257,7 +264,7 @@ class Emulator(Service):
 
     async def _carry_out(self, request: web.Request, handler: Handler) -> web.Response:
         try:
-            self._authenticate(request.headers)
+            self._authenticate(request)
             return cast("web.Response", await handler(request))  # none of them streams
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
             message = (
@@ -267,23 +274,30 @@ class Emulator(Service):
         except RefusedError as refused:
             return refusal(refused)
 
-    def _authenticate(self, headers: Mapping[str, str]) -> None:
-        authorization = headers.get("Authorization")
-        if authorization is None:
+    def _authenticate(self, request: web.Request) -> None:
+        """Refuse credentials that nobody has, and a token that belongs to another account."""
+        headers, token = request.headers, api_token(request.headers)
+        account_id = request.match_info.get("account_id")
+        if token is None and "Authorization" in headers:
+            cause = "Invalid format for Authorization header"
+            chain = [{"code": INVALID_AUTHORIZATION, "message": cause}]
+            raise RefusedError(400, INVALID_HEADERS, "Invalid request headers", chain)
+        if token is None:
             given = (headers.get("X-Auth-Email"), headers.get("X-Auth-Key"))
-            valid = given == (self.api_email, self.api_key)
+            known = opens = given == (self.api_email, self.api_key)
+        elif token == self.api_token:
+            known = opens = True
         else:
-            scheme, _, token = authorization.partition(" ")
-            if scheme.lower() != "bearer" or not token:
-                cause = "Invalid format for Authorization header"
-                chain = [{"code": INVALID_AUTHORIZATION, "message": cause}]
-                raise RefusedError(400, INVALID_HEADERS, "Invalid request headers", chain)
-            valid = token == self.api_token
-        if not valid:
-            raise RefusedError(401, UNAUTHENTICATED, "Authentication error")
+            own = account_id is not None and token == self._tokens.of_accounts.get(account_id)
+            known = own or token in self._tokens.of_accounts.values()  # there may be very many
+            opens = own or account_id is None
+        if not (known and opens):
+            status = 403 if known else 401
+            raise RefusedError(status, UNAUTHENTICATED, "Authentication error")
 
     async def _list_accounts(self, request: web.Request) -> web.Response:
-        if self.account_owned_token and "Authorization" in request.headers:
+        token = api_token(request.headers)
+        if token is not None and (self.account_owned_token or token != self.api_token):
             message = "List accounts endpoint does not support account owned tokens"
             raise RefusedError(400, NO_ACCOUNT_LIST, message)
         call = await self._parameters(request, AccountList)

@@ -11,7 +11,7 @@ from attrs.validators import and_, ge, le
 
 from ..types.money import Money
 from ._faults import Fault, Injection
-from ._limit import AddressLimit, RequestLimit
+from ._limit import AddressLimit, RequestLimit, Tokens
 from ._messages import RecordedRequest
 from ._processor import CardProcessor, Charge
 from ._state import EmulatedAccount
@@ -28,6 +28,10 @@ def _moment(at: datetime | None) -> datetime | None:
 def _new_processor(service: Service) -> CardProcessor:
     at = None if service.at is None else service.at.timestamp()
     return CardProcessor(service.topup_seconds, service.fee, service.tax, at)
+
+
+def _new_tokens(service: Service) -> Tokens:
+    return Tokens(lambda: service.limit)
 
 
 def _tell_processor(service: Service, setting: attrs.Attribute[float], value: float) -> float:
@@ -64,6 +68,7 @@ class Service:
     _accounts: dict[str, EmulatedAccount] = attrs.field(
         factory=dict[str, EmulatedAccount], init=False
     )
+    _tokens: Tokens = attrs.field(default=attrs.Factory(_new_tokens, takes_self=True), init=False)
     _processor: CardProcessor = attrs.field(
         default=attrs.Factory(_new_processor, takes_self=True), init=False
     )
@@ -73,6 +78,11 @@ class Service:
     def accounts(self) -> Mapping[str, EmulatedAccount]:
         """The accounts by their id."""
         return self._accounts
+
+    @property
+    def api_tokens(self) -> dict[str, str]:
+        """The tokens that belong to accounts, by the id of the account."""
+        return dict(self._tokens.of_accounts)
 
     @property
     def charges(self) -> list[Charge]:
@@ -96,6 +106,8 @@ class Service:
         account_id: str,
         *,
         name: str | None = None,
+        api_token: str | None = None,
+        limit: RequestLimit | None = None,
         balance: float = 0.0,
         payment_method: Mapping[str, str] | None = VISA,
         first_topup_success: bool = False,
@@ -108,6 +120,9 @@ class Service:
         Args:
             account_id: The id, as it stands in the path of a request.
             name: The name in the list of accounts.
+            api_token: A token that belongs to the account: it opens no other, and lists none.
+            limit: The rate limit of that token; None: a window of its own, with the settings of
+                the emulator's.
             balance: In cents; may be negative.
             payment_method: The default card; None for an account as new as can be.
             first_topup_success: Whether a manual top-up completed in the past.
@@ -119,6 +134,7 @@ class Service:
             raise ValueError(f"there is an account {account_id!r} already")
         account = EmulatedAccount(
             processor=self._processor,
+            tokens=self._tokens,
             id=account_id,
             name=name or f"Account {account_id}",
             created_on=self.now.isoformat(),
@@ -129,8 +145,17 @@ class Service:
             needs_confirmation=needs_confirmation,
             topup_seconds=topup_seconds,
         )
+        account.api_token = api_token
+        if limit is not None:
+            account.limit = limit
         self._accounts[account_id] = account
         return account
+
+    def limit_of(self, api_token: str | None) -> RequestLimit | None:
+        """The rate limit of a token, or of the other credentials; None: no limit."""
+        if api_token in (None, self.api_token):
+            return self.limit
+        return self._tokens.limit(api_token)
 
     def inject(
         self,
@@ -166,6 +191,7 @@ class Service:
         """
         if accounts:
             self._accounts.clear()
+            self._tokens.clear()
         self.requests.clear()
         self.charges.clear()
         self.clear_faults()

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge, optional
 
+from ._limit import RequestLimit, Tokens
 from ._processor import CardProcessor, Charge
 from ._spending import Profile, Spending
 
@@ -65,9 +66,12 @@ class EmulatedAccount:
 
     Attributes:
         processor: What it shares with the other accounts: the clock and the record of charges.
+        tokens: What it also shares: the tokens of all accounts.
         id: As it stands in the path of a request.
         name: In the list of accounts.
         created_on: In the list of accounts, ISO 8601.
+        api_token: A token that opens this account alone; setting another, or None, revokes it.
+        limit: The rate limit of that token.
         balance: In cents; may be negative.
         payment_method: The default card, `{"brand": …, "last4": …}`, or None.
         declines: Whether the card is declined (402).
@@ -87,6 +91,7 @@ class EmulatedAccount:
     """
 
     processor: CardProcessor = attrs.field(repr=False)
+    tokens: Tokens = attrs.field(repr=False)
     id: str
     name: str
     created_on: str
@@ -110,6 +115,27 @@ class EmulatedAccount:
     _topups: dict[str, Topup] = attrs.field(factory=dict[str, Topup], init=False, repr=False)
     # A test and the server look at an account from two threads; only one may settle a top-up.
     _lock: Any = attrs.field(factory=threading.RLock, init=False, repr=False)
+
+    @property
+    def api_token(self) -> str | None:
+        """The token that belongs to it and opens no other account; None: it has none."""
+        return self.tokens.of_accounts.get(self.id)
+
+    @api_token.setter
+    def api_token(self, token: str | None) -> None:
+        self.tokens.give(self.id, token)
+
+    @property
+    def limit(self) -> RequestLimit | None:
+        """The rate limit of its token, and of all accounts with that token; None: no limit.
+
+        It has the settings of the emulator's `limit` until it is set. A new token has a new one.
+        """
+        return None if self.api_token is None else self.tokens.limit(self.api_token)
+
+    @limit.setter
+    def limit(self, limit: RequestLimit | None) -> None:
+        self.tokens.set_limit(self.id, limit)
 
     @property
     def balance(self) -> float:

@@ -7,8 +7,6 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from ._state import JSON
-
 Parameters = TypeVar("Parameters", bound=attrs.AttrsInstance)
 
 # Error codes.
@@ -37,15 +35,15 @@ class RefusedError(Exception):
     status: int
     code: int
     message: str
-    error_chain: Sequence[JSON] = ()
+    error_chain: Sequence[dict[str, Any]] = ()
 
 
 def parse(cls: type[Parameters], given: Any) -> Parameters:
     """Make a `cls` of the JSON object `given`, or refuse it as the service would."""
     if not isinstance(given, dict):
         raise RefusedError(400, INVALID, f"A JSON object is required, not {given!r}")
-    properties = cast("JSON", given)
-    known = attrs.fields_dict(cls)
+    properties = cast("dict[str, Any]", given)
+    known = {field.name: field for field in attrs.fields(cls) if field.init}
     for name, value in properties.items():
         if name not in known:
             raise RefusedError(400, INVALID, f"{name!r} is not a known property")

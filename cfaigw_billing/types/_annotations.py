@@ -14,7 +14,7 @@ NOT_ON_THE_WIRE = {"wire": None}
 def member_of(cls: Any) -> tuple[Any, bool]:
     """Return the type of a value that is not `None`, and whether it may be `None`.
 
-    An open enumeration, `Literal[…] | str`, takes whatever string comes next.
+    An open enumeration, `Literal[…] | str`, accepts any string.
     """
     if get_origin(cls) not in (Union, UnionType):
         return cls, False
@@ -28,12 +28,12 @@ def is_array(cls: Any) -> bool:
 
 
 def wire_fields(cls: Any) -> list[Any]:
-    """Return the fields of an attrs class that come over the wire, with their types resolved."""
+    """Return the fields of an attrs class that the service sends, with their types resolved."""
     fields = attrs.fields(attrs.resolve_types(cls))
     return [field for field in fields if field.metadata.get("wire", field.name) is not None]
 
 
 def wire_name(field: Any) -> str:
-    """Return the name of a field in JSON, which is its own unless its metadata says otherwise."""
+    """Return the name of a field in JSON: its own, unless its metadata has another."""
     name: str = field.metadata.get("wire", field.name)
     return name

@@ -1,4 +1,4 @@
-"""The base classes of values: of requests, of answers, and of what is made of answers."""
+"""The base classes of requests, answers and values computed from answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class Params(Generic[T]):
-    """The parameters of one call, checked when they are made; `T` is what the call answers.
+    """The parameters of one call, checked when they are made; `T` is the type of the answer.
 
     An optional parameter that is `None` is not sent.
     """
@@ -40,20 +40,20 @@ class AccountParams(Params[T]):
     """The parameters of a call on one account."""
 
     account_id: str | None = field(default=None, validator=account)
-    """The account's identifier; `None` stands for the client's `account_id`."""
+    """The account's identifier; `None`: the client's `account_id`."""
 
 
 class Shown(Data):
-    """A value that shows itself: as data, as a data frame, and in a notebook."""
+    """A value with forms for people and programs: JSON, a data frame, a table in a notebook."""
 
     __slots__ = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Return the answer as nested data that is JSON: the wire's names and numbers, and more.
+        """Return the answer as nested JSON data, with the names and numbers of the service.
 
-        Beside an amount in cents are its US dollars, exact (`balance`: 640.19, `balance_usd`:
-        "6.4019"; `None` in another currency), beside a moment its text in ISO 8601
-        (`start_time_datetime`). `extra` is there only if something is in it. Secrets are left out.
+        Each amount in cents also comes in exact US dollars (`balance`: 640.19, `balance_usd`:
+        "6.4019"; `None` in another currency), each time also as ISO 8601 text
+        (`start_time_datetime`). `extra` is there only if it is not empty. Secrets are omitted.
         """
         from ._records import as_dict
 
@@ -62,9 +62,9 @@ class Shown(Data):
     def to_records(self) -> list[dict[str, object]]:
         """Return flat mappings: one for each row of a list, or one for the value itself.
 
-        They are JSON: an amount is under the wire's name in cents, and beside it in US dollars,
-        exact (`balance`: 640.19, `balance_usd`: "6.4019"; `None` in another currency). A moment is
-        text in ISO 8601; `None` if the service's number is none.
+        They are JSON. Each amount comes in cents and in exact US dollars (`balance`: 640.19,
+        `balance_usd`: "6.4019"; `None` in another currency). A time is ISO 8601 text; `None` if
+        the service's number is not a valid time.
         """
         from ._records import record
 
@@ -73,10 +73,10 @@ class Shown(Data):
     def to_pandas(self, *, exact: bool = False) -> pd.DataFrame:
         """Return the records as a data frame; needs the extra `notebook`.
 
-        Moments are timestamps in UTC, and the index where rows have one.
+        Times are timestamps in UTC. If rows have a time, it is the index.
 
         Args:
-            exact: Have dollars (columns `…_usd`) as exact `Decimal`s, and not as floats.
+            exact: Return dollars (columns `…_usd`) as exact `Decimal`s, not as floats.
         """
         from ._records import to_frame
 
@@ -91,9 +91,9 @@ class Shown(Data):
     # How a type differs from this:
 
     _list: ClassVar[str | None] = None
-    """The field whose values the records are of; `None`: one record of the value itself."""
+    """The field with the values for the records; `None`: one record of the value itself."""
     _index: ClassVar[str | None] = None
-    """The entry of the records that is the index of the data frame."""
+    """The entry of the records that becomes the index of the data frame."""
 
     def _table(self, limit: int | None) -> Table:
         """Return the table to show: at most `limit` rows of a list."""
@@ -155,14 +155,14 @@ class Shown(Data):
 
 @frozen(kw_only=True)
 class Response(Shown):
-    """A value that the service answered."""
+    """A value in an answer of the service."""
 
     extra: Mapping[str, object] = field(
         default=EMPTY, repr=False, hash=False, metadata=NOT_ON_THE_WIRE
     )
-    """The fields that this version does not know, as decoded JSON by their names on the wire.
+    """The fields that this version does not know, as decoded JSON by name.
 
-    A `client_secret` in it, at any depth, is masked in reprs and not kept in pickles.
+    A `client_secret` in it, at any depth, is masked in reprs and not pickled.
     """
 
     @classmethod
@@ -184,7 +184,7 @@ class Response(Shown):
 
 
 def of_account() -> Any:
-    """Make the field `account_id` of an answer of a call on one account."""
+    """Return the field `account_id` of an answer about one account."""
     return field(default=None, eq=False, metadata=NOT_ON_THE_WIRE)
 
 
@@ -193,18 +193,17 @@ class AccountResponse(Response):
     """An answer about one account.
 
     Attributes:
-        account_id: The account that was asked about; `None` in a value that does not come from a
-            call.
+        account_id: The account of the call; `None` if the value does not come from a call.
     """
 
     account_id: str | None = of_account()
-    """The account that was asked about; `None` in a value that does not come from a call.
+    """The account of the call; `None` if the value does not come from a call.
 
-    The service does not send it. It does not count when values are compared.
+    The service does not send it. Comparing values ignores it.
     """
 
     def to_records(self) -> list[dict[str, object]]:
-        """Return flat mappings, as of every answer; each has the `account_id`."""
+        """Return flat mappings, as for every answer; each has the `account_id`."""
         return [{"account_id": self.account_id, **row} for row in super().to_records()]
 
     @classmethod

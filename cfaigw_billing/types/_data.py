@@ -1,13 +1,14 @@
 """Values as JSON, and the methods that pydantic calls to check, write and describe them.
 
 With these, an answer can be a field of a pydantic model, and the result of a FastAPI route. The
-package does not depend on pydantic: only pydantic calls them, and so it is installed then.
+package does not depend on pydantic: only pydantic calls them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -20,16 +21,16 @@ class Data:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Return the value as data that is JSON."""
+        """Return the value as JSON data."""
         raise NotImplementedError
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """Return `to_dict()` as JSON text; `indent` sets it in lines."""
+        """Return `to_dict()` as JSON text; with `indent`, on several lines."""
         return json.dumps(self.to_dict(), indent=indent)
 
     @classmethod
     def _from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Make a value of data that pydantic has checked."""
+        """Make a value from data that pydantic has checked."""
         raise NotImplementedError
 
     @classmethod
@@ -50,3 +51,9 @@ class Data:
         from . import _schema
 
         return _schema.json_schema(cls, schema, handler)
+
+
+def plain_digits(number: Decimal) -> str:
+    """Return a number as text, exact, without an exponent and without zeros at its end."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,4 +1,4 @@
-"""Read-only attributes that show a field in another form; the field keeps the wire's."""
+"""Read-only attributes that show a field in another form."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_MILLISECONDS = 1e11
-"""An epoch number above this is in milliseconds, as its unit is not known: as seconds it is past
-5138. What is below is in seconds: as milliseconds it is before March 1973."""
+"""If its unit is not known, an epoch number above this is in milliseconds (in seconds it would be
+after 5138), and one below is in seconds (in milliseconds it would be before March 1973)."""
 
 
 class Derived(Generic[T]):
@@ -61,5 +61,5 @@ def utc_milliseconds(field_name: str) -> Derived[datetime]:
 
 
 def optional_utc(field_name: str) -> Derived[datetime | None]:
-    """Unix milliseconds or seconds, told apart by size, as an aware UTC `datetime`."""
+    """Unix milliseconds or seconds, distinguished by size, as an aware UTC `datetime`."""
     return Derived(field_name, _from_either)

@@ -1,18 +1,18 @@
-"""Values as data: dictionaries, records, data frames. One rule for all of them, and every type.
+"""Values as data: dictionaries, records, data frames. The same rules hold for every type.
 
-- **All of it is JSON**: texts, numbers, booleans, `None`, and in dictionaries mappings and lists.
-- **An amount** is under the wire's name in cents, as a number. Beside it are its US dollars, exact,
-  and so as text (`balance`: 640.19, `balance_usd`: "6.4019"); `None` in another currency.
-- **A moment** is text in ISO 8601, in UTC where the service sent a number; `None` if that is none.
-- **A secret** is never in it.
-- **A dictionary** (`to_dict`) has the form of the answer: the wire's names, values within values,
-  lists. A moment is beside the number that the service sent (`start_time`: 1767225600000,
-  `start_time_datetime`: "2026-01-01T00:00:00+00:00"). Unknown fields are in `extra`, if any came.
-- **A record** (`to_records`) is a row of a table, so it is flat, and the same for all values of a
-  type. A value within the value adds its own entries (`payment_method_brand`). A moment is in the
-  place of the number. Lists and `extra` are left out.
-- **A data frame** (`to_pandas`) has the records as rows. There exact texts are floats, or
-  `Decimal`s with `exact=True`; moments are timestamps in UTC.
+- **JSON**: texts, numbers, booleans, `None`, and in dictionaries mappings and lists.
+- **An amount** has the service's name and is a number in cents. Its exact US dollars follow as text
+  (`balance`: 640.19, `balance_usd`: "6.4019"; `None` in another currency).
+- **A time** is ISO 8601 text, in UTC if the service sent a number; `None` if that is not valid.
+- **Secrets** are omitted.
+- **A dictionary** (`to_dict`) has the form of the answer: the service's names, nested values and
+  lists. A time follows the number that the service sent (`start_time`: 1767225600000,
+  `start_time_datetime`: "2026-01-01T00:00:00+00:00"). `extra` has unknown fields, if any.
+- **A record** (`to_records`) is a row of a table: flat, with the same entries for all values of a
+  type. A nested value adds its own entries (`payment_method_brand`). A time replaces the number.
+  Lists and `extra` are omitted.
+- **A data frame** (`to_pandas`) has the records as rows. Exact texts become floats, or `Decimal`s
+  with `exact=True`; times become timestamps in UTC.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ import attrs
 from .._show.extras import needed
 from .._wire.secrets import REDACTED, Secret
 from ._annotations import member_of, wire_fields, wire_name
-from ._data import Data
+from ._data import Data, plain_digits
 from ._derived import Derived
 from ._schema import Property, descriptions
-from .money import plain_digits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +47,7 @@ class Kind(Enum):
     MOMENT = "moment"
     """A moment, as text."""
     OTHER = "other"
-    """Whatever has the same form everywhere."""
+    """A value with the same form everywhere."""
 
 
 @attrs.frozen
@@ -56,7 +55,7 @@ class Entry:
     """One entry of a record."""
 
     read: Callable[[Any], object]
-    """Gives it for a value; `None` for `None`."""
+    """Returns the entry for a value; `None` for `None`."""
     kind: Kind = Kind.OTHER
     """Its kind."""
 
@@ -72,22 +71,22 @@ class Part:
     kind: Kind
     """Its kind."""
     type: Any
-    """The type of its value, where there is one."""
+    """The type of its value, if not `None`."""
     optional: bool = True
     """Whether it may be `None`."""
     sibling: str | None = None
-    """The attribute of the other form: dollars or a moment."""
+    """The attribute of the other form: dollars or a time."""
     sibling_key: str = ""
     """The name of the other form in a dictionary."""
 
     def other(self, value: object) -> object:
-        """Return the other form, as a record or a dictionary has it."""
+        """Return the other form, as in a record or a dictionary."""
         return None if self.sibling is None else _derived(value, self.sibling)
 
 
 @cache
 def parts(cls: Any) -> tuple[Part, ...]:
-    """Return the fields of a type that may be shown: all but `extra` and secrets."""
+    """Return the fields of a type to show: all except `extra` and secrets."""
     siblings = _siblings(cls)
     fields = [field for field in wire_fields(cls) if member_of(field.type)[0] is not Secret]
     own = [Part("account_id", "account_id", Kind.OTHER, str)] if hasattr(cls, "account_id") else []
@@ -105,7 +104,7 @@ def _part(field: Any, sibling: str | None) -> Part:
         return Part(name, key, Kind.CENTS, kind, optional, sibling, dollars)
     if sibling.endswith("_datetime"):
         return Part(name, key, Kind.MOMENT, kind, optional, sibling, sibling)
-    # The attribute with the number in Python adds nothing to the text.
+    # Text alone is enough: its Python attribute is the same number.
     return Part(name, key, Kind.EXACT, kind, optional)
 
 
@@ -122,7 +121,7 @@ def as_dict(value: object) -> dict[str, object]:
 
 
 def properties(cls: Any) -> Iterator[Property]:
-    """Return what `as_dict` makes of the values of a type."""
+    """Return the properties of `as_dict` for a type."""
     told = descriptions(cls)
     for part in parts(cls):
         schema = {"description": told[part.name]} if part.name in told else {}
@@ -149,14 +148,14 @@ def properties(cls: Any) -> Iterator[Property]:
 
 
 def record(value: object, cls: Any = None) -> dict[str, object]:
-    """Return a value as a record; one that is `None`, as that of a `cls` in which all is `None`."""
+    """Return a value as a record; for `None`, a record of a `cls` with `None` everywhere."""
     own: Any = type(value)
     return {name: _json(entry.read(value)) for name, entry in entries(cls or own).items()}
 
 
 @cache
 def entries(cls: Any) -> dict[str, Entry]:
-    """Return the entries of the record of a `cls`; those that are moments give a `datetime`."""
+    """Return the entries of the record of a `cls`; times are `datetime`s here."""
     found: dict[str, Entry] = {}
     for part in parts(cls):
         if attrs.has(part.type):
@@ -192,7 +191,7 @@ def to_frame(
 
 
 def _columns(*, exact: bool) -> dict[Kind, tuple[Callable[[Any], object], str | None]]:
-    """By kind, what a value in a record becomes in a data frame, and the type of the column."""
+    """By kind: how to convert a value for a data frame, and the type of the column."""
     return {
         Kind.CENTS: (float, "float64"),
         Kind.EXACT: (_number, "object")
@@ -207,12 +206,12 @@ def _columns(*, exact: bool) -> dict[Kind, tuple[Callable[[Any], object], str | 
 def _number(text: str, kind: Callable[[str], object] = Decimal) -> object:
     try:
         return kind(text)
-    except (ArithmeticError, ValueError):  # whatever the service wrote there
+    except (ArithmeticError, ValueError):  # not a number
         return None
 
 
 def moment(value: object, field: str, form: str = "%Y-%m-%d %H:%M") -> str:
-    """A moment of a value as a person reads it; a number that is none, as it came."""
+    """Return a time as readable text; a number that is not a valid time, as it came."""
     cls: Any = type(value)
     found = entries(cls)[field].read(value)
     if isinstance(found, datetime):
@@ -240,7 +239,7 @@ def _json(value: Any) -> object:
 
 
 def _siblings(cls: Any) -> dict[str, str]:
-    """By the name of a field, the attribute that shows it in another form."""
+    """By field name: the attribute that shows the field in another form."""
     attributes = {name: getattr(cls, name) for name in dir(cls)}
     return {a.field_name: name for name, a in attributes.items() if isinstance(a, Derived)}
 

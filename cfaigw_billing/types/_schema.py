@@ -24,13 +24,13 @@ class Property:
     name: str
     """Its name."""
     schema: Mapping[str, str]
-    """The entries of its JSON schema beside the type, such as a `description`."""
+    """The other entries of its JSON schema, such as a `description`."""
     written: Any
-    """The type that it has in JSON."""
+    """Its type in JSON."""
     read: Any = None
-    """The type that is accepted for it; `None`: it is not read."""
+    """The type to accept; `None`: it is not read."""
     required: bool = True
-    """Whether it must be there to be read."""
+    """Whether it is required when reading."""
     always: bool = True
     """Whether it is always written."""
 
@@ -74,13 +74,13 @@ def json_schema(cls: Any, schema: Any, handler: Any) -> Any:
 
 
 def _written(value: Any) -> object:
-    """Return the data of a value; one within another comes here as data already."""
+    """Return the data of a value; nested values are data already."""
     return value.to_dict() if hasattr(value, "to_dict") else value
 
 
 @cache
 def descriptions(cls: Any) -> dict[str, str]:
-    """Return what the docstring says of attributes, those of the bases included."""
+    """Return the descriptions of attributes in the docstrings of the class and its bases."""
     found: dict[str, str] = {}
     for base in reversed(inspect.getmro(cls)):
         listed = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")[2]

@@ -10,31 +10,35 @@ from typing import Any
 from attrs import Attribute
 
 from ._derived import FIRST_MILLISECONDS
-from .money import Money
 
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 MAX_CENTS = 99_999_999
-"""The payment processor takes amounts of at most eight digits ($999,999.99)."""
+"""The payment processor accepts amounts of at most eight digits ($999,999.99)."""
 
 FEE = 0.05
-"""The fee on credit, as a part of its amount; tax comes on top where it is due."""
+"""The fee on credit, as a part of its amount; tax comes on top where due."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND = 253_402_300_799_999
-"""The last one of the year 9999, which is the last that a `datetime` knows."""
+"""The end of the year 9999, the last year of a `datetime`."""
 _OUTSIDE_A_SEGMENT = r"[/\\\x00-\x1f\x7f\ud800-\udfff]"
 _ACCOUNT_ID = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._~-]{1,64}")
 
 
 def account(_: object, attribute: Attribute[Any], value: Any) -> None:
-    """An identifier of an account; `None` passes."""
+    """Check an account id; `None` passes."""
     if value is not None and not (type(value) is str and _ACCOUNT_ID.fullmatch(value)):
         check_account(attribute.name, value)
 
 
+def is_account_id(value: object) -> bool:
+    """Whether a value can be the identifier of an account."""
+    return isinstance(value, str) and _ACCOUNT_ID.fullmatch(value) is not None
+
+
 def check_account(name: str, value: Any) -> None:
-    """Raise if a value cannot be the identifier of an account."""
+    """Raise if a value cannot be an account id."""
     _check_text(name, value)
     if not _ACCOUNT_ID.fullmatch(value):
         raise ValueError(
@@ -44,7 +48,7 @@ def check_account(name: str, value: Any) -> None:
 
 
 def identifier(_: object, attribute: Attribute[Any], value: Any) -> None:
-    """A non-empty string that stays in the path segment it is put in; `None` passes."""
+    """Check for a non-empty string that is safe in a path segment; `None` passes."""
     if value is None:
         return
     _check_text(attribute.name, value)
@@ -59,7 +63,7 @@ def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise TypeError(f"`{name}` must be a str, not {type(value).__name__}")
     if not value:
-        # The words of the official SDK, so that tests which look for them go on passing.
+        # The message of the official SDK, so that tests for it go on passing.
         raise ValueError(f"Expected a non-empty value for `{name}` but received {value!r}")
 
 
@@ -71,7 +75,7 @@ def required_identifier(instance: object, attribute: Attribute[Any], value: Any)
 
 
 def of_type(expected: type) -> Validator:
-    """A value of the type; `None` passes where the field allows it."""
+    """Check the type; `None` passes if the field allows it."""
 
     def check(_: object, attribute: Attribute[Any], value: Any) -> None:
         if value is None and attribute.default is None:
@@ -85,7 +89,7 @@ def of_type(expected: type) -> Validator:
 
 
 def each_of_type(expected: type, *, at_most: int) -> Validator:
-    """At most so many values of the type; `None` passes."""
+    """Check for at most so many values of the type; `None` passes."""
 
     def check(_: object, attribute: Attribute[Any], values: Any) -> None:
         if values is None:
@@ -105,7 +109,7 @@ def each_of_type(expected: type, *, at_most: int) -> Validator:
 
 
 def whole(minimum: int, maximum: int | None = None, unit: str = "") -> Validator:
-    """An `int` (not a `bool`) within the bounds; `None` passes where the field allows it."""
+    """Check for an `int` (not a `bool`) within the bounds; `None` passes if allowed."""
 
     def check(_: object, attribute: Attribute[Any], value: Any) -> None:
         if value is not None or attribute.default is not None:
@@ -117,7 +121,7 @@ def whole(minimum: int, maximum: int | None = None, unit: str = "") -> Validator
 def check_whole(
     name: str, value: Any, minimum: int, maximum: int | None = None, unit: str = ""
 ) -> None:
-    """An `int` (not a `bool`) within the bounds."""
+    """Raise if a value is not an `int` (or is a `bool`), or not within the bounds."""
     if type(value) is not int:
         raise TypeError(
             f"`{name}` must be a whole number{f' of {unit}' if unit else ''} (an int), "
@@ -130,37 +134,12 @@ def check_whole(
 
 
 def cents(minimum: int) -> Validator:
-    """A whole number of cents, at least `minimum`."""
+    """Check for whole cents, at least `minimum`."""
     return whole(minimum, MAX_CENTS, "cents")
 
 
-def in_cents(name: str, value: Any) -> Any:
-    """`Money` as the int of US cents that it is; any other value as it is, for the validator."""
-    if not isinstance(value, Money):
-        return value
-    if value.currency != "USD":
-        raise ValueError(f"`{name}` must be in US dollars, got {value}")
-    cents = int(value.cents)
-    if cents != value.cents:
-        shown, _ = value.told_apart(round(value, 2))
-        raise ValueError(f"`{name}` must be in whole cents, got {shown}")
-    return cents
-
-
-def amount_in_cents(value: int | Money) -> int:
-    """Convert the argument `amount` as `in_cents` does."""
-    cents: int = in_cents("amount", value)
-    return cents
-
-
-def threshold_in_cents(value: int | Money) -> int:
-    """Convert the argument `threshold` as `in_cents` does."""
-    cents: int = in_cents("threshold", value)
-    return cents
-
-
 def one_of(*choices: str) -> Validator:
-    """One of the values that the service knows; `None` passes where the field allows it."""
+    """Check for a value that the service knows; `None` passes if the field allows it."""
 
     def check(_: object, attribute: Attribute[Any], value: Any) -> None:
         if value is None and attribute.default is None:
@@ -173,10 +152,10 @@ def one_of(*choices: str) -> Validator:
 
 
 def milliseconds(name: str, value: Any) -> float | None:
-    """The argument `name`, an aware `datetime` or a number of milliseconds, in milliseconds.
+    """Return an aware `datetime`, or a number of milliseconds, in milliseconds.
 
-    A positive number below 10^11 is refused: it looks like seconds, and would be before March 1973
-    in milliseconds. 0 and negative numbers are accepted: in both units they are before all usage.
+    Refuse a positive number below 10^11: it looks like seconds, and would be before March 1973 in
+    milliseconds. Accept 0 and negative numbers: in both units they are before all usage.
     """
     if value is None:
         return None
@@ -205,7 +184,7 @@ LONGEST_KEY = 255
 
 
 def idempotency_key(_: object, attribute: Attribute[Any], value: Any) -> None:
-    """A string of 1 to 255 printable characters; `None` passes."""
+    """Check for a string of 1 to 255 printable characters; `None` passes."""
     if value is None:
         return
     if not isinstance(value, str):

@@ -16,13 +16,13 @@ class AccountListParams(Params["AccountListResponse"]):
     """The parameters of one page of `accounts.list`."""
 
     name: str | None = field(default=None, validator=of_type(str))
-    """Only accounts of this name."""
+    """Only accounts with this name."""
     page: int | None = field(default=None, validator=whole(1))
     """The page, from 1."""
     per_page: int | None = field(default=None, validator=whole(1, 50))
-    """The accounts a page, at most 50; `None`: the service's own choice."""
+    """The accounts per page, at most 50; `None`: the service's default."""
     cursor: str | None = field(default=None, validator=of_type(str))
-    """The cursor of the page, if the service pages with cursors: `cursor` of the page before."""
+    """If the service pages with cursors: the `cursor` of the page before."""
 
 
 @frozen(kw_only=True)
@@ -40,7 +40,7 @@ class Account(Response):
     """One account."""
 
     id: str
-    """The account's identifier: what every billing call takes as `account_id`."""
+    """The account's identifier: the `account_id` of every billing call."""
     name: str
     """The account's name."""
     type: Literal["standard", "enterprise"] | str | None = None
@@ -53,7 +53,7 @@ class Account(Response):
 
 @frozen(kw_only=True)
 class ResultInfo(Response):
-    """The part of a list that an answer holds. A field that the service left out is `None`."""
+    """The page of a list. A field that the service omitted is `None`."""
 
     page: int | None = None
     """This page, from 1."""
@@ -66,9 +66,9 @@ class ResultInfo(Response):
     total_pages: int | None = None
     """The number of pages."""
     has_more: bool | None = None
-    """Whether there is a page after this one."""
+    """Whether there is a next page."""
     cursor: str | None = None
-    """The cursor of the next page, if the service pages with cursors."""
+    """If the service pages with cursors: the cursor of the next page."""
 
 
 @frozen(kw_only=True)

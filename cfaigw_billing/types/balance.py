@@ -26,7 +26,7 @@ class PaymentMethod(Response):
 class TopupConfig(Response):
     """The automatic top-up: buy `amount` of credit when the balance falls below `threshold`.
 
-    An account that never set one up has zeros or `None` in both.
+    Both are zero or `None` if it was never set up.
 
     Attributes:
         amount: The credit that is bought, in cents; the card is charged fee and tax on top.
@@ -44,7 +44,7 @@ class TopupConfig(Response):
     threshold_money: ClassVar[Derived[Money | None]] = optional_money("threshold")
     """`threshold` as exact money."""
     disabled_reason: str | None = field(default=None, metadata={"wire": "disabledReason"})
-    """Why the service switched it off, if it did."""
+    """Why the service disabled it, if it did."""
     error: str | None = None
     """The message of the last failed charge."""
     last_failed_at: float | None = field(default=None, metadata={"wire": "lastFailedAt"})
@@ -79,7 +79,7 @@ class BillingCreditBalanceResponse(AccountResponse):
     payment_method: PaymentMethod | None = None
     """The default card."""
     topup_config: TopupConfig | None = None
-    """The automatic top-up; `None` if the service left it out."""
+    """The automatic top-up; `None` if the service omitted it."""
     first_topup_success: bool | None = None
     """Whether a manual top-up has ever completed."""
 
@@ -94,7 +94,7 @@ class BillingCreditBalanceResponse(AccountResponse):
 
 
 def balance_text(answer: BillingCreditBalanceResponse, low: Money) -> str:
-    """The balance, with digits that tell it from `low`, and marked where it is below."""
+    """Return the balance, highlighted if below `low`, with enough digits to differ from it."""
     from .._show.table import Alert
 
     shown, _ = answer.balance_money.told_apart(low)
@@ -102,7 +102,7 @@ def balance_text(answer: BillingCreditBalanceResponse, low: Money) -> str:
 
 
 def card_text(answer: BillingCreditBalanceResponse) -> str:
-    """The card on file, such as "visa 4242"."""
+    """Return the card on file, such as "visa 4242"."""
     card = answer.payment_method
     known = (card.brand, card.last4) if card else ()
     return " ".join(filter(None, known)) or (
@@ -111,7 +111,7 @@ def card_text(answer: BillingCreditBalanceResponse) -> str:
 
 
 def topup_text(config: TopupConfig | None) -> str:
-    """The automatic top-up, such as "$50.00 at $10.00"; disabled is what the service stopped."""
+    """Return the automatic top-up as text, such as "$50.00 at $10.00"."""
     from .._show.table import Alert
 
     if config is None or not (config.amount and config.threshold):
@@ -122,7 +122,7 @@ def topup_text(config: TopupConfig | None) -> str:
 
 
 def topup_details(config: TopupConfig) -> list[tuple[str, str]]:
-    """The automatic top-up, and what is wrong with it."""
+    """Return the automatic top-up and its problem, if any, as text."""
     from .._show.table import label, text
     from ._records import entries
 

@@ -27,7 +27,7 @@ class BillingInvoiceHistoryParams(AccountParams["BillingInvoiceHistoryResponse"]
     page: int | None = field(default=None, validator=whole(1))
     """The page, from 1. Seen to work, not documented."""
     per_page: int | None = field(default=None, validator=whole(1))
-    """The rows a page; 50 is known to work. Seen to work, not documented."""
+    """The rows per page. 50 is seen to work, not documented."""
 
 
 @frozen(kw_only=True)
@@ -62,7 +62,7 @@ class Invoice(Response):
     attempted: bool | None = None
     """Whether a payment was tried."""
     auto_advance: bool | None = None
-    """Whether the payment processor goes on collecting by itself."""
+    """Whether the payment processor collects the payment automatically."""
     created: float | None = None
     """When it was made, Unix seconds."""
     created_datetime: ClassVar[Derived[datetime | None]] = optional_utc_seconds("created")
@@ -70,21 +70,21 @@ class Invoice(Response):
     created_by: str | None = None
     """The creator of the invoice."""
     description: str | None = None
-    """The service's words for it."""
+    """The description by the service."""
     invoice_origin: str | None = None
     """The origin of the invoice."""
     invoice_pdf: str | None = None
-    """The address of the document."""
+    """The URL of the PDF."""
     status: Literal["draft", "open", "paid", "uncollectible", "void"] | str | None = None
     """The status; an unknown status comes through as its string."""
 
 
 @frozen(kw_only=True)
 class Pagination(Response):
-    """The part of a list that an answer holds."""
+    """The page of a list."""
 
     has_more: bool
-    """Whether there is a page after this one."""
+    """Whether there is a next page."""
     page: int
     """This page, from 1."""
     per_page: int
@@ -137,19 +137,19 @@ class BillingInvoicePreviewParams(AccountParams["BillingInvoicePreviewResponse"]
 
 @frozen(kw_only=True)
 class InvoiceLinePeriod(Response):
-    """The time that an invoice line is for.
+    """The period of an invoice line.
 
     Attributes:
-        start: The first moment, Unix seconds.
-        end: The moment after the last, Unix seconds.
+        start: The start, Unix seconds.
+        end: The end (excluded), Unix seconds.
     """
 
     start: float
-    """The first moment, Unix seconds."""
+    """The start, Unix seconds."""
     start_datetime: ClassVar[Derived[datetime]] = utc_seconds("start")
     """`start` as an aware UTC `datetime`."""
     end: float
-    """The moment after the last, Unix seconds."""
+    """The end (excluded), Unix seconds."""
     end_datetime: ClassVar[Derived[datetime]] = utc_seconds("end")
     """`end` as an aware UTC `datetime`."""
 
@@ -186,13 +186,13 @@ class InvoiceLinePretaxCreditAmount(Response):
     amount: float
     """The credit, in cents."""
     amount_money: ClassVar[Derived[Money]] = money("amount")
-    """`amount` as exact US dollars: the service names no currency beside it."""
+    """`amount` as exact US dollars: the service gives no currency here."""
     type: str
     """The kind of credit."""
     credit_balance_transaction: str | None = None
-    """The transaction that the credit came from."""
+    """The transaction behind the credit."""
     discount: str | None = None
-    """The discount that the credit came from."""
+    """The discount behind the credit."""
 
 
 @frozen(kw_only=True)
@@ -211,27 +211,27 @@ class InvoiceLine(Response):
     currency: str
     """The ISO 4217 code as the service writes it, such as `usd`."""
     description: str | None = None
-    """The service's words for it."""
+    """The description by the service."""
     period: InvoiceLinePeriod
-    """The time that it is for."""
+    """The period of the line."""
     pricing: InvoiceLinePricing
     """The unit price."""
     quantity: float
     """The number of units; no unit of its own."""
     pretax_credit_amounts: tuple[InvoiceLinePretaxCreditAmount, ...] | None = None
-    """The credits that lower it."""
+    """The credits that lower the line."""
 
 
 @frozen(kw_only=True)
 class BillingInvoicePreviewResponse(AccountResponse):
-    """The invoice that is building up.
+    """The next invoice so far.
 
     Attributes:
         amount_due: The amount due so far, in cents.
         amount_paid: The amount paid, in cents.
         amount_remaining: The amount still due, in cents.
-        period_start: The first moment of the period, Unix seconds.
-        period_end: The moment after the period, Unix seconds.
+        period_start: The start of the period, Unix seconds.
+        period_end: The end of the period (excluded), Unix seconds.
     """
 
     id: str
@@ -253,11 +253,11 @@ class BillingInvoicePreviewResponse(AccountResponse):
     invoice_lines: tuple[InvoiceLine, ...]
     """The lines."""
     period_start: float
-    """The first moment of the period, Unix seconds."""
+    """The start of the period, Unix seconds."""
     period_start_datetime: ClassVar[Derived[datetime]] = utc_seconds("period_start")
     """`period_start` as an aware UTC `datetime`."""
     period_end: float
-    """The moment after the period, Unix seconds."""
+    """The end of the period (excluded), Unix seconds."""
     period_end_datetime: ClassVar[Derived[datetime]] = utc_seconds("period_end")
     """`period_end` as an aware UTC `datetime`."""
     status: Literal["draft", "open", "paid", "uncollectible", "void"] | str

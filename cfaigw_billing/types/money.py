@@ -1,4 +1,4 @@
-"""Exact money, and the attributes that show a response's bare numbers as money."""
+"""Exact money, and the attributes that show the numbers of an answer as money."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from attrs import field, frozen
 
-from ._data import Data
+from ._data import Data, plain_digits
 from ._derived import Derived
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ _FORMAT = (
 )
 """The parts of a format; the same letters as for a number."""
 _EXACT = Context(prec=1000)
-"""So that no setting of the program's own decimal context rounds an amount."""
+"""Our own context, so that the program's decimal context does not round amounts."""
 _QUOTIENT = Context(prec=34, rounding=ROUND_HALF_EVEN)
-"""For division, whose exact result may have no end."""
+"""For division, which may have no exact result."""
 _LARGEST = 400
-"""The exponent of the largest amounts: any float, and still well within that context."""
+"""The exponent of the largest amounts: enough for any float, and well within that context."""
 _SYMBOLS = {"USD": "$"}
 _WITHOUT_CENTS = (
     *("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"),
@@ -66,9 +66,9 @@ def _code(value: str) -> str:
 class Money(Data):
     """An exact amount of money in one currency.
 
-    It compares, adds and subtracts with money of the same currency only: a bare number or another
-    currency is a `TypeError` or a `ValueError`, because a number does not say whether it is cents
-    or dollars. It multiplies with numbers. Zero is false.
+    You can compare, add and subtract money only with money in the same currency. A plain number or
+    another currency raises `TypeError` or `ValueError`, because a number does not say whether it is
+    in cents or dollars. You can multiply money with numbers. Zero is false.
 
         >>> balance = Money(cents=640.19)
         >>> str(balance)
@@ -109,18 +109,18 @@ class Money(Data):
         return _EXACT.scaleb(self.cents, Decimal(-_digits_of(self.currency)))
 
     def to_dict(self) -> dict[str, object]:
-        """Return `{"cents": 640.19, "currency": "USD", "major": "6.4019"}`, which is JSON.
+        """Return JSON data: `{"cents": 640.19, "currency": "USD", "major": "6.4019"}`.
 
-        `major`, in whole units (dollars), is exact; `cents` is as exact as a number in JSON.
+        `major`, in whole units (dollars), is exact; `cents` is as exact as a JSON number.
         """
         cents = int(self.cents) if self.cents == int(self.cents) else float(self.cents)
         return {"cents": cents, "currency": self.currency, "major": plain_digits(self.major)}
 
     def told_apart(self, other: Money) -> tuple[str, str]:
-        """Return the texts of this amount and of another, different if the amounts are.
+        """Return this amount and another as texts that differ if the amounts differ.
 
-        They have as many digits as that takes: a message that says "$9.9999 is below $10.00" must
-        not say "$10.00 is below $10.00".
+        They have enough digits for that: a message must not say "$10.00 is below $10.00", but
+        "$9.9999 is below $10.00".
         """
         digits = max(_digits_of(self.currency), _digits_of(other.currency))
         while self != other and self._text(digits) == other._text(digits):
@@ -128,7 +128,7 @@ class Money(Data):
         return self._shown(digits), other._shown(digits)
 
     def _shown(self, digits: int) -> str:
-        """Return the text with so many digits, or with the usual ones if they are exact."""
+        """Return the text with so many digits, or with the usual number if that is exact."""
         is_usual = round(self, usual := _digits_of(self.currency)) == self
         return self._text(usual if is_usual else digits)
 
@@ -138,7 +138,7 @@ class Money(Data):
     def __format__(self, spec: str) -> str:
         """Format as a number: `[[fill]align][sign][width][,][.digits][f]`, such as `>12,.4f`.
 
-        Without digits: those of the currency. Thousands always have a separator, `,` or `_`.
+        The default digits are those of the currency. Thousands have a separator, `,` or `_`.
         """
         found = re.fullmatch(_FORMAT, spec)
         if found is None:
@@ -158,7 +158,7 @@ class Money(Data):
     def __round__(self, digits: int = 0) -> Money:
         """Round to so many digits of the whole unit (dollars), half to even.
 
-        `round(m)` has no cents any more; `round(m, 2)` has whole cents.
+        `round(m)` returns whole dollars, `round(m, 2)` whole cents.
         """
         unit = Decimal(1).scaleb(-digits)
         rounded = self.major.quantize(unit, ROUND_HALF_EVEN, _EXACT)
@@ -178,7 +178,7 @@ class Money(Data):
         return self._of(_EXACT.add(self.cents, self._same_currency(other)))
 
     def __radd__(self, other: int) -> Money:
-        # `sum` starts with the number 0; it is the only bare number that money adds to.
+        # `sum` starts with the number 0, the only number that can be added.
         return self if type(other) is int and other == 0 else NotImplemented
 
     def __sub__(self, other: Money) -> Money:
@@ -254,12 +254,6 @@ class Money(Data):
         ]
 
 
-def plain_digits(number: Decimal) -> str:
-    """Return a number as text, exact, without an exponent and without zeros at its end."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def _digits_of(currency: str) -> int:
     return _DIGITS.get(currency, 2)
 
@@ -279,10 +273,38 @@ def _money(cents: float, owner: Any) -> Money:
 
 
 def money(field_name: str) -> Derived[Money]:
-    """The cents in `field_name`, as `Money` in the currency that the value names, else USD."""
+    """The cents in `field_name` as `Money`, in the currency of the value, else USD."""
     return Derived(field_name, _money)
 
 
 def optional_money(field_name: str) -> Derived[Money | None]:
     """Do the same as `money`, for a field that may be `None`."""
     return Derived(field_name, lambda cents, owner: None if cents is None else _money(cents, owner))
+
+
+# Arguments.
+
+
+def in_cents(name: str, value: Any) -> Any:
+    """Return `Money` as an int of US cents, and any other value as it is, for the validator."""
+    if not isinstance(value, Money):
+        return value
+    if value.currency != "USD":
+        raise ValueError(f"`{name}` must be in US dollars, got {value}")
+    cents = int(value.cents)
+    if cents != value.cents:
+        shown, _ = value.told_apart(round(value, 2))
+        raise ValueError(f"`{name}` must be in whole cents, got {shown}")
+    return cents
+
+
+def amount_in_cents(value: int | Money) -> int:
+    """Convert the argument `amount` as `in_cents` does."""
+    cents: int = in_cents("amount", value)
+    return cents
+
+
+def threshold_in_cents(value: int | Money) -> int:
+    """Convert the argument `threshold` as `in_cents` does."""
+    cents: int = in_cents("threshold", value)
+    return cents

@@ -21,12 +21,12 @@ RunwayTopup = Literal["off", "on", "failed"]
 
 @frozen(kw_only=True)
 class RunwayHistory(Shown):
-    """The usage that a forecast is based on."""
+    """The usage behind a forecast."""
 
     first: datetime | None = None
     """The start of the first hour with spending, an aware UTC `datetime`; `None`: there is none."""
     hours: int = 0
-    """The hours from then until now, the unfinished one among them."""
+    """The hours since then, including the current hour."""
     rows: int = 0
     """How many of these hours have spending."""
 
@@ -38,9 +38,9 @@ class RunwayHistory(Shown):
 
 @frozen(kw_only=True)
 class Runway(Shown):
-    """When the credit of an account runs out, if it goes on spending as it did.
+    """When the credit of an account runs out, if its spending goes on as before.
 
-    With an automatic top-up that is on, the dates `empties_…` hold only if its next charge fails.
+    If an automatic top-up is on, the dates `empties_…` hold only if its next charge fails.
 
     Attributes:
         balance: The prepaid credit left at `as_of`, in cents with a fraction.
@@ -54,13 +54,13 @@ class Runway(Shown):
     account_id: str | None = of_account()
     """The account; `None` if the balance does not come from a call."""
     outcome: RunwayOutcome
-    """The kind of forecast. Only `forecast` has dates, and those only as far ahead as can be told.
+    """The kind of forecast. Only `forecast` has dates, if they are not too far ahead.
 
     `empty`: the balance is 0 or less. `idle`: nothing was spent in the last 28 days. `too_new`: the
     first spending was less than 72 hours ago.
     """
     as_of: datetime
-    """The moment of the forecast, an aware UTC `datetime`."""
+    """The time of the forecast, an aware UTC `datetime`."""
     balance: float
     """The prepaid credit left at `as_of`, in cents with a fraction."""
     balance_money: ClassVar[Derived[Money]] = money("balance")
@@ -75,28 +75,28 @@ class Runway(Shown):
     empties_at: datetime | None = None
     """The median: the credit is gone before it in 5 of 10 cases; an aware UTC `datetime`.
 
-    `None`, here and in the two dates beside it: more than 3 times as far ahead as the history is
-    long, so that it cannot be told; or `outcome` is not `forecast`.
+    `None`, also for the other two dates, if it is further ahead than 3 times the length of the
+    history, or if `outcome` is not `forecast`.
     """
     empties_after: datetime | None = None
     """The credit lasts at least until then in 9 of 10 cases; an aware UTC `datetime`."""
     empties_before: datetime | None = None
     """The credit is gone by then in 9 of 10 cases; an aware UTC `datetime`."""
     topup: RunwayTopup
-    """The automatic top-up. `failed`: the service disabled it, or tells of a charge that failed."""
+    """The automatic top-up. `failed`: the service disabled it, or reports a failed charge."""
     topup_at: datetime | None = None
     """When the automatic top-up is expected to charge next; an aware UTC `datetime`.
 
-    `None` unless it is on, and where `empties_at` could not be told either.
+    `None` if it is not on, or too far ahead (see `empties_at`).
     """
     history: RunwayHistory
-    """What the forecast is based on."""
+    """The usage behind the forecast."""
 
     @property
     def time_left(self) -> timedelta | None:
         """How long the credit lasts in 9 of 10 cases: from `as_of` to `empties_after`.
 
-        0 if it is gone already; `None` if there is no such date. With an automatic top-up that is
+        0 if the credit is gone already; `None` if there is no such date. If an automatic top-up is
         on, it holds only if its next charge fails.
         """
         if self.outcome == "empty":
@@ -104,11 +104,11 @@ class Runway(Shown):
         return None if self.empties_after is None else self.empties_after - self.as_of
 
     def empties_within(self, limit: timedelta) -> bool:
-        """Whether the credit is gone, or may run out within so long from `as_of`.
+        """Return whether the credit is gone, or may run out within `limit` from `as_of`.
 
-        It may run out if `empties_after` is nearer than `limit`. An account without such a date
-        does not: `idle`, `too_new`, or too far to be told. With an automatic top-up that is on, the
-        question is whether the credit lasts so long if the next charge fails.
+        It may run out if `empties_after` is nearer than `limit`. It is false for an account without
+        that date: `idle`, `too_new`, or too far ahead. If an automatic top-up is on, it is about
+        the case that its next charge fails.
         """
         if not isinstance(limit, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"`limit` must be a timedelta, not {type(limit).__name__}")
@@ -133,7 +133,7 @@ class Runway(Shown):
 
 
 def outlook(runway: Runway, parts: int) -> Outlook | None:
-    """Return what a plot with `parts` values a day shows of a forecast; `None`: nothing."""
+    """Return the forecast for a plot with `parts` values a day; `None` if there is none."""
     if runway.empties_after is None:
         return None
     last = runway.empties_before or runway.as_of + runway.history.reach
@@ -148,36 +148,36 @@ def outlook(runway: Runway, parts: int) -> Outlook | None:
 
 
 def lasts_text(runway: Runway) -> str:
-    """Until when the credit lasts in 9 of 10 cases, in a table of many."""
+    """Return `empties_after` as text for a table of many accounts."""
     if runway.outcome != "forecast":
         return Alert("empty") if runway.outcome == "empty" else runway.outcome.replace("_", " ")
     return _moment_text(runway, runway.empties_after)
 
 
 def empty_text(runway: Runway) -> str:
-    """When the credit is expected to run out, in a table of many."""
+    """Return when the credit is expected to run out, as text for a table of many accounts."""
     return _moment_text(runway, runway.empties_at) if runway.empties_after else ""
 
 
 def topup_text(runway: Runway) -> str:
-    """The automatic top-up, and what it means for the dates, in a table of many."""
+    """Return the automatic top-up as text for a table of many accounts."""
     if runway.topup == "failed":
         return Alert("failed")
     return "on: empty only if it fails" if _if_that_fails(runway) else runway.topup
 
 
 def _if_that_fails(runway: Runway) -> bool:
-    """Whether the dates hold only if the next automatic top-up fails."""
+    """Return whether the dates hold only if the next automatic top-up fails."""
     return runway.topup == "on" and runway.outcome == "forecast"
 
 
 def _empty(runway: Runway) -> str:
-    """The name of the dates."""
+    """Return the heading of the dates."""
     return "Empty if that charge fails" if _if_that_fails(runway) else "Empty"
 
 
 def _moment_text(runway: Runway, moment: datetime | None) -> str:
-    """A moment; one that cannot be told is further away than that."""
+    """Return a time as text; `None` is shown as "more than … from now"."""
     if moment is not None:
         return _shown(moment)
     return f"more than {counted(runway.history.reach.days, 'day')} from now"

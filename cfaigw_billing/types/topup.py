@@ -11,7 +11,6 @@ from .._wire.secrets import Secret
 from ._base import AccountParams, AccountResponse, Response, of_account
 from ._derived import Derived
 from ._validators import (
-    amount_in_cents,
     cents,
     each_of_type,
     idempotency_key,
@@ -19,10 +18,9 @@ from ._validators import (
     of_type,
     one_of,
     required_identifier,
-    threshold_in_cents,
 )
 from .balance import TopupConfig
-from .money import Money, money
+from .money import Money, amount_in_cents, money, threshold_in_cents
 
 
 @frozen(kw_only=True)
@@ -45,18 +43,18 @@ class TopupCreateParams(AccountParams["TopupCreateResponse"]):
     )
     """The key of this top-up, for a client with a `journal`: 1 to 255 printable characters.
 
-    It is not sent. The top-up is charged once, however often it is asked for with this key.
+    It is not sent. The top-up is charged only once for this key, however often it is requested.
     """
 
 
 @frozen(kw_only=True)
 class TopupCreateResponse(AccountResponse):
-    """A top-up that has been started. Its money arrives when its status is `completed`."""
+    """A top-up that has been started. Its credit arrives when its status is `completed`."""
 
     client_secret: Secret | None = None
-    """Not `None`: the payer must still confirm (3-D Secure), in a page that gets this secret.
+    """If not `None`, the payer must confirm (3-D Secure), on a page that gets this secret.
 
-    A `str` whose repr is masked and which does not survive pickling.
+    A `str` with a masked repr. It is not pickled.
     """
     onboarding: bool
     """Whether the user was already onboarded, in the service's words."""
@@ -73,7 +71,7 @@ class TopupStatusParams(AccountParams["TopupStatusResponse"]):
     """The parameters of `billing.topup.status`."""
 
     payment_intent_id: str = field(validator=required_identifier)
-    """The `payment_intent_id` that `topup.create` answered."""
+    """The `payment_intent_id` from `topup.create`."""
 
 
 @frozen(kw_only=True)
@@ -130,7 +128,7 @@ PaymentMethodType = Literal[
 
 @frozen(kw_only=True)
 class EligibilityPaymentMethod:
-    """A payment method of the account, as `topup.eligibility` takes it."""
+    """A payment method of the account, for `topup.eligibility`."""
 
     default: bool | None = field(default=None, validator=of_type(bool))
     """Whether it is the account's default."""
@@ -212,9 +210,9 @@ AccountPaymentMethodState = Literal["NONE", "UNSUPPORTED_ONLY", "SUPPORTED_PRESE
 
 @frozen(kw_only=True)
 class TopupEligibilityResponse(AccountResponse):
-    """Whether the account can top up, and what to do where it cannot.
+    """Whether the account can top up, and what to do if it cannot.
 
-    A value that is new to this version comes through as its string.
+    A value that this version does not know is kept as its string.
     """
 
     eligible: bool
@@ -245,9 +243,9 @@ class ConfigGetResponse(TopupConfig):
     """The automatic top-up of an account: the fields of `TopupConfig`."""
 
     account_id: str | None = of_account()
-    """The account that was asked about; `None` in a value that does not come from a call.
+    """The account of the call; `None` if the value does not come from a call.
 
-    The service does not send it. It does not count when values are compared.
+    The service does not send it. Comparing values ignores it.
     """
 
 

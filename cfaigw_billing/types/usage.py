@@ -36,18 +36,16 @@ class BillingUsageHistoryParams(AccountParams["BillingUsageHistoryResponse"]):
     """The parameters of `billing.usage_history`.
 
     Attributes:
-        start_time: The first moment: an aware `datetime` or Unix milliseconds. `None`: from the
-            beginning.
-        end_time: The moment after the last: an aware `datetime` or Unix milliseconds. `None`: until
-            now.
+        start_time: The start: an aware `datetime` or Unix milliseconds. `None`: from the beginning.
+        end_time: The end (excluded): an aware `datetime` or Unix milliseconds. `None`: until now.
     """
 
     value_grouping_window: Literal["day", "hour"] = field(validator=one_of("day", "hour"))
     """The length of one row."""
     start_time: float | None = field(default=None, converter=_start_time)
-    """The first moment: an aware `datetime` or Unix milliseconds. `None`: from the beginning."""
+    """The start: an aware `datetime` or Unix milliseconds. `None`: from the beginning."""
     end_time: float | None = field(default=None, converter=_end_time)
-    """The moment after the last: an aware `datetime` or Unix milliseconds. `None`: until now."""
+    """The end (excluded): an aware `datetime` or Unix milliseconds. `None`: until now."""
 
     def __attrs_post_init__(self) -> None:
         start, end = self.start_time, self.end_time
@@ -64,8 +62,8 @@ class History(Response):
 
     Attributes:
         aggregated_value: The usage of the row, in cents.
-        start_time: The first moment of the row, Unix milliseconds.
-        end_time: The moment after the row, Unix milliseconds.
+        start_time: The start of the row, Unix milliseconds.
+        end_time: The end of the row (excluded), Unix milliseconds.
     """
 
     id: str
@@ -75,18 +73,18 @@ class History(Response):
     aggregated_value_money: ClassVar[Derived[Money]] = money("aggregated_value")
     """`aggregated_value` as exact US dollars."""
     start_time: float
-    """The first moment of the row, Unix milliseconds."""
+    """The start of the row, Unix milliseconds."""
     start_time_datetime: ClassVar[Derived[datetime]] = utc_milliseconds("start_time")
     """`start_time` as an aware UTC `datetime`."""
     end_time: float
-    """The moment after the row, Unix milliseconds."""
+    """The end of the row (excluded), Unix milliseconds."""
     end_time_datetime: ClassVar[Derived[datetime]] = utc_milliseconds("end_time")
     """`end_time` as an aware UTC `datetime`."""
 
 
 @frozen(kw_only=True)
 class BillingUsageHistoryResponse(AccountResponse):
-    """The usage of an account, a row a day or hour."""
+    """The usage of an account, with a row per day or hour."""
 
     history: tuple[History, ...]
     """The rows; empty if nothing was billable."""
@@ -100,7 +98,7 @@ class BillingUsageHistoryResponse(AccountResponse):
         return sum((row.aggregated_value_money for row in self.history), Money(cents=0))
 
     def plot(self, ax: Axes | None = None, *, runway: Runway | None = None) -> Axes:
-        """Draw the usage over time, in US dollars a day or hour; needs the extra `notebook`.
+        """Draw the usage over time, in US dollars per day or hour; needs the extra `notebook`.
 
         Args:
             ax: The matplotlib axes to draw in; `None`: a new figure.
@@ -114,15 +112,15 @@ class BillingUsageHistoryResponse(AccountResponse):
         return axes
 
     def _steps(self) -> tuple[list[datetime], list[float]]:
-        """The moments between which a value holds, and the values: the sum of rows that overlap."""
+        """Return the edges of the steps and their values; overlapping rows are added."""
         changes: defaultdict[datetime, Money] = defaultdict(lambda: Money(cents=0))
         for row in self.history:
-            with suppress(OverflowError):  # there is no place for a number that is no moment
+            with suppress(OverflowError):  # not a valid time
                 start, end = row.start_time_datetime, row.end_time_datetime
                 changes[start] += row.aggregated_value_money
                 changes[end] -= row.aggregated_value_money
         edges = sorted(changes)
-        # Exact money comes back to nothing in a gap, and after the last row.
+        # Money is exact, so the sum is exactly zero in a gap and after the last row.
         values = accumulate(changes[edge] for edge in edges)
         return edges, [float(value.major) for value in values][:-1]
 
@@ -135,7 +133,7 @@ class BillingUsageHistoryResponse(AccountResponse):
         time = "%Y-%m-%d" if window == "day" else "%Y-%m-%d %H:%M"
         newest_first = sorted(self.history, key=lambda row: row.start_time, reverse=True)
         rows, notes = first(newest_first, limit, "all earlier")
-        # Cents alone would show the usage of a quiet hour as nothing.
+        # With two digits, the usage of a quiet hour would show as zero.
         digits = 4 if any(0 < abs(row.aggregated_value) < 1 for row in self.history) else 2
         columns = (
             Column(f"{window.capitalize()} (UTC)", lambda row: moment(row, "start_time", time)),

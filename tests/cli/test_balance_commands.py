@@ -323,7 +323,7 @@ def test_a_file_that_is_no_text_is_wrong_usage(service: Emulator, tmp_path: Path
         (["balance", "--all", "--concurrency", "0"], {}, "--concurrency"),
         (["balance", LOW, "--fail-bellow", "5"], {}, "did you mean --fail-below?"),
         (["balance", LOW, "--zzz"], {}, "there is no option --zzz"),
-        (["--json", "balance", LOW], {}, "options go behind it"),
+        (["--json", "balance", LOW], {}, "put options after it"),
         (["balnce", LOW], {}, "there is no command 'balnce'; did you mean balance?"),
         (["zzz", LOW], {}, "there is no command 'zzz' See `cfaigw-billing --help`."),
     ],

@@ -69,11 +69,11 @@ def test_a_key_is_charged_once_and_the_second_time_asks_nothing(service: Emulato
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        (["topup", RICH, "--amount", "60"], "--amount was $50.00, and not $60.00"),
-        (["topup", LOW, "--amount", "50"], f"its account id was '{RICH}', and not "),
+        (["topup", RICH, "--amount", "60"], "--amount was $50.00, not $60.00"),
+        (["topup", LOW, "--amount", "50"], f"its account id was '{RICH}', not "),
         (
             ["topup", RICH, "--amount", "50", "--payment-method", "pm_1"],
-            "--payment-method was None, and not 'pm_1'",
+            "--payment-method was None, not 'pm_1'",
         ),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_journal_that_cannot_be_written_charges_nothing(
         assert result.exit_code == 1
         error, remedy = result.stderr.splitlines()
         assert "journal" in error
-        assert remedy.startswith("Nothing was charged. With --no-journal")
+        assert remedy.startswith("Nothing was charged. Use --no-journal")
     assert service.requests == []
     assert run(*TOPUP, "--no-journal").exit_code == 0
 
@@ -176,7 +176,7 @@ def test_a_user_without_a_home_is_told_to_name_a_file(
     monkeypatch.setattr("platformdirs.user_state_path", without_home)
     result = run(*TOPUP)
     assert (result.exit_code, service.requests) == (1, [])
-    assert "name a file, --journal" in result.stderr
+    assert "pass --journal FILE" in result.stderr
 
 
 @pytest.mark.parametrize(

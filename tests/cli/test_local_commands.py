@@ -172,7 +172,7 @@ def test_the_version_is_said() -> None:
 def test_no_command_takes_a_secret() -> None:
     options = re.findall(r"--[a-z-]+", "".join(run(c, "--help").stdout for c in COMMANDS))
     secret = {name for name in options if re.search("token|key|secret|email", name)}
-    assert secret == {"--idempotency-key"}  # which is none
+    assert secret == {"--idempotency-key", "--tokens", "--write-tokens"}  # no secret, and files
 
 
 # The streams that a command gets

@@ -60,7 +60,7 @@ def test_a_charge_that_is_interrupted_is_looked_for(service: Emulator, by: int) 
     assert ended.stdout == ""
     _, unknown, found, again = ended.stderr.splitlines()
     assert "whether it was charged is unknown: interrupted" in unknown
-    assert found.startswith("There is no invoice of it yet.")
+    assert found.startswith("It has no invoice yet.")
     assert again.endswith(" -m cfaigw_billing recover")
     assert [charge.amount for charge in service.charges] == [5000]
 

@@ -214,7 +214,7 @@ def test_a_lost_answer_is_looked_for_once_and_is_exit_code_4(
     assert "whether it was charged is unknown" in error
     assert "do not send it again before `reconcile` has looked · idempotency key " in error
     assert again == "Ask again: cfaigw-billing recover"
-    assert found.startswith("There is no invoice of it yet.")
+    assert found.startswith("It has no invoice yet.")
     assert found.endswith("The balance is $1,234.57.")
     assert len(service.charges) == made
     assert paths(service).count("POST /topup") == 1
@@ -257,7 +257,7 @@ def test_a_lost_charge_that_cannot_be_looked_for_stays_exit_code_4(service: Emul
     service.inject(Fault(status=403), times=None, path="/invoice-history")
     result = run("topup", RICH, "--amount", "50", "--yes")
     assert result.exit_code == 4
-    assert "error: it could not be looked for: 403 GET " in result.stderr
+    assert "error: its invoice could not be looked for: 403 GET " in result.stderr
     assert result.stderr.splitlines()[-1] == "Ask again: cfaigw-billing recover"
 
 

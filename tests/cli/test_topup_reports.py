@@ -195,7 +195,7 @@ def test_a_charge_is_found_by_its_account_amount_and_time(service: Emulator, now
     options = "--account", RICH, "--amount", "$50", "--sent-at", now
     missing = run("reconcile", *options)
     assert missing.exit_code == 6
-    assert "There is no invoice of it yet." in missing.stdout
+    assert "It has no invoice yet." in missing.stdout
     account.add_invoice(5250, id="in_ours")
     charged = run("reconcile", *options, "--json", CLOUDFLARE_ACCOUNT_ID="other")
     assert charged.exit_code == 0

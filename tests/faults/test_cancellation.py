@@ -383,7 +383,7 @@ SIBLING = """
 import asyncio, sys
 from cfaigw_billing import AsyncCloudflare
 async def fail(client):
-    while not client._executor.limiter.budget.in_flight:
+    while not client._executor.logins.fallback.limiter.budget.in_flight:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.2)
     raise ValueError("the other task failed")

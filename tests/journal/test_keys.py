@@ -190,7 +190,7 @@ def test_an_ambiguous_one_stays_unknown(
         ask(create(), journal=journal)
     account.add_invoice(5250)
     billing_emulator.advance(3)
-    with pytest.raises(TopupOutcomeUnknownError, match="may be its own"):
+    with pytest.raises(TopupOutcomeUnknownError, match="may belong to it"):
         ask(create(), journal=journal)
     assert posts(billing_emulator) == 1
 
@@ -237,7 +237,7 @@ def test_no_invoice_is_taken_while_a_charge_alike_is_in_flight(
         lost, key="flying", state="sent", lease_until=datetime.now(UTC) + timedelta(minutes=1)
     )
     journal.rows["flying"] = flying
-    with pytest.raises(TopupOutcomeUnknownError, match="those of other charges"):
+    with pytest.raises(TopupOutcomeUnknownError, match="belong to it or to other charges"):
         ask(create("lost"), journal=journal)
     journal.rows["flying"] = evolve(flying, state="not_charged")
     assert ask(create("lost"), journal=journal).payment_intent_id == "in_emulated000001"

@@ -37,7 +37,7 @@ needs_prometheus = pytest.mark.skipif(
 
 def names() -> set[str]:
     limit = RateLimit(remaining=None, quota=None, window=None, resets_in=0, blocked=False)
-    return {family.name + SUFFIXES[family.kind] for family in Snapshot().families(limit)}
+    return {family.name + SUFFIXES[family.kind] for family in Snapshot().families({None: limit})}
 
 
 @pytest.mark.parametrize(

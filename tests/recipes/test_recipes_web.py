@@ -220,7 +220,7 @@ async def test_an_order_cannot_change_its_amount(serve: Serve, service: Emulator
         await put(url)
         answer = await put(url, 6000)
     assert answer.status == 422
-    assert "its `amount` was 5000 cents ($50.00), and not 6000" in answer.json["detail"]
+    assert "its `amount` was 5000 cents ($50.00), not 6000" in answer.json["detail"]
     assert len(service.charges) == 1
 
 

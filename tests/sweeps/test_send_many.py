@@ -31,6 +31,7 @@ from cfaigw_billing import (
     TopupOutcomeUnknownError,
 )
 from cfaigw_billing._io import many_calls
+from cfaigw_billing._io.logins import HEAD_START
 from cfaigw_billing._io.transport import Transport
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
@@ -342,11 +343,11 @@ async def test_leaving_leaves_nothing_and_the_client_goes_on(leave: Leave) -> No
     """The caller's own exception arrives as it is; no task and no call is left."""
     client, transport = faked(0.002)
     for seed in range(25):
-        client._executor.accepted = seed % 2 == 0
+        client._executor.logins.fallback.accepted = seed % 2 == 0
         await leave(client, random.Random(seed))
         assert none_is_left(), seed
         assert transport.in_flight == 0, seed
-        assert client._executor.limiter.budget.in_flight == 0, seed
+        assert client._executor.logins.fallback.limiter.budget.in_flight == 0, seed
     assert (await client.send(BillingCreditBalanceParams(account_id="a"))).balance == 640.19
 
 
@@ -827,7 +828,7 @@ async def test_every_charge_is_told_of_once_however_the_block_is_left(
         billing_emulator.inject(Fault(after=True, delay=0.05), times=None, path="/topup")
         before, taken = len(billing_emulator.charges), list[TopupCreateParams]()
         async with client_of(billing_emulator) as client:
-            client._executor.accepted = chance.random() < 0.5
+            client._executor.logins.fallback.accepted = chance.random() < 0.5
             requests = _taken(billing_emulator, seed, how, chance.randint(1, 25), taken)
             outcomes = client.send_many(
                 requests, concurrency=chance.randint(1, 12), allow_charges=True
@@ -869,7 +870,7 @@ async def _read_some(outcomes: Any, read: list[Any], how: str, number: int) -> N
 
 async def _leave(charges: list[TopupCreateParams], client: AsyncCloudflare) -> Any:
     outcomes = client.send_many(charges, allow_charges=True)
-    with anyio.move_on_after(1.5 * many_calls.HEAD_START):
+    with anyio.move_on_after(1.5 * HEAD_START):
         async with outcomes:
             await anext(outcomes)
     return outcomes.unsent
@@ -878,7 +879,7 @@ async def _leave(charges: list[TopupCreateParams], client: AsyncCloudflare) -> A
 def _leave_sync(charges: list[TopupCreateParams], where: dict[str, Any]) -> Any:
     def requests() -> Iterator[TopupCreateParams]:
         yield from charges
-        time.sleep(many_calls.HEAD_START)
+        time.sleep(HEAD_START)
         raise KeyboardInterrupt
 
     with Cloudflare(**where) as client:
@@ -934,7 +935,7 @@ def test_leaving_the_sync_facade_early_leaves_nothing(way: str, billing_emulator
         with nullcontext() if expected is None else pytest.raises(expected):
             leave(client)
         executor = client._executor.inner
-        assert executor.limiter.budget.in_flight == 0
+        assert executor.logins.fallback.limiter.budget.in_flight == 0
 
         async def left() -> int:
             return len(asyncio.all_tasks()) - 1

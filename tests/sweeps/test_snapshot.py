@@ -92,7 +92,7 @@ def failed(state: AccountState, times: int) -> AccountState:
 def samples(state: Snapshot | AccountState, limit: RateLimit = UNKNOWN) -> dict[str, float]:
     """The values of account A, and those without labels, by the names of their samples."""
     snapshot = Snapshot({A: state}) if isinstance(state, AccountState) else state
-    registry, _ = registered(lambda: snapshot.families(limit))
+    registry, _ = registered(lambda: snapshot.families({None: limit}))
     return {
         sample.name: sample.value
         for metric in registry.collect()
@@ -245,7 +245,7 @@ def test_both_parsers_read_every_family(
             B: failed(AccountState(seen_at=NOW, name=NASTY), 1),
         }
     )
-    registry, _ = registered(lambda: snapshot.families(LIMIT))
+    registry, _ = registered(lambda: snapshot.families({None: LIMIT}))
     found = [s for metric in read(write(registry).decode()) for s in metric.samples]
     values = {s.name: s.value for s in found if s.labels.get("account_id", A) == A}
     assert values == samples(snapshot, LIMIT)
@@ -259,7 +259,7 @@ def test_both_parsers_read_every_family(
 
 
 def test_every_family_says_what_it_is_and_its_unit() -> None:
-    registry, _ = registered(lambda: Snapshot().families(UNKNOWN))
+    registry, _ = registered(lambda: Snapshot().families({}))
     families = list(registry.collect())
     assert len(families) == 14
     for family in families:

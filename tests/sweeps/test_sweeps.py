@@ -34,7 +34,7 @@ from cfaigw_billing import (
 )
 from cfaigw_billing._core.ratelimit import RateLimit
 from cfaigw_billing._io.clock import Clock
-from cfaigw_billing._io.many_calls import BAD_CREDENTIALS
+from cfaigw_billing._io.logins import BAD_CREDENTIALS
 from cfaigw_billing._show.progress import Progress
 from cfaigw_billing.testing import Emulator, Fault, RequestLimit
 
@@ -261,7 +261,7 @@ async def test_a_call_behind_others_ends_with_its_total_timeout() -> None:
         emulator.inject(Fault(headers={"Ratelimit": '"default";r=1;t=1000'}))
         await client.ai_gateway.billing.credit_balance(account_id="a")
         executor = client._executor
-        await executor.limiter.enter(
+        await executor.logins.fallback.limiter.enter(
             executor.clock, reserve=None, patience=math.inf, deadline=math.inf
         )
         with pytest.raises(RateLimitError, match="total_timeout"):
@@ -328,7 +328,7 @@ FORKED = """
 import asyncio, os, sys
 from cfaigw_billing import AsyncCloudflare
 client = AsyncCloudflare(api_token="t")
-limiter = client._executor.limiter
+limiter = client._executor.logins.fallback.limiter
 asyncio.run(limiter.enter(client._executor.clock, reserve=None, patience=1, deadline=1e18))
 assert limiter.budget.in_flight == 1
 child = os.fork()

@@ -27,7 +27,7 @@ from cfaigw_billing import (
 )
 from cfaigw_billing._core.watch.schedule import Look
 from cfaigw_billing._core.watch.telling import Thresholds, tell
-from cfaigw_billing._core.watch.told import Told
+from cfaigw_billing._core.watch.told import Subject, Told
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
     BillingCreditBalanceResponse,
@@ -123,11 +123,17 @@ def test_an_event_that_was_not_saved_comes_again_with_its_key() -> None:
 
 WRONG_STATES: list[tuple[Any, type[Exception], str]] = [
     ([], TypeError, "must be what `watch.state` was, not list"),
-    ({}, ValueError, "must be of version 1, got version None"),
-    ({"version": 2}, ValueError, "must be of version 1, got version 2"),
+    ({}, ValueError, "must be of version 2, got version None"),
+    ({"version": 3}, ValueError, "must be of version 2, got version 3"),
+    ({"version": 2, "account:a": []}, ValueError, "`state` must be what `watch.state` was"),
+    ({"version": 2, "account:a": {"x": 1}}, ValueError, r"state\['account:a'\]"),
+    ({"version": 2, "account:a": {"at": nan}}, ValueError, r"expected float.*\.at"),
+    ({"version": 2, 1: {}}, ValueError, "`state` must be what `watch.state` was"),
+    ({"version": 2, "accounts": {}}, ValueError, "without 'accounts'"),
     ({"version": 1}, ValueError, "`state` must be what `watch.state` was"),
+    ({"version": 1, "service": {}, "accounts": {}, "x": {}}, ValueError, "`state` must be what"),
     ({"version": 1, "service": {}, "accounts": []}, ValueError, "`state` must be what"),
-    ({"version": 1, "service": {}, "accounts": {"a": {"x": 1}}}, ValueError, r"state\['a'\]"),
+    ({"version": 1, "service": {}, "accounts": {"a": {"x": 1}}}, ValueError, r"state.*:a'\]"),
     (
         {"version": 1, "service": {}, "accounts": {"a": {"at": "x"}}},
         ValueError,
@@ -139,8 +145,8 @@ WRONG_STATES: list[tuple[Any, type[Exception], str]] = [
         r"expected float.*\.at",
     ),
     ({"version": 1, "service": {"open": {"x": 1}}, "accounts": {}}, ValueError, "state.*x"),
-    ({"version": 1, "service": {"near": 1}, "accounts": {}}, ValueError, "state.near"),
-    ({"version": 1, "service": {"failing": 1}, "accounts": {}}, ValueError, "state.failing"),
+    ({"version": 1, "service": {"near": 1}, "accounts": {}}, ValueError, r"state.*\.near"),
+    ({"version": 1, "service": {"failing": 1}, "accounts": {}}, ValueError, r"state.*\.failing"),
 ]
 
 
@@ -150,6 +156,71 @@ def test_a_wrong_state_is_refused(state: Any, error: type[Exception], message: s
         Told.from_state(state)
     with pytest.raises(error, match=message):
         Cloudflare().ai_gateway.billing.watch(["a"], state=state)
+
+
+def test_a_state_of_version_1_which_was_nested_is_still_read() -> None:
+    told = Told()
+    watched(seen(0, 900), seen(0, 5000, "b"), told=told)
+    told.service = Subject(open={"unreadable": 5.0}, told={"unreadable": 2}, failing="outage")
+    state = told.state
+    nested = {
+        "version": 1,
+        "service": state["service:a"],
+        "accounts": {name: state[f"account:{name}"] for name in ("a", "b")},
+    }
+    assert Told.from_state(nested).state == state
+
+
+def down(names: Iterable[str], told: Told) -> list[Event]:
+    """Let all these accounts fail for an hour."""
+    told.keep([*names])
+    looks = [failed(10 * MINUTE * n, name) for n in range(6) for name in names]
+    return watched(*looks, told=told)
+
+
+def test_the_union_of_two_states_is_the_state_of_the_accounts_of_both() -> None:
+    one, other = Told(), Told()
+    watched(seen(0, 900), seen(0, 5000, "b"), told=one)
+    watched(seen(0, 700, "c"), failed(0, "d"), told=other)
+    assert one.state | {"version": 2} == one.state == {"version": 2} | one.state
+    union = json.loads(json.dumps(one.state | other.state))
+    told = Told.from_state(union)
+    assert told.state == union
+    assert told.accounts == one.accounts | other.accounts
+    assert told.failing == one.failing + other.failing
+    now = [seen(DAY, 900), seen(DAY, 0, "b"), seen(DAY, 700, "c"), seen(DAY, 0, "d")]
+    assert [(e.account_id, e.kind) for e in watched(*now, told=told)] == [
+        ("b", "empty"),
+        ("d", "empty"),
+    ]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_union_keeps_that_the_service_was_unreadable_for_one_of_them(order: int) -> None:
+    broken, well = Told(), Told()
+    (outage,) = down("abc", broken)
+    watched(*(seen(0, 5000, name) for name in "defg"), told=well)
+    first, second = (broken.state, well.state)[::order]
+    told = Told.from_state(first | second)
+    assert told.service == broken.service
+    (readable,) = watched(*(seen(DAY, 5000, name) for name in "abc"), told=told)
+    assert (readable.kind, readable.closes) == ("readable", outage.key)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_in_the_union_no_key_of_an_outage_comes_twice(order: int) -> None:
+    often, now = Told(), Told()
+    for _ in range(2):
+        down("abc", often)
+        watched(*(seen(HOUR, 5000, name) for name in "abc"), told=often)
+    down("def", now)
+    assert often.service.told == {"unreadable": 2}
+    first, second = (often.state, now.state)[::order]
+    told = Told.from_state(first | second)
+    assert (list(told.service.open), told.service.told) == (["unreadable"], {"unreadable": 2})
+    watched(*(seen(HOUR, 5000, name) for name in "def"), told=told)
+    (outage,) = down("abcdef", told)
+    assert outage.key == "service:unreadable:3"
 
 
 # Rule 3: low.
@@ -515,7 +586,7 @@ def test_a_restart_goes_on_from_the_state() -> None:
     del service.accounts["a"]
     events, state = watch_for(service, HOUR, json.loads(json.dumps(state)))
     assert [(event.account_id, event.name) for event in events] == [("b", "Acme")]
-    assert list(state["accounts"]) == ["b"]
+    assert list(state) == ["version", "account:b"]
 
 
 def test_an_outage_is_one_event_and_its_end_another() -> None:

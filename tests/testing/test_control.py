@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from cfaigw_billing import InternalServerError
+from cfaigw_billing import InternalServerError, RateLimitError
 from cfaigw_billing.testing import EmulatedAccount, Emulator, Fault
 
 JSON = {"Content-Type": "application/json"}
@@ -125,6 +125,7 @@ def test_settings_are_those_of_the_emulator(control: Control, billing_emulator: 
         "spending_limit_retired": False,
         "topup_config_dashboard_only": False,
         "account_owned_token": False,
+        "limit": None,
     }
     after = control.ask("PUT", "/settings", spending_limit_retired=True)
     assert after == before | {"spending_limit_retired": True}
@@ -163,8 +164,15 @@ def test_charges_and_requests_are_shown_without_credentials(
     requests = control.ask("GET", "/requests")["requests"]
     billing = "/accounts/a/ai-gateway/billing"
     assert requests == [
-        {"method": "POST", "path": f"{billing}/topup", "query": {}, "body": '{"amount":5000}'},
         {
+            "token_of": [],
+            "method": "POST",
+            "path": f"{billing}/topup",
+            "query": {},
+            "body": '{"amount":5000}',
+        },
+        {
+            "token_of": [],
             "method": "GET",
             "path": f"{billing}/invoice-history",
             "query": {"per_page": "5"},
@@ -172,6 +180,39 @@ def test_charges_and_requests_are_shown_without_credentials(
         },
     ]
     assert billing_emulator.api_token not in json.dumps(requests)
+
+
+def test_an_account_has_a_token_that_is_never_shown(
+    control: Control, billing_emulator: Emulator
+) -> None:
+    limit = {"quota": 1, "window": 1e6, "block": None}
+    control.ask("PUT", "/settings", limit=limit)
+    billing_emulator.add_account("plain")
+    shown = control.ask("PUT", "/accounts/a", limit=limit | {"quota": 2}, api_token="secret-of-a")
+    assert shown["limit"] == limit | {"quota": 2, "refused": 0}
+    control.ask("PUT", "/accounts/b", api_token="secret-of-b")
+    assert billing_emulator.api_tokens == {"a": "secret-of-a", "b": "secret-of-b"}
+    tokens = {"plain": billing_emulator.api_token, **billing_emulator.api_tokens}
+    for account_id, token in tokens.items():
+        with billing_emulator.client(api_token=token, account_id=account_id) as client:
+            client.ai_gateway.billing.credit_balance()
+    with (
+        billing_emulator.client(api_token="secret-of-b", max_retries=0) as client,
+        pytest.raises(RateLimitError),
+    ):
+        client.ai_gateway.billing.credit_balance(account_id="b")
+    requests = control.ask("GET", "/requests")["requests"]
+    assert [row["token_of"] for row in requests] == [[], ["a"], ["b"], ["b"]]
+    shown = control.ask("GET", "/accounts")["accounts"]
+    assert {row["id"]: row["limit"] for row in shown} == {
+        "plain": None,
+        "a": limit | {"quota": 2, "refused": 0},
+        "b": limit | {"refused": 1},
+    }
+    assert control.ask("GET", "/settings")["limit"] == limit | {"refused": 0}
+    assert "secret" not in json.dumps([shown, requests])
+    assert control.ask("PUT", "/accounts/b", api_token=None)["api_token"] is None
+    assert billing_emulator.api_tokens == {"a": "secret-of-a"}
 
 
 def test_reset_forgets_what_it_is_told_to(
@@ -220,6 +261,14 @@ WRONG: list[tuple[str, str, dict[str, Any], str]] = [
     ("PUT", "/accounts/a", {"topup_limits": {"min_cents": 1}}, "max_cents"),
     ("PUT", "/accounts/a", {"topup_seconds": -1}, "topup_seconds"),
     ("PUT", "/accounts/a", {"money": 5}, "money"),
+    ("PUT", "/accounts/a", {"name": "B", "api_token": 5}, "api_token"),
+    ("PUT", "/accounts/a", {"name": "B", "api_token": "two words"}, "api_token"),
+    ("PUT", "/accounts/new", {"api_token": ""}, "api_token"),
+    ("PUT", "/accounts/new", {"limit": {"quota": 5}}, "api_token"),
+    ("PUT", "/accounts/a", {"name": "B", "limit": {"quota": 5}}, "api_token"),
+    ("PUT", "/accounts/a", {"api_token": "t", "limit": {"quota": -1}}, "quota"),
+    ("PUT", "/accounts/a", {"api_token": "t", "limit": {"refused": 1}}, "refused"),
+    ("PUT", "/settings", {"limit": {"window": 0}}, "window"),
     ("POST", "/accounts/a/spend", {}, "cents"),
     ("POST", "/accounts/a/spend", {"cents": -1}, "cents"),
     ("POST", "/accounts/a/confirm", {"payment_intent_id": 1}, "payment_intent_id"),

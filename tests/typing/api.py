@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Literal, Unpack, assert_type
 
 import aiohttp
@@ -73,6 +74,7 @@ from cfaigw_billing.testing import (
     Emulator,
     Fault,
     RecordedRequest,
+    RequestLimit,
     check_journal,
 )
 from cfaigw_billing.types import (
@@ -196,6 +198,9 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     balances = await billing.credit_balances(["a"], progress=lambda done, total: None)
     assert_type(balances, CreditBalances)
     assert_type(await billing.credit_balances(), CreditBalances)
+    assert_type(balances | await billing.credit_balances(), CreditBalances)
+    balances |= await billing.credit_balances(balances.missing)
+    assert_type(reduce(lambda one, other: one | other, [balances]), CreditBalances)
     assert_type(balances["a"], BillingCreditBalanceResponse)
     assert_type(balances.failed["a"], Exception)
     assert_type(balances.missing, tuple[str, ...])
@@ -223,6 +228,17 @@ async def asynchronous_methods(client: AsyncCloudflare) -> None:
     assert_type(lasting["a"].empties_within(timedelta(days=3)), bool)
     assert_type(lasting.within(timedelta(days=3)), dict[str, Runway])
     assert_type(client.rate_limit, RateLimit)
+    assert_type(client.rate_limits, dict[str | None, RateLimit])
+
+
+async def vault(account_id: str) -> str | None:
+    return account_id or None
+
+
+def tokens_by_account() -> None:
+    AsyncCloudflare(api_tokens={"a": "token"}, api_token="token")
+    Cloudflare(api_tokens=vault)
+    Cloudflare(api_tokens={"a": "token"}.get).with_options(api_tokens={})
 
 
 def blocking_methods(client: Cloudflare) -> None:
@@ -303,6 +319,7 @@ def blocking_methods(client: Cloudflare) -> None:
     assert_type(lasting, Runways)
     assert_type(lasting.soon, timedelta)
     assert_type(client.rate_limit, RateLimit)
+    assert_type(client.rate_limits, dict[str | None, RateLimit])
 
 
 BALANCE = BillingCreditBalanceParams(account_id="a")
@@ -732,6 +749,11 @@ def emulation() -> Generator[Emulator]:
         assert_type(emulator, Emulator)
         assert_type(emulator.base_url, str)
         assert_type(emulator.add_account("a", balance=1.5), EmulatedAccount)
+        limited = emulator.add_account("b", api_token="t", limit=RequestLimit(quota=10, window=2))
+        assert_type(limited.limit, RequestLimit | None)
+        limited.api_token = None
+        assert_type(emulator.api_tokens, dict[str, str])
+        assert_type(emulator.requests[0].api_token, str | None)
         emulator.accounts["a"].spend_hourly(lambda hour: 2.0 * hour.hour, days=56)
         emulator.accounts["a"].spend_hourly([1.0] * 24)
         assert_type(emulator.charges, list[Charge])

@@ -113,6 +113,8 @@ def blocking_arguments(client: Cloudflare) -> None:
     billing.credit_balances([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     billing.metrics([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     billing.usage_histories(["a"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    billing.runways(["a"]) | billing.credit_balances(["a"])  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+    billing.credit_balances(["a"]) | {}  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
     billing.runways([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     client.accounts.list(page="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
@@ -145,6 +147,8 @@ async def clients(session: aiohttp.ClientSession) -> None:
     AsyncCloudflare(max_requests_per_second="150")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(journal="topups.sqlite3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(max_charge=10.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AsyncCloudflare(api_tokens=["a"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Cloudflare(api_tokens={"a": 5})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(default_headers={"X": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     AsyncCloudflare(http_client=aiohttp)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Cloudflare("token")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -265,6 +269,7 @@ def emulation() -> None:
     with Emulator() as emulator:
         emulator.add_account()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         emulator.add_account("a", balance="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        emulator.add_account("a", limit=10)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         emulator.inject(500)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         emulator.inject(Fault(silence="sleep"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         emulator.client(max_retry=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
 from ..._show.plots import BARS, Bar, plot_bars
 from ..._show.table import LONGEST, Alert, Column, Table, counted, first
@@ -25,7 +25,7 @@ class AccountAnswers(Mapping[str, T]):
     """The answers about many accounts, by account, in the order in which they were asked for.
 
     `answers[account_id]` raises the error of an account that failed, which is in `failed` too;
-    `in`, `get` and loops know only the accounts that answered.
+    `in`, `get` and loops know only the accounts that answered. `a | b` has the accounts of both.
     """
 
     failed: Mapping[str, Exception]
@@ -87,6 +87,29 @@ class AccountAnswers(Mapping[str, T]):
     def __len__(self) -> int:
         return len(self._found)
 
+    def __or__(self, other: Self) -> Self:
+        """Return the accounts of both as a new value, such as the parts that machines asked for.
+
+        Of an account that is in both, how it ended in `other` counts, be it an answer or an error.
+        """
+        if type(other) is not type(self):
+            return NotImplemented
+        found = {k: v for k, v in self._found.items() if k not in other.failed} | other._found
+        failed = {k: v for k, v in self.failed.items() if k not in other._found}
+        failed |= other.failed
+        missing = dict.fromkeys((*self.missing, *other.missing))
+        merged = type(self)(
+            found,
+            failed,
+            {**self.names, **other.names},
+            missing=[name for name in missing if name not in found and name not in failed],
+            listed=self.listed and other.listed,
+        )
+        for name, value in {**vars(self), **vars(other)}.items():
+            if name in self._settings:
+                setattr(merged, name, value)
+        return merged
+
     def __repr__(self) -> str:
         counts = [f"{len(self)} accounts", *self._without_answer(), self._figure()]
         return f"<{type(self).__name__}: {', '.join(counts)}>"
@@ -120,6 +143,8 @@ class AccountAnswers(Mapping[str, T]):
     marks."""
     _rest: ClassVar[str]
     """What the accounts are that a table leaves out, such as "none of them lower"."""
+    _settings: ClassVar[Sequence[str]] = ()
+    """The attributes that a user sets."""
 
     @abstractmethod
     def _ranked(self) -> list[str]:

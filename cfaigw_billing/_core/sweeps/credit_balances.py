@@ -20,7 +20,7 @@ class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
     """The balances of many accounts, by account, in the order in which they were asked for.
 
     `balances[account_id]` raises the error of an account that failed, which is in `failed` too;
-    `in`, `get` and loops know only the accounts that answered.
+    `in`, `get` and loops know only the accounts that answered. `a | b` has the accounts of both.
     """
 
     _low = Money.dollars(LOW_DOLLARS)
@@ -82,6 +82,7 @@ class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
         Column("Automatic top-up"),
     )
     _rest = "none of them lower"
+    _settings = ("_low",)
 
     def _ranked(self) -> list[str]:
         return sorted(self, key=lambda account_id: self[account_id].balance_money)

@@ -29,7 +29,7 @@ class Runways(AccountAnswers[Runway]):
     """When the credit of many accounts runs out, by account, in the order they were asked for.
 
     `runways[account_id]` raises the error of an account that failed, which is in `failed` too;
-    `in`, `get` and loops know only the accounts that answered.
+    `in`, `get` and loops know only the accounts that answered. `a | b` has the accounts of both.
     """
 
     _soon = 7 * DAY
@@ -94,6 +94,7 @@ class Runways(AccountAnswers[Runway]):
         Column("Automatic top-up", least=8),
     )
     _rest = "none of them sooner"
+    _settings = ("_soon",)
 
     def _ranked(self) -> list[str]:
         return sorted(self, key=lambda name: _or_never(self[name].time_left))

@@ -63,8 +63,7 @@ class Sweep(Generic[A]):
         self.pages = PageTurner(types.AccountListParams(per_page=50), ACCOUNTS)
         """The list of those."""
         if account_ids is not None:
-            names = checked_ids(account_ids)
-            self.requests = [request for name in names for request in self._ask(name)]
+            self.requests = self.ask(checked_ids(account_ids))
 
     @property
     def total(self) -> int | None:
@@ -82,6 +81,10 @@ class Sweep(Generic[A]):
             return ()
         self._requests[account_id] = requests = self._requests_of(account_id)
         return requests
+
+    def ask(self, account_ids: Iterable[str]) -> list[Params[Any]]:
+        """Return the requests about accounts; raise if one of them cannot be an id."""
+        return [request for name in account_ids for request in self._ask(name)]
 
     def ask_page(self, page: types.AccountListResponse) -> list[Params[Any]]:
         """Return the requests about the accounts of a page."""

@@ -23,7 +23,7 @@ class UsageHistories(AccountAnswers[BillingUsageHistoryResponse]):
     """The usage of many accounts, by account, in the order in which they were asked for.
 
     `usage[account_id]` raises the error of an account that failed, which is in `failed` too; `in`,
-    `get` and loops know only the accounts that answered.
+    `get` and loops know only the accounts that answered. `a | b` has the accounts of both.
     """
 
     @property

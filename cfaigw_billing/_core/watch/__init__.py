@@ -1,4 +1,4 @@
-"""Watching accounts: when to look at which, and what there is to tell and to show.
+"""Watching accounts: when to check each, which events to report, which samples to show.
 
-It decides and sends nothing.
+Nothing here is sent.
 """

@@ -1,4 +1,4 @@
-"""What a watch tells."""
+"""The events of a watch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EventKind = (
 
 @frozen(kw_only=True)
 class Event(Shown):
-    """A change of an account that is worth telling; `str()` makes one line of it.
+    """A change of an account that is worth reporting; `str()` makes one line of it.
 
     `low`, `empty`, `auto_topup_failed` and `unreadable` open an episode. `recovered`,
     `auto_topup_restored` and `readable` end one, as does a change from `empty` to `low` or back.
@@ -35,17 +35,17 @@ class Event(Shown):
     kind: EventKind
     """What has happened."""
     account_id: str | None
-    """The account; `None`: the service or the credentials, and so most accounts."""
+    """The account; `None`: the service or the credentials, which concerns most accounts."""
     name: str | None = None
     """The name of the account, if the list of accounts was read."""
     at: datetime
     """When it was seen, an aware UTC `datetime`."""
     since: datetime
-    """When the episode was first seen; of a top-up, the look before. An aware UTC `datetime`."""
+    """When the episode was first seen; for a top-up, the check before. An aware UTC `datetime`."""
     key: str
-    """The same if the same event is told again; different for each other event of a watch."""
+    """An id of the event, unique in a watch. An event that is reported again has the same key."""
     closes: str | None = None
-    """The `key` of the episode that it ends; `None`: it ends none."""
+    """The `key` of the episode that it ends, if any."""
     amount: float | None = None
     """By how much the balance rose, in cents, if `topped_up`."""
     amount_money: ClassVar[Derived[Money | None]] = optional_money("amount")
@@ -55,9 +55,9 @@ class Event(Shown):
     balance_money: ClassVar[Derived[Money | None]] = optional_money("balance")
     """`balance` as exact US dollars."""
     runway: Runway | None = None
-    """The newest forecast, if forecasts are made."""
+    """The newest forecast, if the watch makes forecasts."""
     error: str | None = None
-    """Why it is unreadable, or why the automatic top-up has failed."""
+    """Why the account is unreadable, or why the automatic top-up has failed."""
 
     def __str__(self) -> str:
         who = "the service" if self.account_id is None else self.account_id

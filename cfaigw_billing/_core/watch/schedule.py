@@ -1,10 +1,10 @@
-"""When the next look at each account is due.
+"""When the next look at each account is due. A look is one check of an account.
 
-The schedule has a time of its own. It runs with the clock, but waits for the look that is due next
-to begin. So when the rate limit has too little room for all looks, that time runs slower, and all
-intervals stretch alike; nothing has to be known of the limit for that.
+The schedule has its own time. It runs with the clock, but stops when a look is due, until that look
+begins. So if the rate limit is too small for all looks, the schedule's time runs slower and all
+intervals stretch equally. The schedule does not need to know the limit.
 
-It is arithmetic on numbers that are passed in: no clock, no sleep, no event loop.
+This is pure arithmetic: no clock, no sleep, no event loop.
 """
 
 from __future__ import annotations
@@ -19,51 +19,52 @@ from math import inf
 from attrs import frozen
 
 from ...types import BillingCreditBalanceResponse, BillingUsageHistoryResponse, Runway
+from ..options import check_span
 
 SHORTEST = 60.0
-"""Seconds between two looks at an account, at least."""
+"""The shortest interval between two looks at an account, in seconds."""
 LIST_EVERY = 3600.0
-"""Seconds between two looks at the list of accounts."""
+"""The interval at which the list of accounts is read, in seconds."""
 USAGE_EVERY = 6 * 3600.0
 USAGE_AT_MOST_EVERY = 3600.0
-"""Seconds between two looks at the usage of an account; its rows are hours."""
+"""The usual and the shortest interval at which usage is read, in seconds; its rows are hours."""
 NOISE = 100.0
-"""Cents. A smaller rise of a balance is no top-up."""
+"""A rise of the balance up to so many cents does not count as a top-up."""
 _FAST = 3.0
-"""A fall of the balance is fast if it is so many times what was forecast."""
+"""A balance falls fast if it falls so many times as fast as forecast."""
 _ROUNDING = 0.001
 """Seconds."""
 
 THE_LIST = ""
-"""Stands for the list of accounts among the accounts of a schedule."""
+"""Stands for the list of accounts in a schedule."""
 
 
 @frozen(kw_only=True)
 class Look:
-    """What one look at an account has shown, or one at the list of accounts."""
+    """The result of one look at an account, or at the list of accounts."""
 
     account_id: str | None
     """The account; `None`: the list of accounts."""
     name: str | None = None
-    """The name of the account, where the list told it."""
+    """The name of the account, if the list was read."""
     at: datetime
     """When the last answer came, an aware UTC `datetime`."""
     balance: BillingCreditBalanceResponse | None = None
-    """The balance; `None` if the look failed, and of the list."""
+    """The balance; `None` if the look failed or was at the list."""
     error: Exception | None = None
-    """Why the look failed; `None` if it did not."""
+    """Why the look failed; `None` if it succeeded."""
     usage: BillingUsageHistoryResponse | None = None
-    """The usage of the last eight weeks by hour, if this look asked for it and it was answered."""
+    """The usage of the last eight weeks by hour, if this look read it."""
     days: BillingUsageHistoryResponse | None = None
-    """The whole usage by day, if this look asked for it and it was answered."""
+    """The whole usage by day, if this look read it."""
     runway: Runway | None = None
-    """The newest forecast; it comes from this look if there is `usage`."""
+    """The newest forecast. If there is `usage`, this look made it."""
     accounts: Collection[str] = ()
-    """Of the list: the accounts that are watched from now on."""
+    """For a look at the list: the accounts to watch from now on."""
 
 
 class Schedule:
-    """The accounts in the order in which looks at them are due. Times are in seconds."""
+    """The accounts, ordered by when the next look is due. Times are in seconds."""
 
     def __init__(self, interval: float, now: float) -> None:
         self.time = 0.0
@@ -71,11 +72,11 @@ class Schedule:
         self._interval = interval
         self._clock = now
         self._due: dict[str, float | None] = {}
-        """When each account is due; `None` while it is being looked at."""
+        """When each account is due; `None` during a look."""
         self._heap: list[tuple[float, float, str]] = []
-        """The same in order; entries that are not in `_due` are out of date."""
+        """The same in order. An entry that does not match `_due` is out of date."""
         self._in_step: set[str] = set()
-        """Those that were due at once when they were new, and still are."""
+        """New accounts that were all due at once; they move to their phases after the look."""
 
     def __contains__(self, account_id: str) -> bool:
         return account_id in self._due
@@ -86,9 +87,9 @@ class Schedule:
         return self._due.keys() - {THE_LIST}
 
     def keep(self, account_ids: Collection[str], room: float) -> None:
-        """Have these accounts and no others.
+        """Keep these accounts, add those that are new and drop all others.
 
-        New ones are due at once if there is room for so many now, or else each at its phase.
+        New accounts are due at once if there is room for all of them; else each at its phase.
         """
         for gone in self.accounts - set(account_ids):
             del self._due[gone]
@@ -101,7 +102,7 @@ class Schedule:
             self._in_step |= new
 
     def take(self, now: float) -> str | None:
-        """Return the account that is due, if there is one; the look at it begins."""
+        """Return the account that is due, if any. Its look begins now."""
         self._advance(now)
         if self.wait() > 0:
             return None
@@ -110,14 +111,14 @@ class Schedule:
         return account_id
 
     def wait(self) -> float:
-        """Return the seconds until a look is due: 0 now, `inf` if there is none to come."""
+        """Return the seconds until a look is due: 0 if one is due now, `inf` if none is planned."""
         wait = self._first() - self.time
         return wait if wait > _ROUNDING else 0.0
 
     def put_back(self, account_id: str, gap: float) -> None:
-        """Take the end of a look; the next is due after so many seconds, if the account remains.
+        """End a look. The next one is due after `gap` seconds, unless the account was dropped.
 
-        Accounts that were first looked at together go on at their phases.
+        Accounts that were first looked at together move to their phases.
         """
         if account_id in self._in_step:
             self._in_step.remove(account_id)
@@ -126,7 +127,7 @@ class Schedule:
             self.add(account_id, gap)
 
     def add(self, account_id: str, gap: float) -> None:
-        """Look at it after so many seconds."""
+        """Plan a look after `gap` seconds."""
         self._due[account_id] = due = self.time + gap
         heappush(self._heap, (due, phase(account_id), account_id))
 
@@ -140,25 +141,31 @@ class Schedule:
         return self._heap[0][0] if self._heap else inf
 
 
+def check_interval(name: str, value: object) -> None:
+    """Raise if `value` is not a `timedelta` from a minute to a day."""
+    bounds = timedelta(seconds=SHORTEST), timedelta(days=1)
+    check_span(name, value, bounds, "from 1 minute to 1 day")
+
+
 def phase(account_id: str) -> float:
-    """Return the place of an account within an interval, from 0 to 1; always the same."""
+    """Return the fixed place of an account within an interval, from 0 to 1."""
     digest = blake2b(account_id.encode(errors="surrogatepass"), digest_size=4).digest()
     return int.from_bytes(digest, "big") / 2**32
 
 
 @frozen(kw_only=True)
 class Known:
-    """What is known of an account from the looks so far."""
+    """What the looks so far have shown about an account."""
 
     at: datetime
     balance: float
     """In cents."""
     runway: Runway | None = None
     asked_at: float = -inf
-    """The schedule's time at which usage was asked for last."""
+    """When usage was last read, by the schedule's time."""
 
     def wants_usage(self, at: datetime, balance: float, time: float) -> bool:
-        """Whether to ask for the usage again, after a look at the balance."""
+        """Return whether to read the usage again, after a look at the balance."""
         change = balance - self.balance
         if self.runway is None or change > NOISE or time - self.asked_at >= USAGE_EVERY:
             return True
@@ -169,17 +176,17 @@ class Known:
 
 @frozen(kw_only=True)
 class Aims:
-    """What the looks must not come too late for."""
+    """How often to look, and the limits to notice in time."""
 
     interval: float
-    """Seconds between two looks at an account, at most."""
+    """The longest interval between two looks at an account, in seconds."""
     levels: Iterable[float] = ()
-    """Balances, in cents."""
+    """Balances to notice, in cents."""
     runway: timedelta | None = None
-    """How long before `empties_after`."""
+    """The time before `empties_after` to notice."""
 
     def gap(self, before: Known | None, known: Known) -> float:
-        """Return the seconds until the next look: a quarter of the time to what comes first."""
+        """Return the seconds until the next look: a quarter of the time to the first limit."""
         times = [self.interval * 4]
         spending = _spending(before, known)
         if spending > 0:
@@ -192,7 +199,7 @@ class Aims:
 
 
 def _spending(before: Known | None, known: Known) -> float:
-    """Return the spending in cents a second: the faster one of what is usual and what was seen."""
+    """Return the spending in cents per second: the usual or the observed, whichever is faster."""
     usual = known.runway.spending_per_day / 86_400 if known.runway else 0.0
     if before is None or known.at <= before.at:
         return usual

@@ -1,11 +1,12 @@
-"""A snapshot of many accounts, as samples for a monitoring system; it sends nothing.
+"""A snapshot of many accounts, as samples for a monitoring system. Nothing here is sent.
 
 - An account that fails is down at once. Its values stay for three refreshes, because one failure
-  says little; then they are absent. They never become 0, which would be a balance.
-- An account that has vanished from the list leaves no samples.
-- Usage is a counter. Prometheus takes a fall for a restart at 0, and counts the whole sum as new
-  usage. So the counter is the sum of all days of an account: a process that restarts finds the same
-  sum again. Rows that come late add to it. If the sum falls, the counter waits until it catches up.
+  says little. Then they are absent. They never become 0: that would be a balance.
+- An account that is no longer in the list has no samples.
+- Usage is a counter. Prometheus takes a fall of a counter for a restart at 0, and counts the whole
+  sum as new usage. So the counter is the sum of all days of an account: after a restart, the
+  process finds the same sum. Late rows add to it. If the sum falls, the counter stays until the sum
+  is higher again.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ from ..runway import topup_state
 from .schedule import Look
 
 KEPT = 3
-"""For how many failed refreshes the values of an account are shown."""
+"""For how many failed refreshes the values of an account stay."""
 _DIGITS = 9
-"""The digits of dollars of usage: noise in the last bit of the service's sum counts as no fall."""
+"""The digits of usage in dollars: a change in the last bit of a sum must not count as a fall."""
 
 
 @frozen(kw_only=True)
 class AccountState:
-    """The last state of an account that was seen."""
+    """The last known state of an account."""
 
     name: str | None = None
     seen_at: datetime
     """When it was last looked at, an aware `datetime`."""
     failures: int = 0
-    """How many looks at it have failed since one succeeded."""
+    """How many looks have failed since the last success."""
     succeeded_at: datetime | None = None
-    """When one last succeeded, an aware `datetime`."""
+    """When a look last succeeded, an aware `datetime`."""
     balance: BillingCreditBalanceResponse | None = None
-    """`None`, here and in `runway`: too long ago, or never answered."""
+    """`None`, here and in `runway`: too old, or never read."""
     runway: Runway | None = None
     used: Money | None = None
     """The largest sum of its usage so far; `None`: not known yet."""
@@ -64,11 +65,11 @@ class AccountState:
 
 @frozen
 class Snapshot:
-    """The last states of all accounts. It never changes, so that any thread may read it."""
+    """The last known states of all accounts. It is immutable, so any thread may read it."""
 
     accounts: Mapping[str, AccountState] = field(factory=dict[str, AccountState])
     listed: frozenset[str] = frozenset()
-    """The accounts that there are, also those that were not looked at yet."""
+    """All accounts, also those that were not looked at yet."""
 
     @property
     def is_complete(self) -> bool:
@@ -84,46 +85,55 @@ class Snapshot:
         before = self.accounts.get(key) or AccountState(seen_at=look.at)
         return evolve(self, accounts={**self.accounts, key: before.after(look)})
 
-    def families(self, limit: RateLimit | None) -> list[Family]:
-        """Return all families of samples, also those that have none at present."""
-        remaining, quota = (limit.remaining, limit.quota) if limit else (None, None)
+    def families(self, limits: Mapping[str | None, RateLimit]) -> list[Family]:
+        """Return all families of samples, also empty ones.
+
+        Args:
+            limits: The rate limits by account; `None`: the limit of accounts without their own
+                token.
+        """
         moments = [state.seen_at for state in self.accounts.values()]
         took = (max(moments) - min(moments)).total_seconds() if moments else None
         return [
             *(series.family(self.accounts) for series in SERIES),
             Family(
                 "cfaigw_account",
-                "The name of an account, or its id where the name is not known.",
+                "The name of an account, or its id if the name is not known.",
                 [
                     ({"account_id": key, "name": state.name or key}, 1)
                     for key, state in self.accounts.items()
                 ],
                 "info",
             ),
-            _alone(
+            Family(
                 "cfaigw_refresh_duration_seconds",
-                "Time in which all accounts were last looked at once.",
-                took,
+                "Time that it last took to check all accounts.",
+                [] if took is None else [({}, took)],
             ),
-            _alone(
+            _of_limits(
                 "cfaigw_api_requests_remaining",
-                "Requests left in this window of the rate limit, for all users of the credentials.",
-                remaining,
+                "Requests left in this window of the rate limit, for all users of the credentials; "
+                "with `account_id`: of the token of the account.",
+                {key: limit.remaining for key, limit in limits.items()},
             ),
-            _alone(
+            _of_limits(
                 "cfaigw_api_requests_quota",
-                "Requests of a whole window of the rate limit.",
-                quota,
+                "Requests allowed in a window of the rate limit.",
+                {key: limit.quota for key, limit in limits.items()},
             ),
         ]
 
 
-def _alone(name: str, text: str, value: float | None) -> Family:
-    """A family of one sample without labels; of none if the value is not known."""
-    return Family(name, text, [] if value is None else [({}, value)])
+def _of_limits(name: str, text: str, values: Mapping[str | None, float | None]) -> Family:
+    samples = [
+        ({} if key is None else {"account_id": key}, value)
+        for key, value in values.items()
+        if value is not None
+    ]
+    return Family(name, text, samples)
 
 
-# The families that have a sample for each account, unless the function returns `None`.
+# The families with a sample for each account, unless the function returns `None`.
 
 
 @frozen
@@ -150,7 +160,7 @@ def _seconds(moment: datetime | None) -> float | None:
 
 
 def _topup(value: Callable[[TopupConfig], float | None]) -> Callable[[AccountState], float | None]:
-    """Absent where the service tells nothing of an automatic top-up."""
+    """Return a function that skips accounts without `topup_config`."""
 
     def of_state(state: AccountState) -> float | None:
         config = state.balance.topup_config if state.balance else None
@@ -160,7 +170,7 @@ def _topup(value: Callable[[TopupConfig], float | None]) -> Callable[[AccountSta
 
 
 def _amount(value: Callable[[TopupConfig], Money | None]) -> Callable[[AccountState], float | None]:
-    """Absent where none is set up: the service has zeros then."""
+    """Return a function that skips accounts without an automatic top-up: they have zeros."""
     return _topup(lambda config: _usd(value(config)) if topup_state(config) != "off" else None)
 
 
@@ -192,12 +202,12 @@ SERIES = (
     ),
     _Series(
         "cfaigw_empties_timestamp_seconds",
-        "When the credit is expected to run out; the automatic top-up is left aside.",
+        "When the credit is expected to run out, without automatic top-ups.",
         lambda state: _seconds(state.runway.empties_at) if state.runway else None,
     ),
     _Series(
         "cfaigw_empties_earliest_timestamp_seconds",
-        "Until when the credit lasts in 9 of 10 cases.",
+        "The time that the credit lasts beyond in 9 of 10 cases.",
         lambda state: _seconds(state.runway.empties_after) if state.runway else None,
     ),
     _Series(

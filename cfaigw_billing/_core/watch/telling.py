@@ -1,4 +1,4 @@
-"""What there is to tell after a look: the difference between what is and what was last told."""
+"""Decide which events to report after a look, from what was reported before."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .schedule import NOISE, Look
 from .told import Subject, Told
 
 GRACE = timedelta(minutes=15)
-"""How long looks fail, or an automatic top-up is due, before that is told."""
+"""How long looks must fail, or an automatic top-up be due, before that is reported."""
 FAILURES = 3
-"""How many looks must have failed."""
+"""How many looks must fail before that is reported."""
 MARGIN = 1.1
-"""A low account has recovered at so many times its thresholds."""
+"""A low account has recovered at its thresholds times this."""
 _OUTAGE = APIConnectionError, APIResponseValidationError, InternalServerError, RateLimitError
-"""What an outage of the service looks like; one outage has several of these forms."""
+"""The errors of an outage. They count as one kind, because one outage may cause several."""
 
 
 @frozen(kw_only=True)
 class Thresholds:
-    """Below what an account is low."""
+    """An account below one of these is low."""
 
     low: Money | None
     """The balance."""
@@ -41,19 +41,20 @@ class Thresholds:
 
 @frozen
 class Step:
-    """An event, and what is told when it has been handed out."""
+    """An event, and the new state of its subject."""
 
     event: Event | None
-    """`None`: there is nothing to hand out."""
+    """The event to report; `None`: only the state changes."""
     account_id: str | None
-    """Whose it is; `None`: that of the service."""
+    """The account; `None`: the service."""
     subject: Subject
+    """The state once the event has been reported."""
 
 
 def tell(told: Told, look: Look, thresholds: Thresholds) -> list[Step]:
-    """Return what there is to tell after a look, in order; it changes nothing.
+    """Return the steps after a look, in order, without changing `told`.
 
-    What a step has told must be kept (`Told.put`) when its event has been handed out.
+    Keep the state of a step (`Told.put`) when its event has been reported.
     """
     if look.account_id is None:
         return list(_of_the_list(told, look))
@@ -68,7 +69,7 @@ def tell(told: Told, look: Look, thresholds: Thresholds) -> list[Step]:
 
 @frozen
 class _Telling:
-    """The steps of one look, as they are found."""
+    """Collects the steps after one look."""
 
     look: Look
     first: Subject
@@ -77,7 +78,7 @@ class _Telling:
 
     @property
     def subject(self) -> Subject:
-        """What is told after the steps so far."""
+        """The state after the steps so far."""
         return self._now[-1] if self._now else self.first
 
     @property
@@ -86,11 +87,11 @@ class _Telling:
         return self.look.at.timestamp()
 
     def note(self, **changes: Any) -> None:
-        """Keep what is not told."""
+        """Change the state without an event."""
         self._now.append(evolve(self.subject, **changes))
 
     def ended(self) -> list[Step]:
-        """Return the steps; the last one keeps what comes after all events."""
+        """Return the steps, and a last one with the state after all events."""
         return [*self.steps, Step(None, self.look.account_id, self.subject)]
 
     def key(self, kind: str) -> str:
@@ -98,7 +99,7 @@ class _Telling:
         return f"{self.look.account_id or 'service'}:{kind}:{self.subject.told.get(kind, 0)}"
 
     def open(self, kind: EpisodeKind, instead: EpisodeKind | None = None, **facts: Any) -> None:
-        """Open an episode, instead of one that it ends."""
+        """Open an episode. It ends the episode `instead`, if given."""
         self._count(kind)
         closes = None if instead is None else self.key(instead)
         self._end(instead)
@@ -113,7 +114,7 @@ class _Telling:
             self._tell(by, f"{closes}:{by}", since, closes=closes)
 
     def topped_up(self, amount: float) -> None:
-        """Tell of a rise of the balance."""
+        """Report a rise of the balance."""
         self._count("topped_up")
         since = self.at if self.first.at is None else self.first.at
         self._tell("topped_up", self.key("topped_up"), since, amount=amount)
@@ -142,7 +143,7 @@ class _Telling:
 
 
 def _failed(telling: _Telling, told: Told) -> None:
-    """Count a look that failed; it keeps the level and resolves nothing."""
+    """Count a failed look. It changes no other episode."""
     _count_failure(telling)
     subject = telling.subject
     told_already = "unreadable" in told.service.open and told.service.failing == subject.failing
@@ -166,7 +167,7 @@ def _fails_for_long(telling: _Telling) -> bool:
 
 
 def _seen(telling: _Telling, thresholds: Thresholds) -> None:
-    """Compare a balance with what was told."""
+    """Compare a balance with the last state."""
     look, before = telling.look, telling.first
     assert look.balance is not None  # noqa: S101  # for the type checker
     balance, config = look.balance.balance, look.balance.topup_config or TopupConfig()
@@ -219,14 +220,14 @@ def _is_low(
     assert look.balance is not None  # noqa: S101  # for the type checker
     balance = look.balance.balance
     if config.amount and config.threshold and "auto_topup_failed" not in telling.subject.open:
-        # A healthy automatic top-up: above its threshold all is well, and below it will charge.
+        # The automatic top-up works: it will charge when the balance is below its threshold.
         return was is not None and balance < config.threshold
     low = thresholds.low is not None and balance < float(thresholds.low.cents) * margin
     return low or telling.subject.near
 
 
 def _is_near(telling: _Telling, was: EpisodeKind | None, thresholds: Thresholds) -> bool:
-    """Whether the credit may be gone too soon. A forecast that fails resolves nothing."""
+    """Return whether the credit may run out too soon. Without a forecast nothing changes."""
     if thresholds.runway is None:
         return False
     runway, margin = telling.look.runway, MARGIN if was else 1.0
@@ -245,7 +246,7 @@ def _of_the_list(told: Told, look: Look) -> Iterator[Step]:
         telling.note(failures=0, failing_since=None)
     else:
         _count_failure(telling)
-        if "unreadable" in telling.first.open:  # of which it is not the reason
+        if "unreadable" in telling.first.open:  # for another reason, which stays
             telling.note(failing=telling.first.failing)
         elif _fails_for_long(telling):
             telling.open("unreadable", error=f"the list of accounts: {look.error}")
@@ -253,7 +254,7 @@ def _of_the_list(told: Told, look: Look) -> Iterator[Step]:
 
 
 def _of_the_service(told: Told, look: Look, failing: str | None) -> Iterator[Step]:
-    """Tell that most accounts fail alike, or that this is over, after a look at one of them."""
+    """Report that most accounts fail in the same way, or that this is over."""
     account_id = str(look.account_id)
     counts = told.failing.copy()
     for kind, change in ((told.of(account_id).failing, -1), (failing, 1)):

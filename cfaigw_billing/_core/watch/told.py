@@ -1,4 +1,4 @@
-"""What a watch has told so far: it goes into `state`, as plain JSON, and comes back from it."""
+"""The state of a watch: what it has reported so far. `state` holds it as plain JSON."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Any, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_unstructure_fn
 
 from .event import EpisodeKind
 
-VERSION = 1
+VERSION = 2
 
 
 @frozen(kw_only=True)
 class Subject:
-    """What was told of an account, or of the service. Moments are Unix seconds."""
+    """What was reported about an account, or about the service. Times are Unix seconds."""
 
     open: Mapping[EpisodeKind, float] = field(factory=dict[EpisodeKind, float])
-    """The episodes that are open, and when they were first seen."""
+    """The open episodes, and when they were first seen."""
     told: Mapping[str, int] = field(factory=dict[str, int])
-    """How many events of a kind have been told: the keys count them."""
+    """How many events of each kind have been reported: the keys number them."""
     balance: float | None = None
-    """What was last seen, in cents."""
+    """The last balance, in cents."""
     at: float | None = None
-    """When that was."""
+    """When the balance was read."""
     near: bool = False
-    """Whether the last forecast was nearer than asked."""
+    """Whether the last forecast was below the threshold."""
     below_since: float | None = None
     """Since when the balance is below the threshold of the automatic top-up, without a rise."""
     failures: int = 0
     """How many looks have failed in a row."""
     failing_since: float | None = None
-    """When the first of them was."""
+    """When the first of them failed."""
     failing: str | None = None
-    """What they have in common: `outage`, or else the name of the error."""
+    """The kind of the last failure: `outage`, or else the name of the error."""
 
 
 class Told:
-    """What was told of all accounts and of the service."""
+    """What was reported about all accounts and about the service."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, Subject] = {}
         self.service = Subject()
         self.failing: Counter[str] = Counter()
-        """How many accounts failed alike at their last look."""
+        """How many accounts failed at their last look, by kind of failure."""
 
     def of(self, account_id: str | None) -> Subject:
-        """Return what was told of an account; `None`: of the service."""
+        """Return the state of an account; `None`: of the service."""
         return self.service if account_id is None else self.accounts.get(account_id, Subject())
 
     def put(self, account_id: str | None, subject: Subject) -> None:
-        """Keep what was told of an account, or of the service."""
+        """Set the state of an account; `None`: of the service."""
         if account_id is None:
             self.service = subject
             return
@@ -65,48 +65,68 @@ class Told:
         self.accounts[account_id] = subject
 
     def keep(self, account_ids: Collection[str]) -> None:
-        """Know these accounts and no others."""
+        """Keep these accounts, add those that are new and drop all others."""
         self.accounts = {name: self.of(name) for name in account_ids}
         self.failing = Counter(each.failing for each in self.accounts.values() if each.failing)
 
     @property
     def state(self) -> dict[str, Any]:
-        """All of it as plain JSON."""
-        return {
-            "version": VERSION,
-            "service": _converter.unstructure(self.service),
-            "accounts": {
-                name: _converter.unstructure(each) for name, each in self.accounts.items()
-            },
-        }
+        """All of it as plain JSON; `a | b` is the state of the accounts of both.
+
+        So it is flat, and the service stands in it once for each watch, with one of its accounts.
+        """
+        subjects = {f"account:{name}": each for name, each in self.accounts.items()}
+        if self.service != Subject():
+            subjects[f"service:{min(self.accounts, default='')}"] = self.service
+        return {"version": VERSION, **_converter.unstructure(subjects)}
 
     @classmethod
     def from_state(cls, state: object) -> Told:
-        """Make one of a state.
+        """Return the state that the plain JSON describes.
 
         Raises:
             TypeError: It is not a mapping.
-            ValueError: It is not what `state` answered, or that of another version.
+            ValueError: It is not a valid state, or one of another version.
         """
         told = cls()
         if state is None:
             return told
         if not isinstance(state, Mapping):
             raise TypeError(f"`state` must be what `watch.state` was, not {type(state).__name__}")
-        given = cast("Mapping[str, Any]", state)
-        if (version := given.get("version")) != VERSION:
+        given = {**cast("Mapping[str, Any]", state)}
+        version = given.pop("version", None)
+        if version not in (1, VERSION):
             raise ValueError(f"`state` must be of version {VERSION}, got version {version!r:.40}")
         try:
-            told.service = _converter.structure(given.get("service"), Subject)
-            accounts = _converter.structure(given.get("accounts"), dict[str, Subject])
+            if version == 1:
+                given = _flat(**given)
+            subjects = _converter.structure(given, dict[str, Subject])
         except BaseValidationError as error:
             wrong = transform_error(error, path="state")[0]
             raise ValueError(f"`state` must be what `watch.state` was: {wrong:.200}") from None
         except (TypeError, ValueError, AttributeError):
             raise ValueError("`state` must be what `watch.state` was: a part is missing") from None
-        for name, subject in accounts.items():
-            told.put(name, subject)
+        for key, subject in subjects.items():
+            kind, _, name = key.partition(":")
+            if kind == "account":
+                told.put(name, subject)
+            elif kind == "service":
+                told.service = _both(told.service, subject)
+            else:
+                raise ValueError(f"`state` must be what `watch.state` was, without {key!r:.80}")
         return told
+
+
+def _flat(*, service: Any, accounts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a state of version 1, which was nested, under the keys of today."""
+    return {"service:": service, **{f"account:{name}": each for name, each in accounts.items()}}
+
+
+def _both(one: Subject, other: Subject) -> Subject:
+    """Return what two watches have told of the service: it is unreadable if it is for either."""
+    first, second = sorted((one, other), key=lambda each: bool(each.open), reverse=True)
+    counts = {name: max(n, first.told.get(name, 0)) for name, n in second.told.items()}
+    return evolve(first, told={**first.told, **counts})
 
 
 def _number(value: Any, _: object) -> Any:

@@ -1,0 +1,266 @@
+"""The credentials of a client as the service sees them: by account, each with its rate limit.
+
+A client with one set of credentials has one login. With `api_tokens`, each account has that of its
+token, and the fallback where it has none. The service counts requests by token: logins of the same
+token have the same limiter, in all copies of a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from inspect import isawaitable, iscoroutinefunction
+from itertools import chain
+from math import inf
+from typing import Any, cast
+from weakref import WeakValueDictionary
+
+from attrs import define
+from multidict import CIMultiDict
+
+from .._core.answer import LISTS_NO_ACCOUNTS, Answer
+from .._core.config import Config, Credentials, authenticating, check_credential
+from .._core.ratelimit import UNKNOWN, RateLimit
+from .._core.request import RequestBuilder
+from .._wire.secrets import conceal
+from ..errors import APIError, AuthenticationError, CloudflareError, TopupOutcomeUnknownError
+from .limiter import Limiter
+from .pace import Pace
+
+HEAD_START = 2.0
+"""How many seconds the other calls of a client wait for the first answer, at most."""
+BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
+"""Error codes that say, with whatever status, that no call with these credentials can succeed."""
+
+
+@define(eq=False)
+class Login:
+    """One set of credentials."""
+
+    headers: CIMultiDict[str]
+    """The headers of each request, which are not to be changed."""
+    limiter: Limiter
+    """The queue in which the calls wait for the rate limit and the pace."""
+    accepted: bool = False
+    """Whether the service has accepted a call."""
+    refused: bool = False
+    """Whether the service has refused the credentials, and never accepted them."""
+
+    def take(self, answer: Answer[Any]) -> None:
+        """Take an answer as a sign of whether the credentials are right."""
+        if answer.http_response.status_code < 300:
+            self.accepted, self.refused = True, False
+        elif not self.accepted:
+            self.refused = refuses_credentials(answer.error())
+
+
+class Logins:
+    """The logins of a client, made when they are needed.
+
+    Args:
+        config: The settings of the client.
+        requests: What builds its requests.
+        limiters: The limiters of the same service by credentials.
+    """
+
+    def __init__(self, config: Config, requests: RequestBuilder, limiters: Limiters) -> None:
+        self._credentials = config.credentials
+        self._tokens = config.api_tokens or None
+        self._requests = requests
+        self._limiters = limiters
+        self._by_account: dict[str | None, Login] = {}
+        self._by_token: WeakValueDictionary[str, Login] = WeakValueDictionary()
+        self._fallback: Login | None = None
+        self._asking: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock] = {}
+        self.only: Login | None = None
+        """The one that every call uses, once it is made; `None` if there are several."""
+
+    @property
+    def several(self) -> bool:
+        """Whether accounts may have tokens of their own."""
+        return self._tokens is not None
+
+    @property
+    def fallback(self) -> Login:
+        """The one for the accounts that have no token of their own, and for listing accounts.
+
+        Raises: `CloudflareError` if there are no credentials for that.
+        """
+        if self._fallback is None:
+            self._fallback = self._make(self._credentials)
+            self.only = None if self.several else self._fallback
+        return self._fallback
+
+    async def of(self, account_id: str | None, seconds: float) -> Login:
+        """Return the login for an account; `None`: for a call that is about no account.
+
+        Args:
+            account_id: The account.
+            seconds: How long the function of tokens may take.
+
+        Raises:
+            CloudflareError: There is no token for the account and no fallback, or the function of
+                tokens failed or took too long.
+            ValueError: What it returned is no token.
+            TypeError: What it returned is no token.
+        """
+        login = self._known(account_id)
+        return login or await self._ask(cast("str", account_id), seconds)
+
+    def rate_limit(self, now: float) -> RateLimit:
+        """Return the state of the limit of the fallback."""
+        with suppress(CloudflareError):
+            return self._make(self._credentials).limiter.state(now)
+        return UNKNOWN
+
+    def rate_limits(self, now: float) -> dict[str | None, RateLimit]:
+        """Return the state of each limit by account; `None`: of the credentials without one."""
+        return {account_id: login.limiter.state(now) for account_id, login in self.used()}
+
+    def rate_limits_of(
+        self, account_ids: Iterable[str], now: float
+    ) -> Iterator[tuple[RateLimit, int]]:
+        """Yield the rate limits of accounts, and how many of the accounts each is for."""
+        for limiter, accounts in Counter(map(self._limiter_of, account_ids)).items():
+            yield UNKNOWN if limiter is None else limiter.state(now), accounts
+
+    def _limiter_of(self, account_id: str) -> Limiter | None:
+        """Return the limiter for an account; `None` if its token is not known yet, or missing."""
+        with suppress(CloudflareError):
+            login = self._known(account_id)
+            return None if login is None else login.limiter
+        return None
+
+    def forget(self, account_id: str, login: Login) -> bool:
+        """Ask for the token of an account again when it is needed; whether that can be done."""
+        if not callable(self._tokens):
+            return False
+        if self._by_account.get(account_id) is login:  # no other call has asked again meanwhile
+            del self._by_account[account_id]
+        return True
+
+    def all_refused(self) -> bool:
+        """Whether the service refuses all credentials that there are, as far as that is known."""
+        if callable(self._tokens):
+            return False
+        logins = map(self._by_token.get, (self._tokens or {}).values())
+        fallback = (self._fallback,) if self._credentials.is_given else ()
+        return all(login is not None and login.refused for login in chain(fallback, logins))
+
+    @property
+    def none_accepted(self) -> bool:
+        """Whether the service has accepted none of those that have been used."""
+        return not any(login.accepted for _, login in self.used())
+
+    @property
+    def wants_proof(self) -> bool:
+        """Whether a first call should go ahead: if it is refused, all others would be."""
+        return not self.several and self.none_accepted
+
+    def used(self) -> Iterator[tuple[str | None, Login]]:
+        """Yield the logins that have been used, by account; the fallback's account is `None`."""
+        if self._fallback is not None:
+            yield None, self._fallback
+        for account_id, login in list(self._by_account.items()):
+            if login is not self._fallback:
+                yield account_id, login
+
+    def _known(self, account_id: str | None) -> Login | None:
+        """Return the login for an account, unless the function of tokens must be asked for it."""
+        login = self._by_account.get(account_id)
+        if login is not None:
+            return login
+        if account_id is None or self._tokens is None:
+            return self._fallback_for(account_id)
+        if callable(self._tokens):
+            return None
+        return self._keep(account_id, self._tokens.get(account_id))
+
+    async def _ask(self, account_id: str, seconds: float) -> Login:
+        """Ask the function of tokens, once for all calls that wait for it."""
+        key = asyncio.get_running_loop(), account_id
+        lock = self._asking.setdefault(key, asyncio.Lock())
+        try:
+            async with asyncio.timeout(None if seconds == inf else seconds), lock:
+                login = self._by_account.get(account_id)
+                return login or self._keep(account_id, await self._token(account_id))
+        except TimeoutError:
+            raise CloudflareError(
+                f"`api_tokens` has returned no token for the account {account_id!r} in time "
+                f"(`total_timeout`)"
+            ) from None
+        finally:
+            if not lock.locked():
+                self._asking.pop(key, None)
+
+    async def _token(self, account_id: str) -> str | None:
+        function = cast("Any", self._tokens)
+        try:
+            if iscoroutinefunction(function):
+                (token,) = conceal(await function(account_id))
+            else:
+                token = await asyncio.to_thread(function, account_id)
+                (token,) = conceal(await token if isawaitable(token) else token)
+        except Exception as error:
+            raise CloudflareError(
+                f"`api_tokens` failed for the account {account_id!r}: {type(error).__name__}"
+            ) from error
+        check_credential(f"what `api_tokens` returned for the account {account_id!r}", token)
+        return token or None
+
+    def _keep(self, account_id: str, token: str | None) -> Login:
+        if token is None:
+            login = self._fallback_for(account_id)
+        else:
+            login = self._by_token.get(token) or self._make(Credentials.of_token(token))
+            self._by_token[token] = login
+        self._by_account[account_id] = login
+        return login
+
+    def _make(self, credentials: Credentials) -> Login:
+        headers = self._requests.headers(credentials)
+        return Login(headers, self._limiters.of(headers))
+
+    def _fallback_for(self, account_id: str | None) -> Login:
+        if self.several and not self._credentials.is_given:
+            lacking = (
+                "`api_tokens` are tokens of single accounts; a call that is about no account, such "
+                "as listing them, needs `api_token` too"
+                if account_id is None
+                else f"no token for the account {account_id!r}: `api_tokens` has none, and there "
+                f"is no `api_token` for the accounts without one"
+            )
+            raise CloudflareError(lacking)
+        return self.fallback
+
+
+class Limiters:
+    """The limiters of the clients of a service: one for all that the service counts together."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._limiters: WeakValueDictionary[object, Limiter] = WeakValueDictionary()
+
+    def of(self, headers: Mapping[str, str]) -> Limiter:
+        """Return the limiter of the credentials that these headers hold."""
+        key = authenticating(headers)
+        limiter = self._limiters.get(key)
+        if limiter is None:
+            self._limiters[key] = limiter = Limiter(self._pace)
+        return limiter
+
+
+def lists_no_accounts(error: Exception | None) -> bool:
+    """Whether accounts cannot be listed because the token belongs to one account."""
+    return isinstance(error, APIError) and any(it.code == LISTS_NO_ACCOUNTS for it in error.errors)
+
+
+def refuses_credentials(error: Exception | None) -> bool:
+    """Whether the service refuses the credentials, and not the call."""
+    if isinstance(error, TopupOutcomeUnknownError):
+        return False  # it must be read, whatever caused it
+    if isinstance(error, AuthenticationError):
+        return True
+    return isinstance(error, APIError) and any(it.code in BAD_CREDENTIALS for it in error.errors)

@@ -1,0 +1,383 @@
+"""`api_tokens`: the token of a call is a function of its account."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+from unittest.mock import Mock
+from urllib.parse import unquote
+
+import anyio
+import pytest
+
+from cfaigw_billing import (
+    APITokens,
+    AsyncCloudflare,
+    AuthenticationError,
+    Cloudflare,
+    CloudflareError,
+    PermissionDeniedError,
+)
+from cfaigw_billing.journal import SQLiteJournal
+from cfaigw_billing.testing import Emulator, Fault, RequestLimit
+
+ALL = "emulator-token"
+"""The token that opens every account."""
+
+
+@pytest.fixture
+def emulator(billing_emulator: Emulator) -> Emulator:
+    """`a` and `b` have tokens of their own, `c` has none."""
+    billing_emulator.add_account("a", balance=1, api_token="token-of-a")
+    billing_emulator.add_account("b", balance=2, api_token="token-of-b")
+    billing_emulator.add_account("c", balance=3)
+    return billing_emulator
+
+
+def used(emulator: Emulator) -> list[tuple[str, str | None]]:
+    """The account and the token of each request."""
+    return [
+        (unquote(re.sub("/accounts/?([^/]*).*", r"\1", request.path)), request.api_token)
+        for request in emulator.requests
+    ]
+
+
+async def balance(client: AsyncCloudflare, account_id: str) -> float:
+    answer = await client.ai_gateway.billing.credit_balance(account_id=account_id)
+    return answer.balance
+
+
+# Which token a call has.
+
+
+async def test_each_account_is_asked_with_its_token_and_others_with_the_fallback(
+    emulator: Emulator,
+) -> None:
+    tokens = emulator.api_tokens
+    async with emulator.async_client(api_tokens=tokens, api_token=ALL) as client:
+        assert [await balance(client, name) for name in "abc"] == [1, 2, 3]
+        for name in ("a", "%62"):
+            await client.get(f"/accounts/{name}/ai-gateway/billing/credit-balance", cast_to=dict)
+        assert [account.id async for account in client.accounts.list()] == ["a", "b", "c"]
+    owned = [("a", "token-of-a"), ("b", "token-of-b")]
+    assert used(emulator)[:2] == owned
+    assert used(emulator)[2:5] == [("c", ALL), *owned]
+    assert used(emulator)[5] == ("", ALL)
+
+
+def test_the_sync_client_has_them_too(emulator: Emulator) -> None:
+    with emulator.client(api_tokens=emulator.api_tokens, account_id="b") as client:
+        assert client.ai_gateway.billing.credit_balance().balance == 2
+        assert client.ai_gateway.billing.topup.limits(account_id="a").currency == "usd"
+        assert list(client.rate_limits) == ["b", "a"]
+    assert used(emulator) == [("b", "token-of-b"), ("a", "token-of-a")]
+
+
+async def test_the_mapping_is_copied(emulator: Emulator) -> None:
+    tokens = emulator.api_tokens
+    async with emulator.async_client(api_tokens=tokens) as client:
+        tokens["a"] = "another"
+        assert await balance(client, "a") == 1
+
+
+async def test_tokens_of_accounts_replace_the_environment(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", ALL)
+    async with AsyncCloudflare(
+        base_url=emulator.base_url, api_tokens=emulator.api_tokens
+    ) as client:
+        with pytest.raises(CloudflareError) as caught:
+            await balance(client, "c")
+    assert str(caught.value) == (
+        "no token for the account 'c': `api_tokens` has none, and there is no `api_token` for the "
+        "accounts without one"
+    )
+    async with AsyncCloudflare(base_url=emulator.base_url, api_tokens={}) as client:
+        assert await balance(client, "c") == 3
+
+
+async def test_without_a_fallback_accounts_cannot_be_listed(emulator: Emulator) -> None:
+    async with emulator.async_client(api_tokens=emulator.api_tokens) as client:
+        with pytest.raises(CloudflareError, match="listing them, needs `api_token` too"):
+            await client.accounts.list()
+    assert emulator.requests == []
+
+
+async def test_options_replace_keep_and_take_away(emulator: Emulator) -> None:
+    async with emulator.async_client(api_tokens={"a": "token-of-a"}, api_token=ALL) as client:
+        copies = [
+            client.with_options(api_tokens={"b": "token-of-b"}),
+            client.with_options(api_tokens=None, timeout=5),
+            client.with_options(api_tokens={}),
+            client.with_options(api_token="another"),
+        ]
+        for copy in copies:
+            await balance(copy, "a")
+    assert used(emulator) == [("a", ALL), ("a", "token-of-a"), ("a", ALL), ("a", "token-of-a")]
+
+
+async def test_a_refused_token_is_never_replaced_by_the_fallback(emulator: Emulator) -> None:
+    async with emulator.async_client(
+        api_tokens={"a": "wrong", "b": "token-of-a"}, api_token=ALL
+    ) as client:
+        with pytest.raises(AuthenticationError):
+            await balance(client, "a")
+        with pytest.raises(PermissionDeniedError):
+            await balance(client, "b")
+        with pytest.raises(AuthenticationError):
+            await client.ai_gateway.billing.topup.create(account_id="a", amount=1000)
+    assert {token for _, token in used(emulator)} == {"wrong", "token-of-a"}
+    assert emulator.charges == []
+
+
+async def test_a_charge_and_what_looks_for_it_use_the_token_of_the_account(
+    emulator: Emulator, tmp_path: Any
+) -> None:
+    journal = SQLiteJournal(tmp_path / "topups.sqlite3")
+    async with emulator.async_client(api_tokens=emulator.api_tokens, journal=journal) as client:
+        topup = client.ai_gateway.billing.topup
+        await topup.create_and_wait(account_id="b", amount=1000, idempotency_key="order-1")
+        await topup.create(account_id="b", amount=1000, idempotency_key="order-1")
+    assert len(emulator.charges) == 1
+    assert set(used(emulator)) == {("b", "token-of-b")}
+
+
+# Bad arguments.
+
+
+@pytest.mark.parametrize(
+    ("tokens", "error", "message"),
+    [
+        ("token", TypeError, "must be a mapping of account ids to tokens, or a function that"),
+        (["token"], TypeError, "not list"),
+        ({"a": 5}, TypeError, "the token of entry 1 of `api_tokens` must be a str, not int"),
+        ({"a": "fine", "b": ""}, ValueError, "the token of entry 2 of `api_tokens` is missing"),
+        ({"a": None}, ValueError, "the token of entry 1 of `api_tokens` is missing"),
+        ({"a": "Bearer t0ken-SECRET"}, ValueError, "remove the word `Bearer`"),
+        ({"t0ken SECRET": "a"}, ValueError, "the key of entry 1 of `api_tokens` is no account id"),
+        ({5: "t0ken-SECRET"}, ValueError, "the key of entry 1 of `api_tokens` is no account id"),
+    ],
+)
+@pytest.mark.parametrize("cls", [AsyncCloudflare, Cloudflare])
+def test_wrong_tokens_are_refused_without_being_shown(
+    cls: Any, tokens: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        cls(api_tokens=tokens)
+    assert "SECRET" not in str(caught.value)
+    with pytest.raises(error, match=message):
+        cls(api_token="t").with_options(api_tokens=tokens)
+
+
+def test_default_headers_must_not_replace_the_tokens() -> None:
+    with pytest.raises(ValueError, match="`default_headers` must not authenticate where"):
+        Cloudflare(api_tokens={"a": "t"}, default_headers={"authorization": "Bearer x"})
+
+
+# A function of tokens.
+
+
+class Vault:
+    """An async function of tokens that counts how often it is asked."""
+
+    def __init__(self, tokens: dict[str, Any]) -> None:
+        self.tokens = tokens
+        self.asked: list[str] = []
+        self.before: Callable[[], Any] = asyncio.Event().set
+
+    async def __call__(self, account_id: str) -> str | None:
+        self.asked.append(account_id)
+        self.before()
+        await asyncio.sleep(0)
+        token: Any = self.tokens.get(account_id)
+        found: str | None = next(token) if hasattr(token, "__next__") else token
+        return found
+
+
+@pytest.fixture
+def vault(emulator: Emulator) -> Vault:
+    return Vault(dict(emulator.api_tokens))
+
+
+@pytest.fixture
+async def client(emulator: Emulator, vault: Vault) -> AsyncGenerator[AsyncCloudflare]:
+    async with emulator.async_client(api_tokens=vault, api_token=ALL) as client:
+        yield client
+
+
+async def test_a_function_is_asked_once_an_account(
+    emulator: Emulator, client: AsyncCloudflare, vault: Vault
+) -> None:
+    found = await asyncio.gather(*(balance(client, name) for name in "abcabc"))
+    assert found == [1, 2, 3, 1, 2, 3]
+    await balance(client, "c")
+    assert sorted(vault.asked) == ["a", "b", "c"]
+    assert used(emulator)[-1] == ("c", ALL)
+
+
+async def test_another_call_asks_where_the_one_that_asked_is_cancelled(
+    client: AsyncCloudflare, vault: Vault
+) -> None:
+    first = asyncio.create_task(balance(client, "a"))
+    second = asyncio.create_task(balance(client, "a"))
+    asked = asyncio.Event()
+    vault.before = asked.set
+    await asked.wait()
+    first.cancel()
+    assert await second == 1
+    assert vault.asked == ["a", "a"]
+
+
+@pytest.mark.parametrize("kind", ["function", "function of an awaitable", "async function"])
+def test_a_function_may_be_of_any_kind_and_does_not_block_the_loop(
+    emulator: Emulator, kind: str
+) -> None:
+    async def later(account_id: str) -> str:
+        await asyncio.sleep(0)
+        return f"token-of-{account_id}"
+
+    def at_once(account_id: str) -> str:
+        with pytest.raises(RuntimeError):  # it runs in a thread
+            asyncio.get_running_loop()
+        return f"token-of-{account_id}"
+
+    def promised(account_id: str) -> Awaitable[str]:
+        return later(account_id)
+
+    functions: dict[str, APITokens] = {
+        "function": at_once,
+        "function of an awaitable": promised,
+        "async function": later,
+    }
+    with emulator.client(api_tokens=functions[kind]) as client:
+        assert client.ai_gateway.billing.credit_balance(account_id="b").balance == 2
+    assert used(emulator) == [("b", "token-of-b")]
+
+
+async def test_a_token_that_was_replaced_is_asked_for_again_and_the_call_repeated(
+    emulator: Emulator, client: AsyncCloudflare, vault: Vault
+) -> None:
+    await balance(client, "a")
+    emulator.accounts["a"].api_token = vault.tokens["a"] = "newer"
+    assert await asyncio.gather(*(balance(client, "a") for _ in range(3))) == [1, 1, 1]
+    assert vault.asked == ["a", "a"]
+    raw = await client.ai_gateway.billing.with_raw_response.credit_balance(account_id="a")
+    assert (raw.retries_taken, emulator.requests[-1].api_token) == (0, "newer")
+
+
+async def test_a_token_that_stays_refused_is_asked_for_once_a_call(
+    emulator: Emulator, client: AsyncCloudflare, vault: Vault
+) -> None:
+    emulator.accounts["a"].api_token = "revoked"
+    with pytest.raises(AuthenticationError):
+        await balance(client, "a")
+    assert (vault.asked, len(emulator.requests)) == (["a", "a"], 1)
+    vault.tokens["a"] = iter(["wrong-0", "wrong-1", "wrong-2"])
+    with pytest.raises(AuthenticationError):
+        await balance(client, "a")
+    assert [token for _, token in used(emulator)[1:]] == ["token-of-a", "wrong-0"]
+
+
+async def test_a_charge_that_is_refused_is_not_repeated_and_the_next_has_the_new_token(
+    emulator: Emulator, client: AsyncCloudflare, vault: Vault
+) -> None:
+    topup = client.ai_gateway.billing.topup
+    await balance(client, "a")
+    emulator.accounts["a"].api_token = vault.tokens["a"] = "newer"
+    with pytest.raises(AuthenticationError):
+        await topup.create(account_id="a", amount=1000)
+    assert [token for _, token in used(emulator)] == ["token-of-a", "token-of-a"]
+    await topup.create(account_id="a", amount=1000)
+    assert used(emulator)[-1] == ("a", "newer")
+    assert len(emulator.charges) == 1
+
+
+async def test_headers_of_a_call_are_not_replaced_by_a_new_token(
+    emulator: Emulator, client: AsyncCloudflare, vault: Vault
+) -> None:
+    vault.tokens["a"] = iter(["token-of-a", "newer"])
+    with pytest.raises(AuthenticationError):
+        await client.ai_gateway.billing.credit_balance(
+            account_id="a", extra_headers={"Authorization": "Bearer mine"}
+        )
+    assert used(emulator) == [("a", "mine")]
+
+
+async def test_a_function_that_fails_is_the_cause_and_is_asked_again(
+    client: AsyncCloudflare, vault: Vault
+) -> None:
+    vault.before = Mock(side_effect=[OSError("the vault is sealed"), None])
+    with pytest.raises(CloudflareError) as caught:
+        await balance(client, "a")
+    assert str(caught.value) == "`api_tokens` failed for the account 'a': OSError"
+    assert isinstance(caught.value.__cause__, OSError)
+    assert await balance(client, "a") == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "error", "message"),
+    [
+        (5, TypeError, "what `api_tokens` returned for the account 'a' must be a str, not int"),
+        ("Bearer SECRET", ValueError, "returned for the account 'a' holds more than the cred"),
+    ],
+)
+async def test_a_function_that_returns_no_token_is_refused(
+    emulator: Emulator,
+    client: AsyncCloudflare,
+    vault: Vault,
+    token: object,
+    error: type[Exception],
+    message: str,
+) -> None:
+    vault.tokens["a"] = token
+    with pytest.raises(error, match=message) as caught:
+        await balance(client, "a")
+    assert "SECRET" not in str(caught.value)
+    assert emulator.requests == []
+
+
+async def test_the_time_of_a_call_bounds_the_function_too(emulator: Emulator, vault: Vault) -> None:
+    async def never(_: str) -> str:
+        await anyio.sleep_forever()
+        return ""
+
+    async with emulator.async_client(api_tokens=never, total_timeout=0.05) as client:
+        with pytest.raises(CloudflareError, match=r"no token for the account 'a' in time"):
+            await balance(client, "a")
+
+
+# Rate limits.
+
+
+async def test_each_distinct_token_has_one_budget_in_all_copies(emulator: Emulator) -> None:
+    emulator.limit = RequestLimit(quota=100, window=300)
+    for account_id in "ab":
+        emulator.accounts[account_id].api_token = "token-of-both"
+    emulator.accounts["c"].api_token = "token-of-c"
+    async with emulator.async_client(api_tokens=emulator.api_tokens, api_token=ALL) as client:
+        copy = client.with_options(api_tokens=dict(emulator.api_tokens), default_headers={"X": "y"})
+        assert client.rate_limits == {}
+        assert client.rate_limit.remaining is None
+        for each in (client, copy):
+            for account_id in "abc":
+                await balance(each, account_id)
+        left = {name: limit.remaining for name, limit in client.rate_limits.items()}
+        assert left == {"a": 96, "b": 96, "c": 98}
+        await client.accounts.list()
+        assert client.rate_limit.remaining == 99
+        assert client.rate_limits[None].remaining == copy.rate_limit.remaining == 99
+        await copy.accounts.list()
+        assert client.rate_limit.remaining == copy.rate_limit.remaining == 98
+
+
+async def test_a_refused_answer_of_one_token_stops_no_other(emulator: Emulator) -> None:
+    emulator.inject(Fault.rate_limited(250), path="/accounts/a/ai-gateway/billing/credit-balance")
+    async with emulator.async_client(api_tokens=emulator.api_tokens, max_retries=0) as client:
+        with pytest.raises(CloudflareError):
+            await balance(client, "a")
+        assert await balance(client, "b") == 2
+        blocked = {name: limit.blocked for name, limit in client.rate_limits.items()}
+    assert blocked == {"a": True, "b": False}
