@@ -6,8 +6,9 @@ threads at once. A call costs one thread hop.
 
 Why not anyio's `start_blocking_portal`: it is a context manager. If it is left open, as in a
 notebook, the interpreter hangs at exit, because the clean-up waits for a thread that is already
-frozen. Here a daemon thread runs a task group inside `anyio.run`. So a forgotten client ends with
-the process. A forked child inherits the portal without its thread, and starts another thread.
+frozen. Here a daemon thread runs the tasks. So a forgotten client ends with the process. A forked
+child inherits the portal without its thread, and starts another thread. And single calls do without
+anyio, whose import takes a tenth of the time that it takes to start.
 
 Why not `BlockingPortal`: after Ctrl-C, its `call` leaves the coroutine running to its end, and a
 call that begins while the loop ends may wait forever. Here an interrupted call cancels its task,
@@ -46,10 +47,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar, cast
 
-import anyio
-from anyio.abc import TaskGroup
-from attrs import field, frozen
-
 from ..errors import CloudflareError
 from .fork import forget_in_child
 from .sessions import LateThreads, place_of_caller, warn_unclosed
@@ -59,7 +56,7 @@ T = TypeVar("T")
 _HAS_UVLOOP = find_spec("uvloop") is not None
 """Whether to use uvloop (the extra `speedups`): a thread hop costs less there."""
 
-for _module in ("anyio._backends._asyncio", "concurrent.futures.thread", "encodings.idna"):
+for _module in ("concurrent.futures.thread", "encodings.idna"):
     import_module(_module)  # needed by the first call, see above
 if _HAS_UVLOOP:
     import_module("uvloop")
@@ -90,14 +87,14 @@ class _Task(Generic[T]):
         self.error: BaseException | None = None
         self._result: T | None = None
 
-    def begin(self, tasks: TaskGroup) -> None:
-        """Run it in a task group, on the loop."""
-        self._context.run(self._begin, tasks)
-
-    def _begin(self, tasks: TaskGroup) -> None:
+    def begin(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Run it on the loop, as one of the tasks."""
         if sniffio := sys.modules.get("sniffio"):  # where anyio asks it; the caller may use trio
-            sniffio.current_async_library_cvar.set("asyncio")
-        tasks.start_soon(self._run)
+            self._context.run(sniffio.current_async_library_cvar.set, "asyncio")
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._run(), context=self._context)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _run(self) -> None:
         """Run the function. Keep its error from the loop: that would keep the client alive."""
@@ -174,14 +171,14 @@ def _copy_notes(source: BaseException, target: BaseException) -> None:
         target.add_note(note)
 
 
-@frozen(eq=False)
 class _Running:
-    """A running event loop."""
+    """An event loop that runs, and its tasks."""
 
-    loop: asyncio.AbstractEventLoop
-    tasks: TaskGroup
-    stopped: asyncio.Event
-    thread_id: int = field(factory=threading.get_ident)
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.stopped = asyncio.Event()
+        self.thread_id = threading.get_ident()
 
     def do(self, function: Callable[..., None], *args: Any) -> None:
         """Call a function on the loop, from any thread. Do nothing if the loop has ended."""
@@ -263,7 +260,8 @@ class _Loop:
         self._thread = threading.current_thread()
         try:
             _keep_standard_descriptors()
-            anyio.run(self._run, backend_options={"use_uvloop": _uses_uvloop()})
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(self._run())
         except BaseException as error:
             if self._running is not None:
                 raise
@@ -274,16 +272,18 @@ class _Loop:
                 self._refuse(RuntimeError(_CLOSED))
 
     async def _run(self) -> None:
-        stopped = asyncio.Event()
-        async with anyio.create_task_group() as tasks:
-            self._running = _Running(asyncio.get_running_loop(), tasks, stopped)
-            if _is_ending():
-                self._running.loop.set_default_executor(LateThreads())
-            self._begin_all()
-            if not self.closed:
-                await stopped.wait()
-            stopped.set()
-            tasks.cancel_scope.cancel()
+        self._running = running = _Running()
+        if _is_ending():
+            running.loop.set_default_executor(LateThreads())
+        self._begin_all()
+        if not self.closed:
+            await running.stopped.wait()
+        running.stopped.set()
+        await asyncio.sleep(0)  # a task that is cancelled before its first step never takes it
+        for task in running.tasks:
+            task.cancel()
+        if running.tasks:
+            await asyncio.wait(running.tasks)
         await self._on_close()
 
     def _begin_all(self) -> None:  # a separate frame, so that no variable keeps a task alive
@@ -316,10 +316,13 @@ def _is_ending() -> bool:
     return bool(getattr(threading, "_SHUTTING_DOWN", False))
 
 
-def _uses_uvloop() -> bool:
-    """Return whether to use uvloop: not with gevent, where it would block all greenlets."""
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes a loop of uvloop; `None`: there is none, or it cannot be used."""
     monkey = sys.modules.get("gevent.monkey")
-    return _HAS_UVLOOP and not (monkey is not None and monkey.is_module_patched("threading"))
+    if not _HAS_UVLOOP or (monkey is not None and monkey.is_module_patched("threading")):
+        return None  # with gevent, it would block all greenlets
+    factory: Callable[[], asyncio.AbstractEventLoop] = sys.modules["uvloop"].new_event_loop
+    return factory
 
 
 def _keep_standard_descriptors() -> None:

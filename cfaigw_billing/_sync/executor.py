@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from datetime import datetime
+from importlib import import_module
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from .._core.answer import Answer
@@ -18,6 +19,14 @@ from ..types import Params
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def load_anyio() -> None:
+    """Import what the first use of anyio imports, in this thread and not on the loop.
+
+    Single calls do without it. For the reason, see "Forks" in `portal`.
+    """
+    import_module("anyio._backends._asyncio")
 
 
 class BlockingExecutor:
@@ -79,6 +88,7 @@ class BlockingExecutor:
         **kwargs: P.kwargs,
     ) -> T:
         """Run a function that makes several calls, on the loop."""
+        load_anyio()
         return self.portal.call(lambda: function(self.inner, *args, **kwargs))
 
     def now(self) -> datetime:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from attrs import frozen
 
 from ..types import Params
-from .executor import BlockingExecutor
+from .executor import BlockingExecutor, load_anyio
 
 if TYPE_CHECKING:
     from .._core.sweeps.outcome import Outcome
@@ -43,6 +43,7 @@ class Outcomes(Generic[T]):
         # A program of single calls does without it.
         from .._io.many_calls import ManyCalls, reading_here
 
+        load_anyio()
         self._requests = reading_here(requests)
         self._portal = executor.portal
         self._lock = threading.Lock()
