@@ -23,7 +23,7 @@ TITLES = {
     "paging": "Lists as iterators over all their pages.",
     "resources": "The methods of the sync client.",
     "responses": "The HTTP response around an answer, and the calls that give it.",
-    "sweeps": "Runs a sweep over accounts.",
+    "sweeps": "Run a sweep over accounts.",
     "watch": "The watch that users see: a context manager and an iterator.",
 }
 """The modules that are generated, and their docstrings."""

@@ -59,7 +59,7 @@ def copied(tmp_path: Path) -> Path:
 def generator(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(directory / GENERATOR), *arguments]
     return subprocess.run(  # noqa: S603  # our own
-        command, capture_output=True, text=True, check=False, timeout=30
+        command, capture_output=True, text=True, check=False, timeout=60
     )
 
 

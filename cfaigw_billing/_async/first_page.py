@@ -1,4 +1,4 @@
-"""The first page of the list of accounts, as the official SDK answers it."""
+"""The first page of the list of accounts, as the official SDK returns it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ P = ParamSpec("P")
 
 
 class AsyncFirstPage:
-    """A list that answers its first page when it is awaited."""
+    """A list that returns its first page when it is awaited."""
 
     async def first_page(self) -> types.AccountListResponse:
-        """Return the first page alone."""
+        """Return only the first page."""
         raise NotImplementedError
 
     def __await__(self) -> Generator[Any, Any, types.AccountListResponse]:
@@ -25,7 +25,7 @@ class AsyncFirstPage:
 def first_page(
     method: Callable[Concatenate[Any, P], AsyncFirstPage],
 ) -> Callable[Concatenate[Any, P], Awaitable[types.AccountListResponse]]:
-    """Make a method that answers a list into one that answers its first page."""
+    """Turn a method that returns a list into one that returns its first page."""
 
     async def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> types.AccountListResponse:
         return await method(view, *args, **kwargs).first_page()

@@ -22,7 +22,7 @@ from .._core.pages import ACCOUNTS, PageTurner
 from .._core.runway import forecast_runway, runway_requests
 from .._core.sweeps.sweep import checked_ids
 from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
-from .._io.call import Batch, Turn
+from .._io.call import Batch, Room, Turn
 from .._io.deadlines import end_task
 from .._io.executor import Executor
 from .._io.logins import HEAD_START, lists_no_accounts, refuses_credentials
@@ -43,6 +43,8 @@ AT_ONCE = 50
 """How many looks may run or wait to be read at a time."""
 QUOTA = 1200.0
 """The requests per window, until the service has told the number."""
+_OF_AN_ACCOUNT = CloudflareError, ValueError, TypeError
+"""The errors that stay with their account; two of them, if the function of tokens is wrong."""
 HISTORY = timedelta(weeks=8)
 """The usage to read: what a forecast needs."""
 
@@ -96,7 +98,7 @@ class Looks:
             raise RuntimeError("it can be entered once; make another one")
         self._executor = executor
         self._schedule = Schedule(self._aims.interval, executor.clock.monotonic())
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = Room(AT_ONCE)
         self._news, self._changed = asyncio.Event(), asyncio.Event()
         self._pid = os.getpid()
         self._task = asyncio.create_task(self._run())
@@ -175,7 +177,7 @@ class Looks:
             return
         try:
             balance = await self._ask(BillingCreditBalanceParams(account_id=account_id))
-        except (CloudflareError, ValueError, TypeError) as error:
+        except _OF_AN_ACCOUNT as error:
             if refuses_credentials(error) and self._executor.logins.all_refused():
                 raise
             known = self._known.get(account_id)
@@ -222,7 +224,7 @@ class Looks:
         _, params = runway_requests(balance.account_id, HISTORY, now)
         try:
             usage = await self._ask(params)
-        except APIError:
+        except _OF_AN_ACCOUNT:
             return None, None
         with suppress(ValueError):  # rows longer than an hour
             return usage, forecast_runway(balance, usage, now=now)
@@ -232,7 +234,7 @@ class Looks:
         params = BillingUsageHistoryParams(account_id=account_id, value_grouping_window="day")
         try:
             return await self._ask(params)
-        except APIError:
+        except _OF_AN_ACCOUNT:
             return None
 
     def _end(self, look: Look, gap: float) -> None:

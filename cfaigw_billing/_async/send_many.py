@@ -1,4 +1,4 @@
-"""The outcomes of many calls, for users: a context manager, and inside it an iterator."""
+"""The outcomes of many calls that users see: a context manager and an iterator."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ T = TypeVar("T")
 class AsyncOutcomes(Generic[T]):
     """The outcomes of many calls, in the order in which they end.
 
-    A context manager, which ends what is still in flight when it is left, and inside an async
-    iterator. Calls begin as their outcomes are read: no more than `concurrency` of them are in
-    flight or waiting to be read.
+    A context manager, and inside its block an async iterator. Leaving the block cancels the calls
+    in flight. At most `concurrency` calls are in flight or waiting to be read.
     """
 
     def __init__(
@@ -44,12 +43,12 @@ class AsyncOutcomes(Generic[T]):
 
     @property
     def unread(self) -> tuple[Outcome[T], ...]:
-        """After the block: the outcomes that nobody read, and the charges that were cut off."""
+        """After the block: the outcomes that were not read, and the charges that were cut off."""
         return self._calls.unread
 
     @property
     def unsent(self) -> tuple[Params[T], ...]:
-        """After the block: the requests that were taken and never sent."""
+        """After the block: the requests that were read from the input but never sent."""
         return self._calls.unsent
 
     async def __aenter__(self) -> Self:

@@ -37,7 +37,7 @@ from .._io.recent import Outcome
 from .._wire import strict_json
 from .._wire.messages import HTTPRequest, HTTPResponse, masked
 from .._wire.secrets import Mask, Secret
-from ..errors import APIError, JournalError, TopupConfirmationError, TopupOutcomeUnknownError
+from ..errors import CloudflareError, JournalError, TopupConfirmationError, TopupOutcomeUnknownError
 from .lease import Lease, uninterrupted
 from .settling import settle
 
@@ -108,7 +108,7 @@ class Keyed:
         """Look for the invoice of the charge. Return an error if the charge stays in doubt."""
         try:
             settled = await settle(self._executor, self._journal, entry)
-        except (APIError, ValueError) as error:
+        except (CloudflareError, ValueError) as error:
             doubt = self._unknown(entry, f"its invoice could not be looked for: {error}")
             doubt.__cause__ = error
             return doubt

@@ -13,7 +13,7 @@ from attrs import Attribute, evolve, field, fields, frozen
 from attrs.validators import optional
 from yarl import URL
 
-from .._wire.secrets import Secret, conceal, kind
+from .._wire.secrets import Secret, TokenFunction, conceal, kind
 from ..errors import CloudflareError
 from ..types import Money
 from ..types._validators import account, check_account, is_account_id, whole
@@ -29,14 +29,6 @@ from .options import (
 )
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
-DEFAULT_TIMEOUT = 60.0
-"""Seconds for one attempt, as in the official SDK."""
-DEFAULT_MAX_RETRIES = 2
-DEFAULT_MAX_RETRY_WAIT = 60.0
-"""Seconds. The service can ask for five minutes; few callers want to sleep that long unasked."""
-
-DEFAULT_MAX_REQUESTS_PER_SECOND = 150.0
-"""The service takes 200 from one address; what goes beyond 150 is room for bursts."""
 _RATES = 0.01, 1_000_000
 
 
@@ -140,31 +132,38 @@ def _mapping(_: object, attribute: Attribute[Any], value: Any) -> None:
         raise TypeError(f"`{attribute.name}` must be a mapping, not {type(value).__name__}")
 
 
-def _tokens(config: Config, attribute: Attribute[Any], value: Any) -> None:
-    """Tokens by account, or a function that returns them."""
-    if value is None:
-        return
-    if any(name.lower() in _AUTHENTICATING for name in config.default_headers):
-        raise ValueError(
-            "`default_headers` must not authenticate where `api_tokens` does: they would replace "
-            "the token of every account"
-        )
-    if callable(value):
-        return
+class _Tokens(dict[str, str]):
+    """Tokens by account that have been checked: a copy of the client does not check them again."""
+
+
+def _tokens(value: Any) -> Any:
+    """Tokens by account, a function that returns them, or `None`."""
+    if value is None or isinstance(value, (TokenFunction, _Tokens)):
+        return value
     if not isinstance(value, Mapping):
         raise TypeError(
-            f"`{attribute.name}` must be a mapping of account ids to tokens, or a function that "
-            f"returns the token of an account, not {kind(value)}"
+            f"`api_tokens` must be a mapping of account ids to tokens, or a function that returns "
+            f"the token of an account, not {kind(value)}"
         )
     # By its number, and not by the account id: a token may stand in the wrong place.
     tokens = cast("Mapping[object, object]", value)
     for number, (account_id, token) in enumerate(tokens.items(), 1):
-        entry = f"entry {number} of `{attribute.name}`"
+        entry = f"entry {number} of `api_tokens`"
         if not is_account_id(account_id):
             raise ValueError(f"the key of {entry} is no account id")
         if not token:
             raise ValueError(f"the token of {entry} is missing")
         check_credential(f"the token of {entry}", token)
+    return _Tokens(cast("Mapping[str, str]", tokens)) or None
+
+
+def _alone(config: Config, _: object, tokens: APITokens | None) -> None:
+    """Tokens that no header replaces."""
+    if tokens and any(name.lower() in _AUTHENTICATING for name in config.default_headers):
+        raise ValueError(
+            "`default_headers` must not authenticate where `api_tokens` does: they would replace "
+            "the token of every account"
+        )
 
 
 def check_credential(name: str, value: Any) -> None:
@@ -290,7 +289,7 @@ class Config:
     default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)
     journal: Journal | None = field(default=None, validator=_journal)
-    api_tokens: APITokens | None = field(default=None, validator=_tokens)
+    api_tokens: APITokens | None = field(default=None, converter=_tokens, validator=_alone)
 
     def __str__(self) -> str:
         account = "no account" if self.account_id is None else f"account {self.account_id}"
@@ -298,7 +297,7 @@ class Config:
 
     @property
     def _tokens_shown(self) -> str:
-        if not self.api_tokens:
+        if self.api_tokens is None:
             return ""
         if callable(self.api_tokens):
             return ", a function of tokens by account"
@@ -313,7 +312,7 @@ class Config:
     @property
     def lists_accounts(self) -> bool:
         """Whether to list the accounts: not where there are tokens of accounts alone."""
-        return self.credentials.is_given or not self.api_tokens
+        return self.credentials.is_given or self.api_tokens is None
 
     @property
     def authentication(self) -> tuple[object, ...]:
@@ -346,6 +345,12 @@ def authenticating(headers: Mapping[str, str | None]) -> frozenset[tuple[str, st
     """The headers that authenticate: the service counts requests by what they hold."""
     named = ((name.lower(), value) for name, value in headers.items())
     return frozenset((name, value) for name, value in named if name in _AUTHENTICATING)
+
+
+def with_credentials_of(headers: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
+    """The headers with the credentials of others in the place of their own."""
+    kept = {name: value for name, value in headers.items() if name.lower() not in _AUTHENTICATING}
+    return kept | {name: others[name] for name in others if name.lower() in _AUTHENTICATING}
 
 
 def _joined(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:

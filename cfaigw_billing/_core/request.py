@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, TypeVar, cast
-from urllib.parse import parse_qs, quote, unquote, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 import aiohttp
 from multidict import CIMultiDict
@@ -28,7 +26,7 @@ from .options import (
     check_names,
     check_timeout,
 )
-from .untyped import UntypedParams, check_charges_nothing
+from .untyped import UntypedParams, account_named, check_charges_nothing
 
 T = TypeVar("T")
 
@@ -130,8 +128,7 @@ class RequestBuilder:
     def account_named(self, operation: Operation[Any], params: Any) -> str | None:
         """The account that the path of a call names, if it does."""
         if isinstance(params, UntypedParams):
-            found = re.match("/accounts/([^/?]+)", params.path)
-            return None if found is None else unquote(found[1])
+            return account_named(params.path)
         return self.account_id(params) if "{account_id}" in operation.path else None
 
     def account_id(self, params: Any) -> str:
@@ -170,9 +167,8 @@ class RequestBuilder:
         return f"{url}?{_encoded('extra_query', urlencode, _query_items(query))}"
 
 
-@lru_cache(maxsize=1024)
 def _quoted(text: str) -> str:
-    return quote(text, safe="")
+    return text if text.isalnum() and text.isascii() else quote(text, safe="")
 
 
 def _check(operation: Operation[Any], options: RequestOptions) -> None:

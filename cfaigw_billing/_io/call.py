@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 from multidict import CIMultiDict
 
+from .._core.config import authenticating, with_credentials_of
 from .._core.operations import Operation
 from .._core.options import Timeout
 from .._wire.messages import HTTPRequest
@@ -51,13 +52,30 @@ class _Share:
             scope.cancel()
 
 
+class Room(asyncio.Semaphore):
+    """The places of the calls of a sweep."""
+
+    _owed = 0
+
+    def owe(self) -> None:
+        """Take a place without waiting: the next one that is given back pays for it."""
+        self._owed += 1
+
+    def release(self) -> None:
+        """Give a place back."""
+        if self._owed:
+            self._owed -= 1
+        else:
+            super().release()
+
+
 @define(eq=False)
 class Batch:
     """The common state of the calls of a sweep."""
 
     reserve: float
     """The part of the rate limit to leave to others, from 0 to 1."""
-    room: asyncio.Semaphore
+    room: Room
     """Limits how many of its calls run at a time."""
     several: bool = False
     """Whether accounts may have their own tokens. Then a call that waits for the rate limit gives
@@ -69,7 +87,7 @@ class Batch:
     line: asyncio.Lock = field(factory=asyncio.Lock)
     """Lets only one call of the sweep wait for its turn at the pace. So other calls of the program
     wait behind that one, not behind the whole sweep."""
-    _shares: dict[Login, _Share] = field(factory=dict[Login, _Share])
+    _shares: dict[Login | None, _Share] = field(factory=dict["Login | None", _Share])
     _aside: int = 0
 
     def end(self) -> None:
@@ -78,13 +96,17 @@ class Batch:
         for share in self._shares.values():
             share.end()
 
-    def sends(self, login: Login) -> bool:
+    def sends(self, login: Login | None) -> bool:
         """Return whether calls with these credentials may still be sent."""
         return not (self.ended or self._share(login).blocked)
 
     @contextmanager
-    def waiting(self, login: Login) -> Generator[None]:
-        """Wrap the wait of a call that has not been sent: `end` cancels the wait."""
+    def waiting(self, login: Login | None) -> Generator[None]:
+        """Wrap the wait of a call that has not been sent: `end` cancels the wait.
+
+        Args:
+            login: Its credentials; `None` while they are asked for.
+        """
         from anyio import CancelScope  # single calls do without anyio
 
         if not self.sends(login):
@@ -107,11 +129,17 @@ class Batch:
             return
         self._aside += 1
         self.room.release()
+        has_place = False
         try:
-            yield
+            try:
+                yield
+            finally:
+                self._aside -= 1
+            await self.room.acquire()
+            has_place = True
         finally:
-            self._aside -= 1
-        await self.room.acquire()  # not after an error: the call has ended
+            if not has_place:  # an error has ended the call, and it needs none
+                self.room.owe()
 
     def call_began(self, login: Login) -> None:
         """Count a call that is sent now."""
@@ -144,7 +172,7 @@ class Batch:
                 self.blocked = True
                 self.end()
 
-    def _share(self, login: Login) -> _Share:
+    def _share(self, login: Login | None) -> _Share:
         share = self._shares.get(login)
         if share is None:
             self._shares[login] = share = _Share()
@@ -197,11 +225,11 @@ class Call:
 
     def renew(self, login: Login) -> bool:
         """Use another token after a refusal. Return false if it is the same one."""
-        name, sent = "Authorization", self.request.headers
-        if login is self.login or sent.get(name) != self.login.headers.get(name):
+        sent = self.request.headers
+        if login is self.login or authenticating(sent) != authenticating(self.login.headers):
             return False  # the second: `extra_headers` have replaced the token
         self.login, self.has_renewed = login, True
-        self.request.headers = CIMultiDict({**sent, name: login.headers[name]})
+        self.request.headers = CIMultiDict(with_credentials_of(sent, login.headers))
         return True
 
     def to_come_again(self) -> None:

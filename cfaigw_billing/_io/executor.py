@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from math import inf
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from aiohttp import ClientSession, TraceConfig
 
@@ -28,7 +28,7 @@ from .call import Call, NotSentError, Turn
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error
 from .logins import Limiters, Login, Logins
-from .pace import RateLimitedError, pace_of
+from .pace import NEVER_LIFTED, RateLimitedError, pace_of
 from .recent import Outcome, Recent, max_age_of
 from .transport import BorrowedTransport, Transport
 
@@ -95,10 +95,7 @@ class Executor:
         return other
 
     def __reduce__(self) -> str:
-        raise TypeError(
-            "a client does not pickle, nor what belongs to it: it holds connections and secrets; "
-            "make a client in each process"
-        )
+        raise TypeError("a client does not pickle, nor what it holds: make one in each process")
 
     @property
     def closed(self) -> bool:
@@ -172,7 +169,7 @@ class Executor:
             conceal_options(options)
         operation, total = operation_of(params), self.config.total_timeout
         deadline = inf if total is None else self.clock.monotonic() + total
-        login = self.logins.only or await self._login(operation, params, deadline)
+        login = self.logins.only or await self._login(operation, params, deadline, turn)
         call = Call(
             operation=operation,
             params=params,
@@ -252,7 +249,7 @@ class Executor:
                     return so_far
                 if call.turn is None or call.turn.batch.ended:
                     raise
-                raise _NEVER_LIFTED.about(call.request) from None
+                raise NEVER_LIFTED.about(call.request) from None
             if isinstance(outcome, Answer):
                 failure = outcome.failure()
             else:
@@ -369,9 +366,15 @@ class Executor:
     def _seconds_until(self, deadline: float) -> float:
         return inf if deadline == inf else deadline - self.clock.monotonic()
 
-    async def _login(self, operation: Operation[Any], params: Any, deadline: float) -> Login:
+    async def _login(
+        self, operation: Operation[Any], params: Any, deadline: float, turn: Turn | None
+    ) -> Login:
         account_id = self._requests.account_named(operation, params)
-        return await self.logins.of(account_id, self._seconds_until(deadline))
+        login = self.logins.known(account_id)
+        if login is not None:
+            return login
+        with nullcontext() if turn is None else turn.batch.waiting(None):
+            return await self.logins.ask(cast("str", account_id), self._seconds_until(deadline))
 
     async def _renewed(self, call: Call, outcome: Outcome) -> bool:
         """Ask again for a token that was refused. Whether to repeat the call with another one.
@@ -385,11 +388,9 @@ class Executor:
             return False
         if call.operation.charges or call.has_renewed:
             return False
-        return call.renew(await self.logins.of(account_id, self._remaining(call)))
-
-
-_NEVER_LIFTED = RateLimitedError(
-    inf,
-    "the service refused every call with these credentials, and again after all the time for which "
-    "it had asked",
-)
+        try:
+            with call.waiting():
+                login = await self.logins.ask(account_id, self._remaining(call))
+        except NotSentError:
+            return False
+        return call.renew(login)

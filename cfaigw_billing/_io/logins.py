@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from inspect import isawaitable, iscoroutinefunction
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from copy import copy
+from inspect import isawaitable
 from itertools import chain
 from math import inf
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
-from attrs import define
+from attrs import define, field
 from multidict import CIMultiDict
 
 from .._core.answer import LISTS_NO_ACCOUNTS, Answer
 from .._core.config import Config, Credentials, authenticating, check_credential
 from .._core.ratelimit import UNKNOWN, RateLimit
 from .._core.request import RequestBuilder
-from .._wire.secrets import conceal
+from .._wire.secrets import TokenFunction, conceal
 from ..errors import APIError, AuthenticationError, CloudflareError, TopupOutcomeUnknownError
+from .exchange import without_frames
 from .limiter import Limiter
 from .pace import Pace
 
@@ -73,7 +76,9 @@ class Logins:
         self._by_account: dict[str | None, Login] = {}
         self._by_token: WeakValueDictionary[str, Login] = WeakValueDictionary()
         self._fallback: Login | None = None
-        self._asking: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock] = {}
+        self._asking: dict[tuple[asyncio.AbstractEventLoop, str], _Asking] = {}
+        self._refused: set[str] = set()
+        """Accounts whose token was refused: these never have the fallback."""
         self.only: Login | None = None
         """The one that every call uses, once it is made; `None` if there are several."""
 
@@ -93,21 +98,59 @@ class Logins:
             self.only = None if self.several else self._fallback
         return self._fallback
 
-    async def of(self, account_id: str | None, seconds: float) -> Login:
-        """Return the login for an account; `None`: for a call that is about no account.
+    def known(self, account_id: str | None) -> Login | None:
+        """Return the login for an account, unless the function of tokens must be asked for it.
+
+        Args:
+            account_id: The account; `None`: for a call that is about no account.
+
+        Raises:
+            CloudflareError: There is no token for the account and no fallback.
+        """
+        login = self._by_account.get(account_id)
+        if login is not None:
+            return login
+        if account_id is None or self._tokens is None:
+            return self._fallback_for(account_id)
+        if callable(self._tokens):
+            return None
+        return self._keep(account_id, self._tokens.get(account_id))
+
+    async def ask(self, account_id: str, seconds: float) -> Login:
+        """Ask the function of tokens, once for all calls that wait for it.
+
+        If it fails, that is the end of all of them: each could wait as long again.
 
         Args:
             account_id: The account.
-            seconds: How long the function of tokens may take.
+            seconds: How long it may take.
 
         Raises:
-            CloudflareError: There is no token for the account and no fallback, or the function of
-                tokens failed or took too long.
+            CloudflareError: The function failed or took too long, or there is no fallback.
             ValueError: What it returned is no token.
             TypeError: What it returned is no token.
         """
-        login = self._known(account_id)
-        return login or await self._ask(cast("str", account_id), seconds)
+        if any(each.is_about(self, account_id) for each in _asked.get()):
+            raise CloudflareError(
+                f"`api_tokens` needs the token of the account {account_id!r} to find that token: "
+                f"let it make its calls with another client"
+            )
+        key = asyncio.get_running_loop(), account_id
+        asking = self._asking.setdefault(key, _Asking())
+        failure = asking.failure
+        asking.calls += 1
+        try:
+            async with asyncio.timeout(None if seconds == inf else seconds), asking.lock:
+                return await self._ask(account_id, asking, failure)
+        except TimeoutError:
+            raise CloudflareError(
+                f"`api_tokens` has returned no token for the account {account_id!r} in time "
+                f"(`total_timeout`)"
+            ) from None
+        finally:
+            asking.calls -= 1
+            if not asking.calls:
+                del self._asking[key]
 
     def rate_limit(self, now: float) -> RateLimit:
         """Return the state of the limit of the fallback."""
@@ -129,7 +172,7 @@ class Logins:
     def _limiter_of(self, account_id: str) -> Limiter | None:
         """Return the limiter for an account; `None` if its token is not known yet, or missing."""
         with suppress(CloudflareError):
-            login = self._known(account_id)
+            login = self.known(account_id)
             return None if login is None else login.limiter
         return None
 
@@ -137,8 +180,10 @@ class Logins:
         """Ask for the token of an account again when it is needed; whether that can be done."""
         if not callable(self._tokens):
             return False
+        if login is not self._fallback:
+            self._refused.add(account_id)
         if self._by_account.get(account_id) is login:  # no other call has asked again meanwhile
-            del self._by_account[account_id]
+            self._by_account.pop(account_id, None)
         return True
 
     def all_refused(self) -> bool:
@@ -167,52 +212,48 @@ class Logins:
             if login is not self._fallback:
                 yield account_id, login
 
-    def _known(self, account_id: str | None) -> Login | None:
-        """Return the login for an account, unless the function of tokens must be asked for it."""
+    async def _ask(self, account_id: str, asking: _Asking, failure: Exception | None) -> Login:
+        """Ask the function of tokens, unless another call has done it while this one waited."""
         login = self._by_account.get(account_id)
         if login is not None:
             return login
-        if account_id is None or self._tokens is None:
-            return self._fallback_for(account_id)
-        if callable(self._tokens):
-            return None
-        return self._keep(account_id, self._tokens.get(account_id))
-
-    async def _ask(self, account_id: str, seconds: float) -> Login:
-        """Ask the function of tokens, once for all calls that wait for it."""
-        key = asyncio.get_running_loop(), account_id
-        lock = self._asking.setdefault(key, asyncio.Lock())
+        if asking.failure is not None and asking.failure is not failure:
+            raise _own(asking.failure)
         try:
-            async with asyncio.timeout(None if seconds == inf else seconds), lock:
-                login = self._by_account.get(account_id)
-                return login or self._keep(account_id, await self._token(account_id))
-        except TimeoutError:
-            raise CloudflareError(
-                f"`api_tokens` has returned no token for the account {account_id!r} in time "
-                f"(`total_timeout`)"
-            ) from None
-        finally:
-            if not lock.locked():
-                self._asking.pop(key, None)
+            return self._keep(account_id, await self._token(account_id))
+        except Exception as error:
+            asking.failure = _own(error)
+            raise
 
     async def _token(self, account_id: str) -> str | None:
-        function = cast("Any", self._tokens)
+        """Ask the function of tokens."""
+        function = cast("TokenFunction", self._tokens)
         try:
-            if iscoroutinefunction(function):
-                (token,) = conceal(await function(account_id))
-            else:
-                token = await asyncio.to_thread(function, account_id)
-                (token,) = conceal(await token if isawaitable(token) else token)
+            with _asked_for(self, account_id):
+                if function.is_async:
+                    found = function(account_id)
+                else:
+                    found = await asyncio.to_thread(function, account_id)
+                (token,) = conceal(await found) if isawaitable(found) else (found,)
         except Exception as error:
+            # Without its frames: the local variables of such a function are tokens.
             raise CloudflareError(
                 f"`api_tokens` failed for the account {account_id!r}: {type(error).__name__}"
-            ) from error
-        check_credential(f"what `api_tokens` returned for the account {account_id!r}", token)
-        return token or None
+            ) from without_frames(error)
+        name = f"what `api_tokens` returned for the account {account_id!r}"
+        if token == "":
+            raise ValueError(f"{name} is empty; `None` says that it has no token of its own")
+        check_credential(name, token)
+        return cast("str | None", token)
 
     def _keep(self, account_id: str, token: str | None) -> Login:
         if token is None:
             login = self._fallback_for(account_id)
+            if account_id in self._refused:
+                raise CloudflareError(
+                    f"no token for the account {account_id!r}: the service has refused the one "
+                    f"that it had, and `api_tokens` has no other; `api_token` does not stand in"
+                )
         else:
             login = self._by_token.get(token) or self._make(Credentials.of_token(token))
             self._by_token[token] = login
@@ -236,6 +277,50 @@ class Logins:
         return self.fallback
 
 
+@define(eq=False)
+class _Asking:
+    """The calls on one event loop that wait for the function of tokens, for one account."""
+
+    lock: asyncio.Lock = field(factory=asyncio.Lock)
+    calls: int = 0
+    failure: Exception | None = None
+    """How the function failed last."""
+
+
+@define(eq=False, repr=False)
+class _Question:
+    """A question that the function of tokens is answering."""
+
+    logins: Logins
+    account_id: str
+    is_open: bool = True
+
+    def is_about(self, logins: Logins, account_id: str) -> bool:
+        return self.is_open and self.logins is logins and self.account_id == account_id
+
+
+_asked: ContextVar[tuple[_Question, ...]] = ContextVar("cfaigw_billing asked", default=())
+"""What leads to the present call, if the function of tokens makes it: it must not wait for that."""
+
+
+@contextmanager
+def _asked_for(logins: Logins, account_id: str) -> Generator[None]:
+    question = _Question(logins, account_id)
+    reset = _asked.set((*_asked.get(), question))
+    try:
+        yield
+    finally:
+        question.is_open = False
+        _asked.reset(reset)
+
+
+def _own(error: Exception) -> Exception:
+    """Return a copy of an error for one call: each raise adds to the traceback."""
+    own = copy(error)
+    own.__cause__ = error.__cause__
+    return own
+
+
 class Limiters:
     """The limiters of the clients of a service: one for all that the service counts together."""
 
@@ -246,9 +331,10 @@ class Limiters:
     def of(self, headers: Mapping[str, str]) -> Limiter:
         """Return the limiter of the credentials that these headers hold."""
         key = authenticating(headers)
-        limiter = self._limiters.get(key)
-        if limiter is None:
-            self._limiters[key] = limiter = Limiter(self._pace)
+        with self._pace.lock:  # two would count the same requests apart
+            limiter = self._limiters.get(key)
+            if limiter is None:
+                self._limiters[key] = limiter = Limiter(self._pace)
         return limiter
 
 

@@ -36,7 +36,7 @@ from ..errors import (
 )
 from ..types import Params
 from ..types._validators import check_whole
-from .call import Batch, NotSentError, Turn
+from .call import Batch, NotSentError, Room, Turn
 from .deadlines import end_task
 from .executor import Executor
 from .logins import HEAD_START, refuses_credentials
@@ -69,7 +69,7 @@ class ManyCalls(Generic[T]):
         self._executor = executor
         self._requests = _reading(requests)
         self._concurrency = concurrency
-        self._room = asyncio.Semaphore(concurrency)
+        self._room = Room(concurrency)
         self._batch = Batch(reserve, self._room, several=executor.logins.several)
         self._allow_charges = allow_charges
         self._task: asyncio.Task[None] | None = None
@@ -82,6 +82,8 @@ class ManyCalls(Generic[T]):
         self._open: dict[Turn, Params[T]] = {}
         self._refusal: Exception | None = None
         """The first refusal of credentials."""
+        self._others = False
+        """Whether a call has ended in anything else."""
 
     async def enter(self) -> None:
         """Begin to read the requests and make the calls."""
@@ -144,6 +146,7 @@ class ManyCalls(Generic[T]):
 
     def put_back(self, outcome: Outcome[T]) -> None:
         """Put back an outcome that did not reach its reader."""
+        self._room.owe()
         self._ended.appendleft(outcome)
 
     async def news(self) -> None:
@@ -192,7 +195,8 @@ class ManyCalls(Generic[T]):
             with self._executor.widened(self._concurrency):
                 async with self._calls:
                     await self._start()
-            if self._executor.logins.several and self._executor.logins.none_accepted:
+            logins = self._executor.logins
+            if logins.several and logins.none_accepted and not self._others:
                 self._fault = self._fault or self._refusal
             complete = True
         finally:
@@ -205,20 +209,28 @@ class ManyCalls(Generic[T]):
         with self._reading:
             try:
                 async with aclosing(self._requests) as requests:
-                    await self._room.acquire()
+                    await self._have_room()
                     async for request in requests:
                         turn = Turn(self._batch)
                         self._open[turn] = request
+                        if self._batch.several:
+                            await self._room.acquire()
                         self._calls.start_soon(self._call, turn, request)
                         if self._executor.logins.wants_proof and not self._answered.is_set():
                             await self._head_start()
-                        await self._room.acquire()
+                        await self._have_room()
             except Exception as fault:
                 self._fail(fault)
             except asyncio.CancelledError as stray:
                 if self._left or self._reading.cancel_called:
                     raise
                 self._fail(_cancelled(stray))
+
+    async def _have_room(self) -> None:
+        """Wait for the place of the next call."""
+        await self._room.acquire()
+        if self._batch.several:  # until its request is read, a call that comes back may have it
+            self._room.release()
 
     async def _head_start(self) -> None:
         """Wait for the client's first answer, so that wrong credentials are refused only once."""
@@ -265,6 +277,7 @@ class ManyCalls(Generic[T]):
             return _never_lifted(error) if isinstance(error, RateLimitError) else error
         # If the credentials were accepted before, they are refused only for this account.
         if not refuses_credentials(error):
+            self._others = True
             return None
         self._refusal = self._refusal or error
         return error if self._executor.logins.all_refused() else None

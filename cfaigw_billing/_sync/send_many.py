@@ -27,8 +27,8 @@ T = TypeVar("T")
 class Outcomes(Generic[T]):
     """The outcomes of many calls, in the order in which they end.
 
-    A context manager, which ends what is still in flight when it is left, and inside an iterator.
-    The requests are read in the thread that reads the outcomes, and while it does so.
+    A context manager, and inside its block an iterator. Leaving the block cancels the calls in
+    flight. The requests are read in the thread that reads the outcomes.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Outcomes(Generic[T]):
 
     @property
     def unread(self) -> tuple[Outcome[T], ...]:
-        """After the block: what had ended without being read, and the charges that were cut off."""
+        """After the block: the outcomes that were not read, and the charges that were cut off."""
         return self._calls.unread
 
     @property
     def unsent(self) -> tuple[Params[T], ...]:
-        """After the block: what had been taken from the requests and was never sent."""
+        """After the block: the requests that were read from the input but never sent."""
         held = self._held
         if held is None or held[0] is self._brought_to or isinstance(held[1], _Broken):
             return self._calls.unsent

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Self, cast
 from urllib.parse import quote
+
+from attrs import define
 
 REDACTED = "[redacted]"
 
@@ -68,10 +71,29 @@ def conceal_headers(headers: Any) -> Any:
     return {name: _conceal(value) if _is_secret(name) else value for name, value in given.items()}
 
 
+@define(repr=False)
+class TokenFunction:
+    """A function of tokens that is not shown: it may be a method of what holds all of them."""
+
+    function: Callable[[str], Any]
+
+    def __call__(self, account_id: str) -> Any:
+        """Return the token as a `Secret`, or an awaitable of it as it is."""
+        found = self.function(account_id)
+        return found if isawaitable(found) else _conceal(found)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it surely does not block."""
+        return iscoroutinefunction(self.function)
+
+
 def conceal_tokens(tokens: Any) -> Any:
-    """The tokens by account as `Secret`s; a function that returns them is left as it is."""
-    if tokens is None or callable(tokens):
+    """The tokens by account as `Secret`s, or the function that returns them as one of these."""
+    if tokens is None or isinstance(tokens, TokenFunction):
         return tokens
+    if callable(tokens):
+        return TokenFunction(tokens)
     if not isinstance(tokens, Mapping):
         return Unfit(tokens)
     given = cast("Mapping[object, object]", tokens)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -180,6 +181,19 @@ def test_what_cannot_be_looked_for_stays_unknown(
     with pytest.raises(TopupOutcomeUnknownError, match="could not be looked for: 403"):
         ask(create(), journal=journal)
     assert posts(billing_emulator) == 1
+
+
+def test_what_cannot_be_looked_for_without_a_token_stays_unknown(
+    ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
+) -> None:
+    billing_emulator.inject(Fault.lost_answer(), path="/topup")
+    billing_emulator.inject(Fault(status=401), path="/invoice-history")
+    with pytest.raises(TopupOutcomeUnknownError):
+        ask(create(), journal=journal)
+    vault = Mock(side_effect=[billing_emulator.api_token, OSError("sealed")])
+    with pytest.raises(TopupOutcomeUnknownError, match="could not be looked for: `api_tokens` fa"):
+        ask(create(), journal=journal, api_tokens=vault)
+    assert len(billing_emulator.charges) == posts(billing_emulator) == 1
 
 
 def test_an_ambiguous_one_stays_unknown(

@@ -31,6 +31,13 @@ PER_ADDRESS = 150.0  # requests a second; the service takes 200
 PART = 500  # accounts that a worker takes at a time, and that another asks again if it dies
 
 
+def tokens() -> dict[str, str]:
+    """The token of each account, as this machine has them."""
+    lines = Path(os.environ["CLOUDFLARE_API_TOKENS_FILE"]).read_text().splitlines()
+    words = (line.partition("#")[0].split() for line in lines)
+    return dict(filter(None, words))
+
+
 class Billing(WorkerPlugin):
     """Gives each worker process a client, for as long as it lives."""
 
@@ -41,9 +48,8 @@ class Billing(WorkerPlugin):
         self.per_second = per_second
 
     def setup(self, worker: Worker) -> None:
-        lines = Path(os.environ["CLOUDFLARE_API_TOKENS_FILE"]).read_text().splitlines()
         self.client = Cloudflare(
-            api_tokens=dict(line.split() for line in lines),  # or a function that asks a vault
+            api_tokens=tokens(),  # or a function that asks a vault for the token of an account
             max_charge=0,  # cannot charge a card
             max_requests_per_second=self.per_second,
         )

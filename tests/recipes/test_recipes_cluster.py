@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +35,8 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulato
             name, cents = f"{number:032x}", number * 7.01 - 500
             emulator.add_account(name, balance=cents, api_token=f"the-token-of-{number}")
         tokens = tmp_path / "tokens"
-        tokens.write_text("".join(f"{name} {each}\n" for name, each in emulator.api_tokens.items()))
+        lines = [f"{name} {token}  # a shop" for name, token in emulator.api_tokens.items()]
+        tokens.write_text("\n".join(["# made up", "", *lines]))
         monkeypatch.setenv("CLOUDFLARE_API_TOKENS_FILE", str(tokens))
         monkeypatch.setenv("CLOUDFLARE_BASE_URL", emulator.base_url)
         yield emulator
@@ -54,7 +57,7 @@ def pids(dask: Any) -> list[int]:
 
 
 def test_a_cluster_answers_for_all_accounts_though_a_worker_is_killed(
-    service: Emulator, dask: Client, monkeypatch: pytest.MonkeyPatch
+    service: Emulator, dask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, *others = every = list(service.accounts)
 
@@ -91,3 +94,11 @@ def test_a_cluster_answers_for_all_accounts_though_a_worker_is_killed(
     cents = (Money(cents=account.balance) for account in service.accounts.values())
     assert balances.total == sum(cents, Money(cents=0))
     assert b"the-token-of" not in pickle.dumps(balances)
+
+    # As a script.
+    command = [sys.executable, dask_balances.__file__, dask.scheduler.address, "2"]
+    ran = subprocess.run(  # noqa: S603
+        command, input=f"{first}\n{every[300]}\n", capture_output=True, text=True, check=True
+    )
+    shown = ["<CreditBalances: 2 accounts, 0 failed, $11.03>", f"{first} -$5.00"]
+    assert (ran.stdout.splitlines(), ran.stderr) == (shown, "")

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import sys
+import threading
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 from unittest.mock import Mock
 from urllib.parse import unquote
@@ -18,6 +25,7 @@ from cfaigw_billing import (
     AuthenticationError,
     Cloudflare,
     CloudflareError,
+    NotFoundError,
     PermissionDeniedError,
 )
 from cfaigw_billing.journal import SQLiteJournal
@@ -381,3 +389,258 @@ async def test_a_refused_answer_of_one_token_stops_no_other(emulator: Emulator) 
         assert await balance(client, "b") == 2
         blocked = {name: limit.blocked for name, limit in client.rate_limits.items()}
     assert blocked == {"a": True, "b": False}
+
+
+# What a function of tokens may do, and must not.
+
+
+async def test_the_fallback_does_not_stand_in_where_a_function_has_no_other_token(
+    emulator: Emulator, client: AsyncCloudflare, vault: Vault
+) -> None:
+    topup = client.ai_gateway.billing.topup
+    await balance(client, "a")
+    emulator.accounts["a"].api_token, vault.tokens["a"] = "revoked", None
+    for call in (
+        balance(client, "a"),
+        topup.create(account_id="a", amount=1000),
+        balance(client, "a"),
+    ):
+        with pytest.raises(CloudflareError, match="has refused the one that it had"):
+            await call
+    assert {token for _, token in used(emulator)} == {"token-of-a"}
+    vault.tokens["a"] = "revoked"
+    assert await balance(client, "a") == 1
+    assert await balance(client, "c") == 3
+
+
+async def test_a_new_token_takes_the_place_of_all_credentials(
+    emulator: Emulator, vault: Vault
+) -> None:
+    vault.tokens["a"] = iter([None, "token-of-a"])
+    async with emulator.async_client(
+        api_tokens=vault, api_email="me@example.com", api_key="wrong-key"
+    ) as client:
+        assert await balance(client, "a") == 1
+    first, second = (set(request.headers) for request in emulator.requests)
+    assert {"X-Auth-Email", "X-Auth-Key"} <= first
+    assert "Authorization" in second
+    assert not {"X-Auth-Email", "X-Auth-Key"} & second
+
+
+@pytest.mark.parametrize("path", ["/accounts%2Fa", "//accounts/a", "/accounts//a", "/Accounts/%61"])
+async def test_however_a_path_is_spelled_its_account_has_its_token(
+    emulator: Emulator, path: str
+) -> None:
+    async with emulator.async_client(api_tokens=emulator.api_tokens, api_token=ALL) as client:
+        with contextlib.suppress(NotFoundError, ValueError):
+            await client.get(f"{path}/ai-gateway/billing/credit-balance", cast_to=dict)
+    assert {request.api_token for request in emulator.requests} <= {"token-of-a"}
+
+
+async def test_an_empty_token_is_no_token_and_no_word_for_none(
+    emulator: Emulator, client: AsyncCloudflare, vault: Vault
+) -> None:
+    vault.tokens["a"] = ""
+    with pytest.raises(ValueError, match="returned for the account 'a' is empty; `None` says"):
+        await balance(client, "a")
+    assert emulator.requests == []
+
+
+class Cache(dict[str, str]):
+    """A function that is empty, and so false, until it is asked."""
+
+    def __call__(self, account_id: str) -> str:
+        return self.setdefault(account_id, f"token-of-{account_id}")
+
+
+async def test_a_function_that_is_false_is_a_function(emulator: Emulator) -> None:
+    async with emulator.async_client(api_tokens=Cache(), api_token=ALL) as client:
+        assert await balance(client.with_options(timeout=5), "a") == 1
+    assert used(emulator) == [("a", "token-of-a")]
+
+
+async def test_a_failure_is_that_of_all_calls_that_waited_for_it(
+    client: AsyncCloudflare, vault: Vault
+) -> None:
+    vault.before = Mock(side_effect=[OSError("sealed"), None])
+    calls = [asyncio.create_task(balance(client, "a")) for _ in range(5)]
+    await asyncio.wait(calls)
+    errors = [call.exception() for call in calls]
+    assert len({id(error) for error in errors}) == 5
+    assert {str(error) for error in errors} == {"`api_tokens` failed for the account 'a': OSError"}
+    assert all(isinstance(error and error.__cause__, OSError) for error in errors)
+    assert vault.asked == ["a"]
+    assert await balance(client, "a") == 1
+
+
+async def test_a_function_may_use_the_client_but_not_for_the_same_account(
+    emulator: Emulator,
+) -> None:
+    emulator.accounts["c"].api_token = "token-of-c"
+
+    async def vault(account_id: str) -> str | None:
+        if account_id in "ab":  # `b` has its token behind `a`, and `a` behind `b`
+            await balance(own, {"a": "b", "b": "a"}[account_id])
+        assert [account.id async for account in own.accounts.list()] == ["a", "b", "c"]
+        return f"token-of-{account_id}"
+
+    async with emulator.async_client(api_tokens=vault, api_token=ALL) as own:
+        assert await balance(own, "c") == 3
+        with pytest.raises(CloudflareError) as caught:
+            async with asyncio.timeout(5):
+                await balance(own, "a")
+    error: BaseException | None = caught.value
+    for _ in range(3):
+        assert error is not None
+        error = error.__cause__ or error
+    assert "needs the token of the account 'a' to find that token" in str(error)
+
+
+def test_a_function_of_the_sync_client_does_not_wait_for_itself(emulator: Emulator) -> None:
+    def vault(account_id: str) -> str:
+        own.ai_gateway.billing.credit_balance(account_id=account_id)
+        return "never"
+
+    with (
+        emulator.client(api_tokens=vault, total_timeout=10) as own,
+        pytest.raises(CloudflareError, match=r"failed for the account 'a': CloudflareError"),
+    ):
+        own.ai_gateway.billing.credit_balance(account_id="a")
+
+
+async def test_what_a_function_has_begun_may_use_the_client_later(
+    emulator: Emulator,
+) -> None:
+    begun: list[asyncio.Task[float]] = []
+
+    async def later(account_id: str) -> float:
+        await asyncio.sleep(0.01)
+        own._executor.logins.forget(account_id, own._executor.logins._by_account[account_id])
+        return await balance(own, account_id)
+
+    async def vault(account_id: str) -> str:
+        if not begun:
+            begun.append(asyncio.create_task(later(account_id)))
+        return f"token-of-{account_id}"
+
+    async with emulator.async_client(api_tokens=vault) as own:
+        assert await balance(own, "a") == 1
+        assert await begun[0] == 1
+
+
+# Many threads and many copies.
+
+
+def test_threads_that_come_together_share_the_limit_of_a_token(emulator: Emulator) -> None:
+    """Each with an event loop of its own; a limit for each would run into 429s."""
+    client = AsyncCloudflare(base_url=emulator.base_url, api_tokens=dict.fromkeys("abcdefgh", "t"))
+    logins, together = client._executor.logins, threading.Barrier(8)
+    found: list[Any] = []
+
+    def look(account_id: str) -> None:
+        together.wait()
+        login = logins.known(account_id)
+        assert login is not None
+        found.append(login.limiter)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            logins._by_account.clear()
+            logins._by_token.clear()
+            logins._limiters._limiters.clear()
+            threads = [threading.Thread(target=look, args=(name,)) for name in "abcdefgh"]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(set(found)) == 1
+            found.clear()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_a_copy_does_not_check_all_tokens_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Cloudflare(api_tokens={"a": "token-of-a"})
+    check = Mock()
+    monkeypatch.setattr("cfaigw_billing._core.config.check_credential", check)
+    client.with_options(timeout=5).with_options(max_retries=1)
+    check.assert_not_called()
+
+
+def test_headers_that_authenticate_are_fine_once_the_tokens_are_taken_away() -> None:
+    client = Cloudflare(api_tokens={"a": "t"}).with_options(api_tokens={}, api_token="t")
+    client.with_options(default_headers={"Authorization": "Bearer x"})
+
+
+async def test_old_tokens_are_not_kept(emulator: Emulator, vault: Vault) -> None:
+    async with emulator.async_client(api_tokens=vault) as client:
+        for number in range(5):
+            emulator.accounts["a"].api_token = vault.tokens["a"] = f"token-{number}"
+            assert await balance(client, "a") == 1
+        gc.collect()
+        logins = client._executor.logins
+        assert list(logins._by_token) == ["token-4"]
+        assert len(logins._limiters._limiters) == 1
+
+
+# Secrets.
+
+SECRET = "SENTINEL"
+
+
+def shown(error: BaseException | None) -> Iterator[str]:
+    """What an error, its causes and the local variables of our frames show."""
+    while error is not None:
+        seen = traceback.TracebackException.from_exception(error, capture_locals=True)
+        yield from (
+            str(frame.locals)
+            for frame in seen.stack
+            if "/tests/" not in frame.filename or frame.name == "vault"
+        )
+        yield str(error)
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize("fails", ["by itself", "in a group", "in a return"])
+def test_neither_a_function_nor_its_error_shows_what_it_holds(kind: str, fails: str) -> None:
+    def vault(tokens: dict[str, str], account_id: str) -> Any:
+        token = tokens[account_id]
+        if fails == "in a return":
+            return [token]
+        try:
+            token.index("what is not in it")
+        except ValueError as error:
+            if fails == "in a group":
+                raise ExceptionGroup("several", [error]) from None
+            raise
+
+    async def later(tokens: dict[str, str], account_id: str) -> Any:
+        return vault(tokens, account_id)
+
+    function = partial(later if kind == "async" else vault, {"a": SECRET})
+    with (
+        pytest.raises((CloudflareError, TypeError)) as caught,
+        Cloudflare(api_tokens=function, base_url="http://127.0.0.1:9") as client,
+    ):
+        client.ai_gateway.billing.credit_balance(account_id="a")
+    assert [text for text in shown(caught.value) if SECRET in text] == []
+    with pytest.raises(ValueError) as caught:
+        Cloudflare(api_tokens=function, timeout=-1)
+    assert [text for text in shown(caught.value) if SECRET in text and "partial" in text] == []
+
+
+async def test_the_debug_mode_of_asyncio_shows_no_token(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0.0
+    caplog.set_level(logging.DEBUG)
+    emulator.accounts["a"].api_token = SECRET
+    async with emulator.async_client(api_tokens=lambda _: SECRET) as client:
+        assert await balance(client, "a") == 1
+    assert "Executing" in caplog.text
+    assert SECRET not in caplog.text

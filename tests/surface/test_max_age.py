@@ -117,7 +117,7 @@ class Service:
 
     async def until(self, requests: int) -> None:
         """Wait for so many requests, and for what else can go on without the service."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while len(self.requests) < requests:  # noqa: ASYNC110  # it has no event
                 await asyncio.sleep(0)
         for _ in range(10):

@@ -294,6 +294,30 @@ async def test_an_exhausted_token_holds_up_no_look_at_other_accounts(emulator: E
             seen.add((await anext(watch)).account_id)
 
 
+async def test_a_function_that_fails_within_a_look_ends_no_other(emulator: Emulator) -> None:
+    names = owned(emulator, 3)
+    tokens = dict(emulator.api_tokens)
+    usage = BALANCE.format(names[0]).replace("credit-balance", "usage-history")
+    emulator.inject(Fault(status=401), path=usage)
+    asked: list[str] = []
+
+    async def vault(account_id: str) -> str:
+        asked.append(account_id)
+        if asked.count(account_id) > 1:
+            raise OSError
+        return tokens[account_id]
+
+    async with (
+        emulator.async_client(api_tokens=vault) as client,
+        client.ai_gateway.billing.metrics(names, runway=True) as metrics,
+    ):
+        await metrics.complete()
+        read = metrics.registry.get_sample_value
+        up = [read("cfaigw_account_up", {"account_id": account}) for account in names]
+    assert asked.count(names[0]) > 1
+    assert up == [1, 1, 1]
+
+
 # Secrets.
 
 SECRET = "SENTINEL"

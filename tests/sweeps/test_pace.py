@@ -418,7 +418,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) - 7)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_forked_child_does_not_stand_in_its_parents_line() -> None:
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=20)  # noqa: S603
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=60)  # noqa: S603
 
 
 # Over the wire.
