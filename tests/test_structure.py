@@ -130,7 +130,6 @@ COSTS = [
             "cfaigw_billing._sync.client",
             "cfaigw_billing.testing",
             "cfaigw_billing._core.reconciliation",
-            "cfaigw_billing.types.balance",
             "cfaigw_billing.types.invoices",
             "cfaigw_billing.types.spending_limit",
             "cfaigw_billing.types.topup",

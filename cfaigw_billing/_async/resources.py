@@ -17,7 +17,7 @@ from .. import types
 from .._core.options import ReadOptions, RequestOptions
 from .._core.untyped import BillingOnly
 from .._io.executor import Executor
-from ..types import Money
+from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
 from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
 
@@ -682,7 +682,7 @@ class AsyncBillingResource(AsyncResource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> types.BillingCreditBalanceResponse:
+    ) -> BillingCreditBalanceResponse:
         """Return the prepaid credit that is left, the card on file and the automatic top-up.
 
         `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
@@ -693,9 +693,7 @@ class AsyncBillingResource(AsyncResource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
         """
-        return await self._executor.send(
-            types.BillingCreditBalanceParams(account_id=account_id), options
-        )
+        return await self._executor.send(BillingCreditBalanceParams(account_id=account_id), options)
 
     async def usage_history(
         self,

@@ -15,7 +15,7 @@ from .. import types
 from .._core.options import ReadOptions, RequestOptions
 from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
-from ..types import Money
+from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
 from .responses import RawView, StreamingView, raw, streamed
 
@@ -680,7 +680,7 @@ class BillingResource(Resource):
         *,
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> types.BillingCreditBalanceResponse:
+    ) -> BillingCreditBalanceResponse:
         """Return the prepaid credit that is left, the card on file and the automatic top-up.
 
         `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
@@ -691,9 +691,7 @@ class BillingResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/credit_balance
         """
-        return self._executor.send(
-            types.BillingCreditBalanceParams(account_id=account_id), options
-        )
+        return self._executor.send(BillingCreditBalanceParams(account_id=account_id), options)
 
     def usage_history(
         self,
