@@ -80,7 +80,7 @@ def _rows() -> dict[str, Row]:
     clients = partial(job, "clients", calls=1_000)
     return {
         "balance": Row(
-            "one balance, 50 calls at a time",
+            "one balance, 50 calls at a time, of 200 accounts again and again",
             balance("ours"),
             {
                 NAIVE: balance("naive"),
@@ -90,8 +90,15 @@ def _rows() -> dict[str, Row]:
             {NAIVE: 1.0, OFFICIAL_AIOHTTP: 0.18, OFFICIAL: 0.07},
             rounds=15,
         ),
+        "new": Row(
+            "the same, of accounts that were never asked before",
+            balance("ours", new=True),
+            {NAIVE: balance("naive", new=True)},
+            {NAIVE: 1.0},
+            rounds=15,
+        ),
         "uvloop": Row(
-            "the same with the extra `speedups`, both on uvloop",
+            "the first with the extra `speedups`, both on uvloop",
             fast("ours"),
             {NAIVE: fast("naive")},
             {NAIVE: 1.0},

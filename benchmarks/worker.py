@@ -40,6 +40,8 @@ class Job:
     concurrency: int = 1
     usage: bool = False
     """Ask for a year of usage, not for the balance."""
+    new: bool = False
+    """Ask other accounts in each turn; else the same ones again."""
     speedups: bool = False
     """Let it import what the extra installs, and run on uvloop."""
 
@@ -82,11 +84,11 @@ async def concurrent(job: Job) -> None:
     async with getattr(contenders, job.contender)(job.base_url) as calls:
         call = _chosen(calls, job)
         await _at_once(call, job.calls, job.concurrency)  # fills what is cached
-        for _ in sys.stdin:
+        for turn, _ in enumerate(sys.stdin, 1):
             await _at_once(call, job.concurrency, job.concurrency)  # connections may have ended
             gc.collect()
             start = time.process_time()
-            await _at_once(call, job.calls, job.concurrency)
+            await _at_once(call, job.calls, job.concurrency, turn * job.calls if job.new else 0)
             print((time.process_time() - start) / job.calls, flush=True)
 
 
@@ -143,13 +145,15 @@ def _chosen(calls: Calls, job: Job) -> Callable[[str], Awaitable[object]]:
     return calls.usage if job.usage else calls.balance
 
 
-def _accounts(number: int) -> Iterator[str]:
-    """As many accounts, each another: what caches addresses gains nothing here."""
-    return (f"{account:032x}" for account in range(number))
+def _accounts(number: int, first: int = 0) -> Iterator[str]:
+    """As many different accounts."""
+    return (f"{account:032x}" for account in range(first, first + number))
 
 
-async def _at_once(call: Callable[[str], Awaitable[object]], calls: int, concurrency: int) -> None:
-    accounts = _accounts(calls)
+async def _at_once(
+    call: Callable[[str], Awaitable[object]], calls: int, concurrency: int, first: int = 0
+) -> None:
+    accounts = _accounts(calls, first)
 
     async def ask() -> None:
         for account in accounts:

@@ -32,7 +32,7 @@ def test_they_print_a_table_of_the_rows_that_are_asked_for() -> None:
 def test_they_name_the_rows_where_there_is_none_such() -> None:
     run = benchmarks("nothing")
     assert run.returncode == 2
-    assert "no such row: nothing (there are balance, uvloop, " in run.stderr
+    assert "no such row: nothing (there are balance, new, uvloop, " in run.stderr
 
 
 def test_they_write_only_what_a_whole_run_has_measured() -> None:
