@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
+from functools import cached_property
 from inspect import isawaitable
 from itertools import chain
 from math import inf
@@ -186,11 +187,16 @@ class Logins:
 
     def all_refused(self) -> bool:
         """Whether the service refuses all credentials that there are, as far as that is known."""
-        if callable(self._tokens):
+        if callable(self._tokens) or len(self._by_token) < self._distinct:
             return False
         logins = map(self._by_token.get, (self._tokens or {}).values())
         fallback = (self._fallback,) if self._credentials.is_given else ()
         return all(login is not None and login.refused for login in chain(fallback, logins))
+
+    @cached_property
+    def _distinct(self) -> int:
+        """How many distinct tokens a mapping has."""
+        return len(set(cast("Mapping[str, str]", self._tokens or {}).values()))
 
     @property
     def none_accepted(self) -> bool:
