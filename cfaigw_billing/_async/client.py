@@ -56,9 +56,11 @@ class AsyncCloudflare(BillingOnly):
             is copied, or a function (sync or async) that is called with an account id and returns
             its token or `None`. Sync functions run in a thread. The function is asked once for each
             account, and again when the service has refused the token with 401: the call is then
-            repeated with the new one, unless it charges. `api_token` is for the accounts without a
-            token of their own and for listing accounts; it never stands in for a token that was
-            refused. Each distinct token has a rate limit of its own.
+            repeated with the new one, unless it charges. It must not make calls with this client
+            for the account that it is asked about. `api_token` is for the accounts without a token
+            of their own and for listing accounts; it never stands in for a token that was refused,
+            also if the function then returns `None`. Each distinct token has a rate limit of its
+            own.
         api_email: With `api_key`, the older way to authenticate; else CLOUDFLARE_EMAIL.
         api_key: The global API key; else CLOUDFLARE_API_KEY.
         user_service_key: A service key; else CLOUDFLARE_API_USER_SERVICE_KEY.

@@ -140,18 +140,17 @@ class Logins:
         failure = asking.failure
         asking.calls += 1
         try:
-            with anyio.fail_after(None if seconds == inf else max(seconds, 0.0)):
+            with anyio.move_on_after(None if seconds == inf else max(seconds, 0.0)):
                 async with asking.lock:
                     return await self._ask(account_id, asking, failure)
-        except TimeoutError:
-            raise CloudflareError(
-                f"`api_tokens` has returned no token for the account {account_id!r} in time "
-                f"(`total_timeout`)"
-            ) from None
         finally:
             asking.calls -= 1
             if not asking.calls:
                 del self._asking[key]
+        raise CloudflareError(
+            f"`api_tokens` has returned no token for the account {account_id!r} in time "
+            f"(`total_timeout`)"
+        )
 
     def rate_limit(self, now: float) -> RateLimit:
         """Return the state of the limit of the fallback."""
@@ -241,7 +240,9 @@ class Logins:
                         function, account_id, abandon_on_cancel=True
                     )
                 (token,) = conceal(await found) if isawaitable(found) else (found,)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             # Without its frames: the local variables of such a function are tokens.
             raise CloudflareError(
                 f"`api_tokens` failed for the account {account_id!r}: {type(error).__name__}"
@@ -318,6 +319,12 @@ def _asked_for(logins: Logins, account_id: str) -> Generator[None]:
     finally:
         question.is_open = False
         _asked.reset(reset)
+
+
+def _is_cancelled() -> bool:
+    """Whether this call is cancelled, and not something that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _own(error: Exception) -> Exception:
