@@ -19,12 +19,12 @@ PACKAGE = Path(__file__).parent.parent / "cfaigw_billing"
 SOURCE, TARGET = PACKAGE / "_async", PACKAGE / "_sync"
 TITLES = {
     "client": "The sync client.",
-    "metrics": "The state of accounts for Prometheus, kept up to date as long as a block lasts.",
+    "metrics": "The state of accounts for Prometheus, kept up to date during a `with` block.",
     "paging": "Lists as iterators over all their pages.",
     "resources": "The methods of the sync client.",
     "responses": "The HTTP response around an answer, and the calls that give it.",
-    "sweeps": "Runs a sweep over accounts.",
-    "watch": "A watch over accounts, for users: a context manager, and inside it an iterator.",
+    "sweeps": "Run a sweep over accounts.",
+    "watch": "The watch that users see: a context manager and an iterator.",
 }
 """The modules that are generated, and their docstrings."""
 
@@ -36,11 +36,7 @@ HEADER = (
 WORDS = (
     (r" \| AsyncIterable\[Params\[T\]\]", ""),
     (r"AsyncIterable, ", ""),
-    (
-        r"from \.\._charges\.executor import KeyedExecutor\n",
-        "from .executor import BlockingExecutor\n",
-    ),
-    (r"\bKeyedExecutor\b", "BlockingExecutor"),
+    (r"self\._executor: Executor = executor\b", "self._executor = BlockingExecutor(executor)"),
     (r"from \.\._io\.executor import Executor\n", "from .executor import BlockingExecutor\n"),
     (
         r"(from \.\._wire\.messages import HTTPRequest), Unread\n",

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
         RequestOptions,
         Timeout,
     )
-    from ._core.outcome import Outcome
     from ._core.ratelimit import RateLimit
     from ._core.reconciliation import TopupReconciliation, TopupRecovery
     from ._core.runway import forecast_runway
     from ._core.sweeps.credit_balances import CreditBalances
+    from ._core.sweeps.outcome import Outcome
     from ._core.sweeps.runways import Runways
     from ._core.sweeps.usage_histories import UsageHistories
     from ._core.watch.event import Event
@@ -151,7 +151,7 @@ _MODULES = dict.fromkeys(__all__, ".errors") | {
     "HTTPResponse": "._wire.messages",
     "Metrics": "._sync.metrics",
     "Money": ".types",
-    "Outcome": "._core.outcome",
+    "Outcome": "._core.sweeps.outcome",
     "Outcomes": "._sync.send_many",
     "RateLimit": "._core.ratelimit",
     "ReadOptions": "._core.options",

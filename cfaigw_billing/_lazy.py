@@ -1,4 +1,4 @@
-"""The names of a package that are imported when they are first used."""
+"""Import the names of a package when they are first used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import import_module
 
 
 def attribute(package: str, modules: Mapping[str, str], name: str) -> object:
-    """Return what a package calls by a name, and keep it there.
+    """Return an attribute of a package, and store it there.
 
     Args:
         package: The `__name__` of the package.

@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures with an emulator of the service and the clients of it.
 
-Every pytest run of an environment that has this package loads this module, so whatever is heavy is
-imported by the fixtures.
+Every pytest run in an environment with this package loads this module, so the fixtures import
+everything heavy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def billing_emulator() -> Iterator[Emulator]:
     """A running emulator of Cloudflare AI Gateway billing, without accounts.
 
-    It serves on a thread of its own, so blocking and async tests can use it alike.
+    It serves on its own thread, so blocking and async tests can both use it.
     """
     from .testing import Emulator
 
@@ -37,9 +37,9 @@ def billing_client(billing_emulator: Emulator) -> Iterator[Cloudflare]:
 
 @pytest.fixture
 def async_billing_client(billing_emulator: Emulator) -> Iterator[AsyncCloudflare]:
-    """An `AsyncCloudflare` client of `billing_emulator`, whichever plugin runs the async tests.
+    """An `AsyncCloudflare` client of `billing_emulator`, for any plugin that runs async tests.
 
-    It is no async fixture because that would be a fixture of one of those plugins.
+    Not an async fixture: that would belong to one of those plugins.
     """
     import asyncio  # as above
 

@@ -6,8 +6,8 @@
     async def balance(billing: AsyncBillingResource) -> Money:
         return (await billing.credit_balance()).balance_money
 
-`…WithRawResponse` and `…WithStreamingResponse` are their views of the same name; the paginators are
-what the lists answer. A client makes them all: there is nothing here to call.
+`…WithRawResponse` and `…WithStreamingResponse` are their views of the same name; lists return the
+paginators. A client makes all of these: do not call the classes yourself.
 """
 
 from __future__ import annotations

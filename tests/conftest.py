@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, Protocol
-from unittest.mock import Mock
 
 import aiohttp
 import attrs
@@ -30,6 +31,12 @@ def pytest_configure() -> None:
     """Let a SIGINT interrupt the tests and what they start, also where a shell has it ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a background job, and in some CI
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over the thousands of tests, which are there until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 class Run(Protocol):
@@ -115,8 +122,9 @@ class Response(aiohttp.ClientResponse):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("stream_writer", Mock(output_size=0))
-        super().__init__(*args, **kwargs)
+        kwargs.setdefault("stream_writer", SimpleNamespace(output_size=0))
+        # A mock's `get_debug()` is true, and has each response take a picture of the stack.
+        super().__init__(*args, **{**kwargs, "loop": asyncio.get_running_loop()})
 
 
 @attrs.frozen(kw_only=True)

@@ -12,14 +12,14 @@ import pytest
 from aioresponses import aioresponses
 
 from cfaigw_billing import Cloudflare, InternalServerError, Money
-from cfaigw_billing.testing import Emulator, Fault
+from cfaigw_billing.testing import Emulator, Fault, RequestLimit
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(
     r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
-CALL, AWAIT, CHARGE, KEYED, WEB_APP, NOTEBOOK, SWEEP, USAGE, MANY, RUNWAY, *REST = BLOCKS
-WATCH, METRICS, OWN_TEST, MOCKED, IMPORTS, SURFACE = REST
+CALL, AWAIT, CHARGE, KEYED, WEB_APP, NOTEBOOK, SWEEP, USAGE, MANY, TOKENS, *REST = BLOCKS
+RUNWAY, WATCH, METRICS, OWN_TEST, MOCKED, IMPORTS, SURFACE = REST
 
 
 @pytest.fixture
@@ -135,6 +135,18 @@ def test_many_calls_give_their_outcomes_as_they_come(
     a, b, c = sorted(capsys.readouterr().out.splitlines())
     assert (a, c) == ("a 3", "c 3")
     assert b.startswith("b 404 GET ")
+
+
+def test_each_account_is_asked_with_its_own_token(
+    service: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.limit = RequestLimit(quota=100)
+    service.add_account("account-a", balance=640.19, api_token="the-token-of-a")
+    service.add_account("account-b", balance=1, api_token="another")
+    run(TOKENS)
+    shown, failed = capsys.readouterr().out.splitlines()
+    assert shown == "account-a $6.40 99"
+    assert failed.startswith("{'account-b': AuthenticationError(")
 
 
 def test_the_forecast_names_dates_and_accounts(

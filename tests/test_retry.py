@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from leaping import leap
 
 from cfaigw_billing import APIError, AsyncCloudflare, TopupOutcomeUnknownError
 from cfaigw_billing._core.answer import Answer
@@ -104,11 +106,15 @@ async def test_a_charge_is_sent_once_whatever_happens_to_it(
     fault = CHARGE_FAILURES[failure]
     billing_emulator.add_account("acc")
     billing_emulator.inject(fault, path="/topup", times=None)
-    async with client_of(billing_emulator, max_retries=5, timeout=0.3) as client:
+    async with client_of(billing_emulator, max_retries=5) as client:
         # On a connection that is kept, which HTTP clients are tempted to replace and try again.
         await client.ai_gateway.billing.credit_balance()
+        if fault.silence == "hang":
+            leaping = asyncio.create_task(leap(lambda: billing_emulator.charges))
         with pytest.raises(TopupOutcomeUnknownError) as caught:
             await client.ai_gateway.billing.topup.create(amount=1000)
+    if fault.silence == "hang":
+        await leaping
     assert caught.value.retries_taken == 0
     assert [request.method for request in billing_emulator.requests] == ["GET", "POST"]
     assert len(billing_emulator.charges) == fault.after

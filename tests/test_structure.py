@@ -150,7 +150,7 @@ def test_an_import_loads_nothing_that_is_not_used(statement: str, unused: set[st
 
 def python(script: str) -> str:
     return subprocess.run(  # noqa: S603  # our own script
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     ).stdout
 
 

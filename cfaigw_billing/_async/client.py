@@ -9,16 +9,13 @@ from typing import Self, TypeVar, Unpack
 from aiohttp import ClientSession, TraceConfig
 
 from .._charges.executor import KeyedExecutor
-from .._core.config import (
+from .._core.config import Config, Credentials
+from .._core.journal import Journal
+from .._core.options import (
     DEFAULT_MAX_REQUESTS_PER_SECOND,
     DEFAULT_MAX_RETRIES,
     DEFAULT_MAX_RETRY_WAIT,
     DEFAULT_TIMEOUT,
-    Config,
-    Credentials,
-)
-from .._core.journal import Journal
-from .._core.options import (
     APITokens,
     AsyncClientOptions,
     ReadOptions,
@@ -28,6 +25,7 @@ from .._core.options import (
 )
 from .._core.ratelimit import RateLimit
 from .._core.untyped import BillingOnly, UntypedParams
+from .._io.executor import Executor
 from .._wire.secrets import conceal, conceal_headers, conceal_options, conceal_tokens
 from ..types import Money, Params
 from .resources import (
@@ -53,43 +51,42 @@ class AsyncCloudflare(BillingOnly):
     Args:
         api_token: An API token; else the environment's CLOUDFLARE_API_TOKEN.
         api_tokens: The API tokens of accounts that have their own: a mapping by account id, which
-            is copied, or a function (sync or async) that is called with an account id and returns
-            its token or `None`. Sync functions run in a thread. The function is asked once for each
-            account, and again when the service has refused the token with 401: the call is then
-            repeated with the new one, unless it charges. It must not make calls with this client
-            for the account that it is asked about. `api_token` is for the accounts without a token
-            of their own and for listing accounts; it never stands in for a token that was refused,
-            also if the function then returns `None`. Each distinct token has a rate limit of its
-            own.
+            is copied, or a function (sync or async) that takes an account id and returns its token
+            or `None`. Sync functions run in a thread. The function is called once for each account,
+            and again if the service refuses the token with 401: then the request is repeated with
+            the new token, unless it charges. The function must not use this client for the account
+            that it is asked about. `api_token` is for accounts without their own token and for
+            listing accounts; it never replaces a token that was refused, even if the function then
+            returns `None`. Each distinct token has its own rate limit.
         api_email: With `api_key`, the older way to authenticate; else CLOUDFLARE_EMAIL.
         api_key: The global API key; else CLOUDFLARE_API_KEY.
         user_service_key: A service key; else CLOUDFLARE_API_USER_SERVICE_KEY.
-        account_id: The account of every call that names none; else CLOUDFLARE_ACCOUNT_ID.
+        account_id: The default account of all calls; else CLOUDFLARE_ACCOUNT_ID.
         base_url: The address of the API; else CLOUDFLARE_BASE_URL, else Cloudflare's.
         timeout: Seconds for one attempt, answer included (default: 60); an `aiohttp.ClientTimeout`;
             or `None` for no limit.
         total_timeout: Seconds for a whole call, repeats and waits included; `None`: no limit.
         max_retries: How often to repeat a failed call, if that is safe (default: 2). A charge is
             repeated only if it was not sent.
-        max_retry_wait: The longest wait, in seconds, that the service may ask for before a
-            repeat (default: 60); a call that would have to wait longer fails at once.
-        max_requests_per_second: The most requests a second (default: 150), after a burst of a sixth
-            of it; `None`: no limit. All clients of this process with the same base URL share it:
-            150, or the pace of the fastest if that is more; those with the same lower pace share
-            that, too. Calls wait for their turn, within their `total_timeout`. The service takes
-            200 a second from one address.
-        max_charge: The largest top-up, in cents of credit (`amount`) or as `Money`, automatic ones
-            included: a larger one is refused before anything is sent. Fee and tax, which the card
-            is charged on top, do not count. 0 makes a client that cannot charge at all.
-        default_headers: Headers of every request; `None` as a value leaves one of the SDK's out.
+        max_retry_wait: The longest wait before a repeat, in seconds (default: 60). If the service
+            asks for a longer one, the call fails at once.
+        max_requests_per_second: The most requests per second (default: 150), after a burst of a
+            sixth of it; `None`: no limit. All clients of this process with the same base URL share
+            150 a second, or the pace of the fastest client if that is more. Clients with the same
+            lower pace also share that. Calls wait for their turn, within their `total_timeout`. The
+            service accepts 200 a second from one address.
+        max_charge: The largest top-up, in cents of credit (`amount`) or as `Money`, also for
+            automatic top-ups: a larger one is refused before anything is sent. Fee and tax come on
+            top. 0 makes a client that cannot charge.
+        default_headers: Headers of every request; `None` as a value omits one of the SDK's.
         default_query: Query parameters of every request.
         trace_configs: Hooks of aiohttp (`aiohttp.TraceConfig`) that see every request.
         journal: Where each top-up is recorded, so that it is charged once for its
             `idempotency_key` (see `cfaigw_billing.journal`). `close` closes it.
         http_client: Your own `aiohttp.ClientSession`, which the client uses and never closes.
 
-    An empty string counts as not given. Credentials given here beat those of the environment.
-    Without any, the `async with` block or the first call raises `CloudflareError`.
+    An empty string counts as not given. Credentials given here take precedence over the
+    environment. Without any, the `async with` block or the first call raises `CloudflareError`.
     """
 
     def __init__(
@@ -132,11 +129,12 @@ class AsyncCloudflare(BillingOnly):
             default_query={} if default_query is None else default_query,
             journal=journal,
         )
-        self._executor = KeyedExecutor.connect(
+        executor = KeyedExecutor.connect(
             config,
             trace_configs=trace_configs,
             http_client=http_client,
         )
+        self._executor: Executor = executor
 
     def with_options(self, **options: Unpack[AsyncClientOptions]) -> Self:
         """Return a client with other options on the same connections and the same rate limit.
@@ -144,15 +142,14 @@ class AsyncCloudflare(BillingOnly):
             patient = client.with_options(max_retries=5, timeout=120)
 
         Args:
-            **options: What the constructor takes. `default_headers` and `default_query` are added
-                to those of this client (`None` as a value leaves one out); `set_default_headers`
+            **options: The arguments of the constructor. `default_headers` and `default_query` are
+                added to those of this client (`None` as a value omits one); `set_default_headers`
                 and `set_default_query` replace them. For credentials, `account_id` and `base_url`,
-                `None` keeps this client's; `api_tokens={}` takes the tokens of accounts away.
+                `None` keeps this client's; `api_tokens={}` removes the tokens of accounts.
 
-        Closing the copy leaves this client open; closing this client ends the copy. A copy has
-        connections of its own where it has another `base_url`, `trace_configs` or `http_client`
-        (for the async client), and a rate limit of its own where it has another `base_url` or other
-        credentials.
+        Closing the copy leaves this client open; closing this client closes the copy. A copy with
+        another `base_url`, `trace_configs` or `http_client` (async client only) has its own
+        connections. A copy with another `base_url` or other credentials has its own rate limit.
 
         Raises: `ValueError` or `TypeError`, as the constructor; `RuntimeError` if this client has
             been closed.
@@ -180,28 +177,28 @@ class AsyncCloudflare(BillingOnly):
 
     @cached_property
     def with_raw_response(self) -> AsyncCloudflareWithRawResponse:
-        """The same calls, each answering with the HTTP response around the answer.
+        """The same calls; each returns the HTTP response of the answer.
 
-        What the service refuses is raised, as everywhere; an answer that is not what the API
-        describes, only by `parse()` of the response.
+        If the service refuses, the call raises as usual. If the answer does not match the API
+        description, only `parse()` of the response raises.
         """
         return AsyncCloudflareWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncCloudflareWithStreamingResponse:
-        """The same calls, each answering with a context manager, whose response is not read yet.
+        """The same calls; each returns a context manager with a response that is not read yet.
 
-        The answer to a charge is read all the same: it decides what became of it. `timeout` bounds
-        the reading too. What breaks off while it is read is not repeated.
+        The answer to a charge is always read: it says whether the card was charged. `timeout` also
+        limits the reading. If a response breaks off, the call is not repeated.
         """
         return AsyncCloudflareWithStreamingResponse(self._executor)
 
     async def send(self, params: Params[T], **options: Unpack[ReadOptions]) -> T:
-        """Make the call that `params` describe, as the methods of the resources do.
+        """Make the call that `params` describes.
 
         Args:
             params: The parameters, such as `BillingCreditBalanceParams(account_id="…")`; their
-                class decides which call it is and what it answers.
+                class determines the call and the type of the answer.
             **options: See `ReadOptions`; `max_age` is for calls that only read.
 
         Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
@@ -214,12 +211,12 @@ class AsyncCloudflare(BillingOnly):
 
         Args:
             path: Below `base_url`, such as "/accounts/…/ai-gateway/gateways".
-            cast_to: What the whole answer, its envelope included, is made into: `dict`, `object`,
-                an attrs class or a dataclass; `str` or `bytes` for the body as it comes.
-            **options: See `ReadOptions`; `max_age` is for GET alone.
+            cast_to: The type to make from the whole answer, envelope included: `dict`, `object`, an
+                attrs class or a dataclass; `str` or `bytes` for the body as it is.
+            **options: See `ReadOptions`; `max_age` is only for GET.
 
-        Permission: what the endpoint needs. A repeat changes nothing, and the SDK repeats it.
-        Raises: `APIStatusError`, also where the answer says `success: false`;
+        Permission: What the endpoint needs. A repeat changes nothing, and the SDK repeats it.
+        Raises: `APIStatusError`, also if the answer says `success: false`;
             `APIConnectionError`, `APIResponseValidationError`; `ValueError` or `TypeError` before
             anything is sent.
         """
@@ -231,9 +228,9 @@ class AsyncCloudflare(BillingOnly):
     ) -> T:
         """Call an endpoint that has no method here, with POST; `body` is sent as JSON.
 
-        Arguments and errors are those of `get`. Nobody knows what a repeat does, so the SDK repeats
-        it only where nothing of it can have arrived. The calls that charge a card are refused:
-        they have methods of their own.
+        Arguments and errors are those of `get`. The effect of a repeat is not known, so the SDK
+        repeats it only if nothing can have arrived. Calls that charge a card are refused: use their
+        methods.
         """
         params = UntypedParams(method="POST", path=path, cast_to=cast_to, body=body)
         return await self._executor.send(params, options)
@@ -253,7 +250,7 @@ class AsyncCloudflare(BillingOnly):
     ) -> T:
         """Call an endpoint that has no method here, with PATCH; `body` is sent as JSON.
 
-        Arguments and errors are those of `get`. It is repeated as `post` is.
+        Arguments and errors are those of `get`. The SDK repeats it like `post`.
         """
         params = UntypedParams(method="PATCH", path=path, cast_to=cast_to, body=body)
         return await self._executor.send(params, options)
@@ -276,39 +273,40 @@ class AsyncCloudflare(BillingOnly):
         reserve: float = 0.1,
         allow_charges: bool = False,
     ) -> AsyncOutcomes[T]:
-        """Run many calls at once, and return how each of them ends, in that order.
+        """Run many calls at once, and return their outcomes in the order in which they end.
 
             async with client.send_many(requests) as outcomes:
                 async for outcome in outcomes:
                     print(outcome.request, outcome.error or outcome.response)
 
-        A call that fails does so by itself, in its outcome. A fault of `requests` ends all of them,
-        and so do credentials that are refused before any call has been accepted, and a block of
-        the rate limit that is there again after a full wait. Nothing more is sent then; what has
-        been sent ends and comes out of the loop first, top-ups too, and the error after it.
+        The error of a call is in its outcome. Three things end all calls: `requests` raises, the
+        credentials are refused before any call has been accepted, or the rate limit still blocks
+        after a full wait. Then nothing more is sent. The calls in flight, top-ups too, still end
+        and come out of the loop; then the error is raised.
 
-        Leaving the block, by `break` or by an error, ends what is still in flight. A top-up that
-        is cut off so may have been charged: its `TopupOutcomeUnknownError` is raised by the block,
-        or noted on the error that leaves it. After the block, `outcomes.unread` has what ended
-        without being read, and `outcomes.unsent` what was taken from `requests` and never sent.
+        Leaving the block, by `break` or by an error, cancels the calls in flight. A top-up that is
+        cut off may have been charged: the block raises its `TopupOutcomeUnknownError`, or adds it
+        as a note to the error that leaves the block. After the block, `outcomes.unread` has the
+        outcomes that were not read, and `outcomes.unsent` the requests that were read from
+        `requests` but never sent.
 
         Args:
-            requests: The parameters of the calls, of whatever kinds; read as they are needed, so
-                that there may be any number of them.
-            concurrency: How many are in flight at a time. The client has that many connections
-                more meanwhile, each a file descriptor, so that no call spends its `timeout` on the
-                wait for one; an `http_client` of yours has the connections that it has. With
-                `api_tokens`, up to 1,000 more are read ahead and wait for the rate limits of their
-                tokens, so that an exhausted token holds up its own accounts only.
+            requests: The parameters of the calls, of any kinds; read only as far as needed, so
+                there may be any number.
+            concurrency: How many calls are in flight at a time. The client opens as many additional
+                connections, each a file descriptor, so that no call uses its `timeout` to wait for
+                one; your own `http_client` keeps its number. With `api_tokens`, up to 1,000 more
+                requests are read and wait for the rate limits of their tokens, so that an exhausted
+                token only holds up its own accounts.
             reserve: The part of the rate limit to leave to others who use the same credentials,
                 from 0 to below 1. When it is reached, the calls wait for the next window, up to 10
                 minutes: `max_retry_wait` and `total_timeout` do not count that wait.
-            allow_charges: Whether there may be top-ups among them.
+            allow_charges: Whether `requests` may contain top-ups.
 
         Raises: `ValueError` or `TypeError` for arguments; `CloudflareError` without credentials;
             from the loop `AuthenticationError`, with `api_tokens` only if all are refused;
-            `RateLimitError` for a block that is not lifted, which with `api_tokens` is the outcome
-            of the calls that it meets; and whatever `requests` raises.
+            `RateLimitError` for a block that is not lifted (with `api_tokens`, it is the outcome of
+            the calls concerned); and the errors of `requests`.
         """
         return AsyncOutcomes(
             self._executor,
@@ -320,18 +318,18 @@ class AsyncCloudflare(BillingOnly):
 
     @property
     def rate_limit(self) -> RateLimit:
-        """The state of the service's rate limit, as the last answers reported it.
+        """The state of the rate limit of `api_token`, from the last answers.
 
-        It is that of `api_token`; `rate_limits` has those of `api_tokens`.
+        `rate_limits` has the limits of `api_tokens`.
         """
         return self._executor.rate_limit
 
     @property
     def rate_limits(self) -> dict[str | None, RateLimit]:
-        """The state of each rate limit that calls have met, by account.
+        """The state of each rate limit that was used, by account.
 
-        An account is in it if it has used a token of its own (`api_tokens`). `None` stands for the
-        credentials of all other calls. Accounts with the same token show the same limit.
+        It has the accounts that used their own token (`api_tokens`). `None` is for the credentials
+        of all other calls. Accounts with the same token have the same limit.
         """
         return self._executor.rate_limits()
 

@@ -17,14 +17,15 @@ from typing import TypeVar
 
 import anyio
 
+from .._core.options import check_reserve
 from .._core.pages import ACCOUNTS, PageTurner
 from .._core.runway import forecast_runway, runway_requests
 from .._core.sweeps.sweep import checked_ids
 from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
 from .._io.call import Batch, Room, Turn
+from .._io.deadlines import end_task
 from .._io.executor import Executor
-from .._io.logins import lists_no_accounts, refuses_credentials
-from .._io.many_calls import HEAD_START, check_reserve, end_task
+from .._io.logins import HEAD_START, lists_no_accounts, refuses_credentials
 from ..errors import APIError, CloudflareError
 from ..types import (
     AccountListParams,

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class AsyncPaginator(Generic[P, T]):
-    """A list: `async for` yields all of it, from as many pages as it takes."""
+    """A list: `async for` yields the rows of all pages."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class AsyncPaginator(Generic[P, T]):
                 yield item
 
     async def pages(self) -> AsyncGenerator[P]:
-        """The pages, one request each, but for those in which no row is new."""
+        """Yield the pages with new rows, one request each."""
         turner = PageTurner(self._params, self._layout)
         while turner.params is not None:
             page = await self._executor.send(turner.params, self._options)
@@ -49,9 +49,9 @@ class AsyncPaginator(Generic[P, T]):
 class AsyncAccountPaginator(
     AsyncPaginator["types.AccountListResponse", "types.Account"], AsyncFirstPage
 ):
-    """The accounts: `async for` yields all of them, from as many pages as it takes.
+    """The accounts: `async for` yields those of all pages.
 
-    `await` answers the first page alone, as in the official SDK.
+    `await` returns only the first page, as in the official SDK.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class AsyncAccountPaginator(
         super().__init__(executor, ACCOUNTS, params, options)
 
     async def first_page(self) -> types.AccountListResponse:
-        """Return the first page alone."""
+        """Return only the first page."""
         return await self._executor.send(self._params, self._options)
 
 
 class AsyncInvoicePaginator(AsyncPaginator["types.BillingInvoiceHistoryResponse", "types.Invoice"]):
-    """The past invoices: `async for` yields all of them, from as many pages as it takes."""
+    """The past invoices: `async for` yields those of all pages."""
 
     def __init__(
         self, executor: Executor, params: types.BillingInvoiceHistoryParams, options: RequestOptions
@@ -73,6 +73,6 @@ class AsyncInvoicePaginator(AsyncPaginator["types.BillingInvoiceHistoryResponse"
         super().__init__(executor, INVOICES, params, options)
 
     async def collect(self) -> types.BillingInvoiceHistoryResponse:
-        """All of them as if they had come on one page, to be shown or exported."""
+        """Return all invoices as one page, to show or export."""
         account_id = self._executor.account_id(self._params)
         return on_one_page([invoice async for invoice in self], account_id)

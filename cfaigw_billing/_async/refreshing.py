@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
 
-from .._core.watch.schedule import Aims
+from .._core.watch.schedule import Aims, check_interval
 from .._core.watch.snapshot import Snapshot
+from .._io.deadlines import end_task
 from .._io.executor import Executor
-from .._io.many_calls import end_task
 from .._show.exposition import Family
 from .looks import Looks
-from .watching import INTERVALS, check_span
 
 
 class Refreshing:
@@ -32,7 +31,7 @@ class Refreshing:
             ValueError: `refresh`, `reserve` or an account id is wrong, or there is no account.
             TypeError: An argument has the wrong type.
         """
-        check_span("refresh", refresh, INTERVALS, "from 1 minute to 1 day")
+        check_interval("refresh", refresh)
         self._looks = Looks(
             account_ids,
             aims=Aims(interval=refresh.total_seconds()),

@@ -1,8 +1,8 @@
-"""The methods of the async client. Each is one call of the executor; the work is done below.
+"""The methods of the async client. Each makes one call of the executor.
 
-Behind each resource stand its views for `.with_raw_response` and `.with_streaming_response`: the
-same methods, on an executor that answers with responses. The sync resources are generated from this
-module: after a change here, run `python .ci/codegen.py`.
+Each resource is followed by its views for `.with_raw_response` and `.with_streaming_response`: the
+same methods, which return HTTP responses. The sync resources are generated from this module: after
+a change here, run `python .ci/codegen.py`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from .. import types
 from .._core.options import ReadOptions, RequestOptions
-from .._core.reconciliation import TopupReconciliation, TopupRecovery
 from .._core.untyped import BillingOnly
 from .._io.executor import Executor
 from .._show.progress import Progress
 from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
-from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
 from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
 
 if TYPE_CHECKING:
+    from .._core.reconciliation import TopupReconciliation, TopupRecovery
     from .._core.sweeps.credit_balances import CreditBalances
     from .._core.sweeps.runways import Runways
     from .._core.sweeps.usage_histories import UsageHistories
     from .metrics import AsyncMetrics
+    from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
     from .watch import AsyncWatch
 
 # What a program of single calls does not need is imported by the methods that do.
@@ -57,12 +57,12 @@ class AsyncAccountsResource(AsyncResource):
 
     @cached_property
     def with_raw_response(self) -> AsyncAccountsResourceWithRawResponse:
-        """The same methods, each answering with the HTTP response."""
+        """The same methods; each returns the HTTP response."""
         return AsyncAccountsResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncAccountsResourceWithStreamingResponse:
-        """The same methods, each answering with an HTTP response that is not read yet."""
+        """The same methods; each returns an HTTP response that is not read yet."""
         return AsyncAccountsResourceWithStreamingResponse(self._executor)
 
     def list(
@@ -78,12 +78,14 @@ class AsyncAccountsResource(AsyncResource):
         Args:
             name: Only accounts of this name.
             page: The page to begin with, from 1.
-            per_page: Accounts a page, from 1 to 50.
+            per_page: Accounts per page, from 1 to 50.
 
         Permission: Account Settings Read. A repeat changes nothing.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/accounts/methods/list
         """
+        from .paging import AsyncAccountPaginator
+
         return AsyncAccountPaginator(
             self._executor,
             types.AccountListParams(name=name, page=page, per_page=per_page),
@@ -92,19 +94,19 @@ class AsyncAccountsResource(AsyncResource):
 
 
 class AsyncAccountsResourceWithRawResponse(AsyncRawView):
-    """The methods of `AsyncAccountsResource`, answering with HTTP responses."""
+    """The methods of `AsyncAccountsResource`, returning HTTP responses."""
 
     @raw(first_page(AsyncAccountsResource.list))
     def list(self) -> None:
-        """See `AsyncAccountsResource.list`; this answers one page."""
+        """See `AsyncAccountsResource.list`; this returns one page."""
 
 
 class AsyncAccountsResourceWithStreamingResponse(AsyncStreamingView):
-    """The methods of `AsyncAccountsResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncAccountsResource`, returning HTTP responses that are not read yet."""
 
     @streamed(first_page(AsyncAccountsResource.list))
     def list(self) -> None:
-        """See `AsyncAccountsResource.list`; this answers one page."""
+        """See `AsyncAccountsResource.list`; this returns one page."""
 
 
 class AsyncConfigResource(AsyncResource):
@@ -112,12 +114,12 @@ class AsyncConfigResource(AsyncResource):
 
     @cached_property
     def with_raw_response(self) -> AsyncConfigResourceWithRawResponse:
-        """The same methods, each answering with the HTTP response."""
+        """The same methods; each returns the HTTP response."""
         return AsyncConfigResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncConfigResourceWithStreamingResponse:
-        """The same methods, each answering with an HTTP response that is not read yet."""
+        """The same methods; each returns an HTTP response that is not read yet."""
         return AsyncConfigResourceWithStreamingResponse(self._executor)
 
     async def get(
@@ -126,7 +128,7 @@ class AsyncConfigResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
     ) -> types.ConfigGetResponse:
-        """Return the automatic top-up as it is set up; zeros or `None` if it never was.
+        """Return the automatic top-up; zeros or `None` if it was never set up.
 
         Amounts are in cents.
 
@@ -146,7 +148,7 @@ class AsyncConfigResource(AsyncResource):
         threshold: int | Money,
         **options: Unpack[RequestOptions],
     ) -> types.ConfigCreateResponse:
-        """Set the automatic top-up: from now on the service charges the card by itself.
+        """Set the automatic top-up: from now on the service charges the card automatically.
 
         Args:
             amount: The credit to buy each time, in whole cents or as `Money`; at least $10.00. The
@@ -173,7 +175,7 @@ class AsyncConfigResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> object:
-        """Switch the automatic top-up off; return what the service answers, an empty mapping.
+        """Switch the automatic top-up off; return the answer, an empty mapping.
 
         `account_id`: the account; if left out, the client's.
         `**options`: `timeout`, `extra_headers`, …: see `RequestOptions`.
@@ -186,7 +188,7 @@ class AsyncConfigResource(AsyncResource):
 
 
 class AsyncConfigResourceWithRawResponse(AsyncRawView):
-    """The methods of `AsyncConfigResource`, answering with HTTP responses."""
+    """The methods of `AsyncConfigResource`, returning HTTP responses."""
 
     @raw(AsyncConfigResource.get)
     def get(self) -> None:
@@ -202,7 +204,7 @@ class AsyncConfigResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncConfigResourceWithStreamingResponse(AsyncStreamingView):
-    """The methods of `AsyncConfigResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncConfigResource`, returning HTTP responses that are not read yet."""
 
     @streamed(AsyncConfigResource.get)
     def get(self) -> None:
@@ -222,12 +224,12 @@ class AsyncTopupResource(AsyncResource):
 
     @cached_property
     def with_raw_response(self) -> AsyncTopupResourceWithRawResponse:
-        """The same methods, each answering with the HTTP response."""
+        """The same methods; each returns the HTTP response."""
         return AsyncTopupResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncTopupResourceWithStreamingResponse:
-        """The same methods, each answering with an HTTP response that is not read yet."""
+        """The same methods; each returns an HTTP response that is not read yet."""
         return AsyncTopupResourceWithStreamingResponse(self._executor)
 
     @cached_property
@@ -244,7 +246,7 @@ class AsyncTopupResource(AsyncResource):
         idempotency_key: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> types.TopupCreateResponse:
-        """Charge a card for credit. The credit arrives when `status` says `completed`.
+        """Charge a card for credit. The credit has arrived when `status` is `completed`.
 
         Args:
             amount: The credit to buy, in whole cents or as `Money`: 5000 or `Money.dollars(50)`; at
@@ -254,16 +256,17 @@ class AsyncTopupResource(AsyncResource):
             idempotency_key: Charge once for this key, on a client with a `journal`: 1 to 255
                 printable characters, such as the number of an order.
 
-        With a key, a repeat answers what the first one did, in whatever process, and charges again
-        only if it is certain that nothing was charged. It waits for one that is in flight, at most
-        its `timeout`, and looks once for one whose answer was lost. A `client_secret` is answered
-        once and not stored: later ones raise `TopupConfirmationError` until the payer has confirmed.
+        With a key, a repeat in any process returns the first answer. It charges again only if it is
+        certain that nothing was charged. If the first call is in flight, it waits for it, at most
+        its `timeout`. If the first answer was lost, it looks for the invoice once. A
+        `client_secret` is returned only once: later calls raise `TopupConfirmationError` until the
+        payer has confirmed.
 
         `account_id`: the account; if left out, the client's.
         `**options`: `timeout`, `extra_headers`, …: see `RequestOptions`.
-        Permission: AI Gateway Write. A repeat without a key charges the card again, so it reaches
-        the service once: the SDK tries again only if nothing can have arrived (no connection, or a
-        429 with `Retry-After` and without a `Ratelimit` that tells of room).
+        Permission: AI Gateway Write. A repeat without a key charges the card again. The SDK repeats
+        it only if the service cannot have carried it out (no connection, or a 429 with
+        `Retry-After` and no `Ratelimit` with requests left).
         Raises: `PaymentRequiredError` (declined, nothing charged) and other `APIStatusError`;
             `TopupOutcomeUnknownError` (it may have been charged: see `reconcile` and `recover`);
             `APIConnectionError` (nothing was sent); `JournalError` (nothing was sent); `ValueError`
@@ -290,7 +293,7 @@ class AsyncTopupResource(AsyncResource):
         """Return the status of a top-up: `pending`, or `completed` when its credit has arrived.
 
         Args:
-            payment_intent_id: What `create` answered, `in_…`.
+            payment_intent_id: The id from `create`, `in_…`.
 
         `account_id`: the account; if left out, the client's.
         `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
@@ -311,20 +314,19 @@ class AsyncTopupResource(AsyncResource):
         payment_intent_id: str,
         timeout: float | None = 300.0,
     ) -> types.TopupStatusResponse:
-        """Ask `status` again and again, less and less often, until the credit has arrived.
+        """Wait until the credit of a top-up has arrived: call `status`, at growing intervals.
 
         Args:
-            payment_intent_id: What `create` answered, `in_…`.
+            payment_intent_id: The id from `create`, `in_…`.
             timeout: Seconds to wait at most; `None`: no limit.
 
-        It returns only when the status is `completed`. A status that it does not know counts as
-        pending.
+        Returns only when the status is `completed`. An unknown status counts as pending.
 
         `account_id`: the account; if left out, the client's.
         Permission: AI Gateway Read. A repeat changes nothing.
-        Raises: `TopupFailedError` where the status says that the top-up has failed or been
-            cancelled; `TopupPendingError` when the time is over, both with the
-            `payment_intent_id`; errors of `status`, with a note of it.
+        Raises: `TopupFailedError` if the top-up has failed or was cancelled; `TopupPendingError`
+            when the time is over, both with the `payment_intent_id`; errors of `status`, with the
+            id in a note.
         """
         from .topups import wait
 
@@ -344,7 +346,7 @@ class AsyncTopupResource(AsyncResource):
         idempotency_key: str | None = None,
         timeout: float | None = 300.0,
     ) -> types.TopupStatusResponse:
-        """Charge a card for credit, as `create`, and wait until the credit has arrived.
+        """Charge a card for credit, like `create`, and wait until the credit has arrived.
 
         Args:
             amount: The credit to buy, in whole cents or as `Money`; at least $10.00. The card is
@@ -355,11 +357,11 @@ class AsyncTopupResource(AsyncResource):
 
         `account_id`: the account; if left out, the client's.
         Permission: AI Gateway Write. A repeat without a key charges the card again.
-        Raises: what `create` raises; after it, each with the `payment_intent_id`, `account_id` and
-            `amount`: `TopupPendingError` when the time is over or the status cannot be asked (the
-            cause says why); `TopupFailedError` where the status says that it has failed or been
-            cancelled; `TopupConfirmationError`, with the `client_secret` too, where the payer must
-            confirm the payment (3-D Secure) before it can complete.
+        Raises: The errors of `create`. After the charge, each with `payment_intent_id`,
+            `account_id` and `amount`: `TopupPendingError` when the time is over or the status
+            cannot be read (see its cause); `TopupFailedError` if the top-up has failed or was
+            cancelled; `TopupConfirmationError`, with the `client_secret` too, if the payer must
+            confirm the payment (3-D Secure).
         """
         from .topups import create_and_wait
 
@@ -383,7 +385,7 @@ class AsyncTopupResource(AsyncResource):
     ) -> TopupReconciliation:
         """Find out whether a top-up was charged, after its answer was lost. Charges nothing.
 
-        It looks through the manual invoices since then, and reads the balance.
+        It reads the manual invoices and the balance.
 
             found = await client.ai_gateway.billing.topup.reconcile(error)
             found = await client.ai_gateway.billing.topup.reconcile(
@@ -391,19 +393,19 @@ class AsyncTopupResource(AsyncResource):
             )
 
         Args:
-            error: The `TopupOutcomeUnknownError` that `create` raised, or an error that it caused
-                or is in: a cancellation, a `TimeoutError`, a group.
+            error: The `TopupOutcomeUnknownError` that `create` raised, or an error that has it as a
+                cause or contains it: a cancellation, a `TimeoutError`, a group.
             account_id: Without `error`: the account; `None`: the client's.
             amount: Without `error`: the credit that was asked for, in whole cents or as `Money`.
-            sent_at: Without `error`: when it was sent, an aware `datetime`; that of the error, or
-                one by the clock of this machine.
-            exclude: Ids of invoices that belong to other charges: what `create` answered as
-                `payment_intent_id`, or what this has found for another lost charge.
+            sent_at: Without `error`: when it was sent, an aware `datetime`: `sent_at` of the error,
+                or the time by the clock of this machine.
+            exclude: Ids of invoices that belong to other charges: `payment_intent_id` from
+                `create`, or from `reconcile` of another lost charge.
 
         Permission: AI Gateway Read. A repeat changes nothing; an invoice may appear only minutes
         after the charge, so ask again while the outcome is `not_found_yet`.
-        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`, where the
-            invoices cannot be read (a balance that cannot be read is `None` in the answer);
+        Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`, if the
+            invoices cannot be read (if the balance cannot be read, it is `None` in the result);
             `ValueError` or `TypeError` before anything is sent, and for a `sent_at` in the future.
         """
         from .topups import reconcile
@@ -418,26 +420,26 @@ class AsyncTopupResource(AsyncResource):
         )
 
     async def recover(self, *, older_than: timedelta = timedelta(days=1)) -> list[TopupRecovery]:
-        """Settle what is open in the client's `journal`: find out what became of each top-up.
+        """Settle the open top-ups in the client's `journal`: find out whether each was charged.
 
-        Run it when a program starts, or from time to time. It charges nothing, and leaves alone
-        what another process is sending.
+        Run it when a program starts, or from time to time. It charges nothing, and skips top-ups
+        that another process is sending.
 
             for recovery in await client.ai_gateway.billing.topup.recover():
                 print(recovery.entry.key, recovery.entry.state, recovery.error or "")
 
-        A top-up that was never sent is `not_charged`, and one whose invoice is found `charged`. One
-        without an invoice stays `unknown`, because an invoice may come later. Found in vain again,
-        `older_than` after the first look (of this, or of a `create` with its key), it counts as
-        `not_charged`, and its key may be sent again.
+        A top-up that was never sent becomes `not_charged`; if its invoice is found, `charged`.
+        Without an invoice it stays `unknown`, because an invoice may come later. If a search
+        `older_than` after the first search (by `recover`, or by `create` with its key) finds none
+        either, it becomes `not_charged`, and its key may be sent again.
 
         Args:
-            older_than: At least 15 minutes. In that time, the invoice of a charge must have
-                appeared: choose it longer where payers confirm payments (3-D Secure).
+            older_than: The time in which the invoice of a charge must appear, at least 15 minutes.
+                Choose a longer time if payers confirm payments (3-D Secure).
 
         Permission: AI Gateway Read. A repeat changes nothing more.
-        Raises: `ValueError` without a journal; `JournalError` if it cannot be read. What fails for
-            one top-up is in its own result.
+        Raises: `ValueError` without a journal; `JournalError` if it cannot be read. An error about
+            one top-up is in its result.
         """
         from .topups import recover
 
@@ -486,7 +488,7 @@ class AsyncTopupResource(AsyncResource):
 
 
 class AsyncTopupResourceWithRawResponse(AsyncRawView):
-    """The methods of `AsyncTopupResource`, answering with HTTP responses."""
+    """The methods of `AsyncTopupResource`, returning HTTP responses."""
 
     @cached_property
     def config(self) -> AsyncConfigResourceWithRawResponse:
@@ -511,7 +513,7 @@ class AsyncTopupResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncTopupResourceWithStreamingResponse(AsyncStreamingView):
-    """The methods of `AsyncTopupResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncTopupResource`, returning HTTP responses that are not read yet."""
 
     @cached_property
     def config(self) -> AsyncConfigResourceWithStreamingResponse:
@@ -540,12 +542,12 @@ class AsyncSpendingLimitResource(AsyncResource):
 
     @cached_property
     def with_raw_response(self) -> AsyncSpendingLimitResourceWithRawResponse:
-        """The same methods, each answering with the HTTP response."""
+        """The same methods; each returns the HTTP response."""
         return AsyncSpendingLimitResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncSpendingLimitResourceWithStreamingResponse:
-        """The same methods, each answering with an HTTP response that is not read yet."""
+        """The same methods; each returns an HTTP response that is not read yet."""
         return AsyncSpendingLimitResourceWithStreamingResponse(self._executor)
 
     async def get(
@@ -619,7 +621,7 @@ class AsyncSpendingLimitResource(AsyncResource):
 
 
 class AsyncSpendingLimitResourceWithRawResponse(AsyncRawView):
-    """The methods of `AsyncSpendingLimitResource`, answering with HTTP responses."""
+    """The methods of `AsyncSpendingLimitResource`, returning HTTP responses."""
 
     @raw(AsyncSpendingLimitResource.get)
     def get(self) -> None:
@@ -636,7 +638,7 @@ class AsyncSpendingLimitResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncSpendingLimitResourceWithStreamingResponse(AsyncStreamingView):
-    """The methods of `AsyncSpendingLimitResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncSpendingLimitResource`, returning HTTP responses that are not read yet."""
 
     @streamed(AsyncSpendingLimitResource.get)
     def get(self) -> None:
@@ -657,12 +659,12 @@ class AsyncBillingResource(AsyncResource):
 
     @cached_property
     def with_raw_response(self) -> AsyncBillingResourceWithRawResponse:
-        """The same methods, each answering with the HTTP response."""
+        """The same methods; each returns the HTTP response."""
         return AsyncBillingResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncBillingResourceWithStreamingResponse:
-        """The same methods, each answering with an HTTP response that is not read yet."""
+        """The same methods; each returns an HTTP response that is not read yet."""
         return AsyncBillingResourceWithStreamingResponse(self._executor)
 
     @cached_property
@@ -702,12 +704,12 @@ class AsyncBillingResource(AsyncResource):
         end_time: datetime | float | None = None,
         **options: Unpack[ReadOptions],
     ) -> types.BillingUsageHistoryResponse:
-        """Return the usage in cents, a row a day or hour; no rows if nothing was billable.
+        """Return the usage in cents, with a row per day or hour; no rows if nothing was billable.
 
         Args:
             value_grouping_window: The length of one row.
-            start_time: The first moment: an aware `datetime` or Unix milliseconds.
-            end_time: The moment after the last, alike. Without bounds: the whole history.
+            start_time: The start: an aware `datetime` or Unix milliseconds.
+            end_time: The end (excluded), likewise. Without both: the whole history.
 
         `account_id`: the account; if left out, the client's.
         `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
@@ -738,9 +740,9 @@ class AsyncBillingResource(AsyncResource):
         """Return one page of past invoices; amounts in cents, times in Unix seconds.
 
         Args:
-            type: Of automatic top-ups, of manual ones, or all (what `None` means too).
+            type: Of automatic top-ups, of manual ones, or all (also `None`).
             page: The page, from 1.
-            per_page: Invoices a page.
+            per_page: Invoices per page.
 
         `account_id`: the account; if left out, the client's.
         `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
@@ -768,8 +770,8 @@ class AsyncBillingResource(AsyncResource):
         """Return every past invoice, fetched a page at a time; cents, and Unix seconds.
 
         Args:
-            type: Of automatic top-ups, of manual ones, or all (what `None` means too).
-            per_page: Invoices a page.
+            type: Of automatic top-ups, of manual ones, or all (also `None`).
+            per_page: Invoices per page.
 
         `account_id`: the account; if left out, the client's.
         `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
@@ -778,6 +780,8 @@ class AsyncBillingResource(AsyncResource):
             `ValueError` or `TypeError` before anything is sent.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
         """
+        from .paging import AsyncInvoicePaginator
+
         return AsyncInvoicePaginator(
             self._executor,
             types.BillingInvoiceHistoryParams(
@@ -794,7 +798,7 @@ class AsyncBillingResource(AsyncResource):
         reserve: float = 0.1,
         progress: Progress = False,
     ) -> CreditBalances:
-        """Return the balances of many accounts, each with its answer or its own error.
+        """Return the balances of many accounts: an answer or an error for each.
 
         Args:
             account_ids: The accounts, each asked once; `None`: all that the credentials can see.
@@ -804,11 +808,11 @@ class AsyncBillingResource(AsyncResource):
             progress: `True` for a bar (needs the extra `notebook`), or a function that is called
                 with the number of accounts done and of all accounts (`None` until it is known).
 
-        The error that ends a sweep has the answers so far in `error.partial`, a `CreditBalances`.
-        Its `.missing` names the accounts to ask next: `credit_balances(error.partial.missing)`. An
-        interrupt (Ctrl-C, a cancellation) has `partial` too; the `TimeoutError` of
-        `asyncio.timeout` has it on its `__cause__`, that of `anyio.fail_after` has not. If the list
-        of accounts broke off (`.listed` is false), list them again, and ask about the others.
+        An error that ends the sweep has the answers so far in `error.partial`, a `CreditBalances`.
+        Ask its `.missing` accounts next: `credit_balances(error.partial.missing)`. An interrupt
+        (Ctrl-C, a cancellation) has `partial` too. The `TimeoutError` of `asyncio.timeout` has it
+        on its `__cause__`; the one of `anyio.fail_after` does not. If the list of accounts broke
+        off (`.listed` is false), list them again, and ask about the others.
 
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: `AuthenticationError` and other errors about the credentials, at once, until one
@@ -838,13 +842,13 @@ class AsyncBillingResource(AsyncResource):
         reserve: float = 0.1,
         progress: Progress = False,
     ) -> UsageHistories:
-        """Return the usage of many accounts as one table, each with its answer or its own error.
+        """Return the usage of many accounts as one table: an answer or an error for each.
 
         Args:
             account_ids: The accounts, each asked once; `None`: all that the credentials can see.
             value_grouping_window: The length of one row.
-            start_time: The first moment: an aware `datetime` or Unix milliseconds.
-            end_time: The moment after the last, alike. Without bounds: the whole history.
+            start_time: The start: an aware `datetime` or Unix milliseconds.
+            end_time: The end (excluded), likewise. Without both: the whole history.
             concurrency: How many calls are in flight at a time.
             reserve: The part of the rate limit to leave to others who use the same credentials,
                 from 0 to below 1. When it is reached, the sweep waits for the next window.
@@ -852,8 +856,8 @@ class AsyncBillingResource(AsyncResource):
                 with the number of accounts done and of all accounts (`None` until it is known).
 
         The answers of all accounts are in memory at the end: 720 rows for an account with a month
-        of hours. The error that ends a sweep has the answers so far in `error.partial`, a
-        `UsageHistories`: go on with its `.missing`, as `credit_balances` describes.
+        of hours. An error that ends the sweep has the answers so far in `error.partial`, a
+        `UsageHistories`: go on with its `.missing`, see `credit_balances`.
 
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
@@ -878,10 +882,10 @@ class AsyncBillingResource(AsyncResource):
         account_id: str | None = None,
         history: timedelta = timedelta(days=56),
     ) -> types.Runway:
-        """When the credit runs out, if spending goes on as it did; two calls at the same time.
+        """Forecast when the credit runs out, if spending goes on as before.
 
-        They are `credit_balance` and `usage_history` by the hour; `forecast_runway` makes the
-        forecast of their answers. Amounts are in cents.
+        Makes two calls at the same time, `credit_balance` and `usage_history` by hour;
+        `forecast_runway` computes the forecast from their answers. Amounts are in cents.
 
         Args:
             history: How far back to look at usage, from 4 to 366 days. Dates are told up to three
@@ -905,7 +909,7 @@ class AsyncBillingResource(AsyncResource):
         reserve: float = 0.1,
         progress: Progress = False,
     ) -> Runways:
-        """When the credit of many accounts runs out, each with its forecast or its own error.
+        """Forecast when the credit of many accounts runs out: a forecast or an error for each.
 
         Args:
             account_ids: The accounts, each asked once; `None`: all that the credentials can see.
@@ -914,12 +918,12 @@ class AsyncBillingResource(AsyncResource):
             concurrency: How many calls are in flight at a time.
             reserve: The part of the rate limit to leave to others who use the same credentials,
                 from 0 to below 1. When it is reached, the sweep waits for the next window.
-            progress: `True` for a bar (needs the extra `notebook`), or what to call with the
-                number of accounts done and, where it is known, of all.
+            progress: `True` for a bar (needs the extra `notebook`), or a function that is called
+                with the number of accounts done and of all accounts (`None` until it is known).
 
-        Each account takes two calls, and fails if either does: 1,000 accounts are 2,000 calls,
-        more than the service accepts in five minutes. What ends the sweep has the forecasts so far
-        in `error.partial`, a `Runways`; go on with its `.missing`, as `credit_balances` describes.
+        Each account takes two calls, and fails if one fails: 1,000 accounts are 2,000 calls, more
+        than the service accepts in five minutes. An error that ends the sweep has the forecasts so
+        far in `error.partial`, a `Runways`: go on with its `.missing`, see `credit_balances`.
 
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: As `credit_balances`; `ValueError` or `TypeError` before anything is sent.
@@ -943,30 +947,30 @@ class AsyncBillingResource(AsyncResource):
         runway: bool = True,
         reserve: float = 0.5,
     ) -> AsyncMetrics:
-        """The balances and the usage of many accounts for Prometheus; needs the extra `metrics`.
+        """Serve the balances and usage of many accounts to Prometheus; needs the extra `metrics`.
 
             async with billing.metrics() as metrics:
                 registry.register(metrics.collector)
 
-        The accounts are looked at as long as the block lasts. A scrape shows the last values that
-        were read, and sends nothing. An account that fails is `cfaigw_account_up 0` at once; its values stay for
-        three refreshes and are absent then. Amounts are in US dollars, times in Unix seconds.
+        The accounts are checked until the block ends. A scrape returns the last values and sends
+        nothing. An account that fails is `cfaigw_account_up 0` at once; its values stay for three
+        refreshes, and are absent then. Amounts are in US dollars, times in Unix seconds.
 
         Args:
             account_ids: The accounts; `None`: all that the credentials can see, listed every hour.
-            refresh: The time between two looks at an account, from 1 minute to 1 day. It is stretched
-                for all if the rate limit has too little room.
-            runway: Ask for usage too, which `cfaigw_usage_usd_total` and the two forecasts
-                `cfaigw_empties_…` need: two more calls an account, every six hours or more often
-                where a balance rises or falls fast.
+            refresh: The time between two checks of an account, from 1 minute to 1 day. It gets
+                longer for all accounts if the rate limit is too small.
+            runway: Read usage too, for `cfaigw_usage_usd_total` and the two forecasts
+                `cfaigw_empties_…`: two more calls per account, every six hours, and after a balance
+                has risen or fallen fast.
             reserve: The part of the rate limit to leave to others who use the same credentials,
                 from 0 to below 1.
 
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: `ValueError` or `TypeError` before anything is sent, `ModuleNotFoundError` without
-            prometheus-client; from the block, as it begins, `AuthenticationError` or what else says
-            that the credentials are wrong and, for `None`, errors of the list of accounts. Later
-            errors show as accounts that are down.
+            prometheus-client; when the block begins, `AuthenticationError` and other errors about
+            the credentials and, for `None`, errors of the list of accounts. Later errors only show
+            as accounts that are down.
         """
         from .metrics import AsyncMetrics
         from .refreshing import Refreshing
@@ -992,23 +996,23 @@ class AsyncBillingResource(AsyncResource):
                     print(event)
                     save(watch.state)
 
-        A balance is read once an `interval`, and more often, down to a minute, as it nears a
-        threshold; the usage at first, every 6 hours, and after a rise or a fast fall.
+        A balance is read once per `interval`, and up to once a minute near a threshold. The usage
+        is read at first, every 6 hours, and after a rise or a fast fall.
 
         Args:
             account_ids: The accounts; `None`: all that the credentials can see, listed every hour.
             low: An account below this balance is `low`, until it is 10 % above; `None`: no such
-                threshold. One with an automatic top-up that works is not.
-            runway: An account is `low`, too, if the forecast's `empties_after` is nearer than this,
+                threshold. While an automatic top-up works, its account is not `low`.
+            runway: An account is also `low` if the forecast's `empties_after` is nearer than this,
                 from 1 hour to 366 days; `None`: no forecasts, and no usage is read.
             state: The `watch.state` of an earlier watch over the same accounts.
-            interval: The longest time between two looks at an account, from 1 minute to 1 day. It
-                is stretched for all if the rate limit has too little room.
+            interval: The longest time between two checks of an account, from 1 minute to 1 day. It
+                gets longer for all accounts if the rate limit is too small.
             reserve: The part of the rate limit to leave to others, from 0 to below 1.
-            once: Look at each account once, and end.
+            once: Check each account once, and end.
 
-        An account is `unreadable` after 3 failures within 15 minutes or more. If more than half of
-        them fail alike, that is one event, whose `account_id` is `None`.
+        An account is `unreadable` after 3 failures over 15 minutes or more. If more than half of
+        the accounts fail in the same way, there is one event, with the `account_id` `None`.
 
         Permission: AI Gateway Read; for `None`, Account Settings Read too. A repeat changes nothing.
         Raises: `ValueError` or `TypeError` before anything is sent. In the loop:
@@ -1034,7 +1038,7 @@ class AsyncBillingResource(AsyncResource):
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
     ) -> types.BillingInvoicePreviewResponse:
-        """Return the invoice that is building up; amounts in cents, times in Unix seconds.
+        """Return the next invoice so far; amounts in cents, times in Unix seconds.
 
         `account_id`: the account; if left out, the client's.
         `**options`: `timeout`, `max_age`, `extra_headers`, …: see `ReadOptions`.
@@ -1049,7 +1053,7 @@ class AsyncBillingResource(AsyncResource):
 
 
 class AsyncBillingResourceWithRawResponse(AsyncRawView):
-    """The methods of `AsyncBillingResource`, answering with HTTP responses."""
+    """The methods of `AsyncBillingResource`, returning HTTP responses."""
 
     @cached_property
     def topup(self) -> AsyncTopupResourceWithRawResponse:
@@ -1079,7 +1083,7 @@ class AsyncBillingResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncBillingResourceWithStreamingResponse(AsyncStreamingView):
-    """The methods of `AsyncBillingResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncBillingResource`, returning HTTP responses that are not read yet."""
 
     @cached_property
     def topup(self) -> AsyncTopupResourceWithStreamingResponse:
@@ -1109,16 +1113,16 @@ class AsyncBillingResourceWithStreamingResponse(AsyncStreamingView):
 
 
 class AsyncAIGatewayResource(AsyncResource):
-    """AI Gateway; of its API this package covers billing."""
+    """AI Gateway: this package covers its billing."""
 
     @cached_property
     def with_raw_response(self) -> AsyncAIGatewayResourceWithRawResponse:
-        """The same methods, each answering with the HTTP response."""
+        """The same methods; each returns the HTTP response."""
         return AsyncAIGatewayResourceWithRawResponse(self._executor)
 
     @cached_property
     def with_streaming_response(self) -> AsyncAIGatewayResourceWithStreamingResponse:
-        """The same methods, each answering with an HTTP response that is not read yet."""
+        """The same methods; each returns an HTTP response that is not read yet."""
         return AsyncAIGatewayResourceWithStreamingResponse(self._executor)
 
     @cached_property
@@ -1128,7 +1132,7 @@ class AsyncAIGatewayResource(AsyncResource):
 
 
 class AsyncAIGatewayResourceWithRawResponse(AsyncRawView):
-    """The methods of `AsyncAIGatewayResource`, answering with HTTP responses."""
+    """The methods of `AsyncAIGatewayResource`, returning HTTP responses."""
 
     @cached_property
     def billing(self) -> AsyncBillingResourceWithRawResponse:
@@ -1137,7 +1141,7 @@ class AsyncAIGatewayResourceWithRawResponse(AsyncRawView):
 
 
 class AsyncAIGatewayResourceWithStreamingResponse(AsyncStreamingView):
-    """The methods of `AsyncAIGatewayResource`, answering with HTTP responses that are not read yet."""
+    """The methods of `AsyncAIGatewayResource`, returning HTTP responses that are not read yet."""
 
     @cached_property
     def billing(self) -> AsyncBillingResourceWithStreamingResponse:

@@ -22,6 +22,7 @@ from .._wire import strict_json
 from .._wire.messages import HTTPRequest, Unread
 from .._wire.secrets import conceal_options
 from ..types import Params
+from .first_page import with_answer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -207,7 +208,7 @@ def raw(
     [Callable[[Any], None]], Callable[Concatenate[Any, P], Awaitable[AsyncAPIResponse[T]]]
 ]:
     """Put a method of a resource in the place of what is decorated, for `.with_raw_response`."""
-    send: Any = inspect.unwrap(method)  # the view says itself that a call is deprecated
+    send = _without_warning(method)
 
     async def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncAPIResponse[T]:
         conceal_options(kwargs)
@@ -223,7 +224,7 @@ def streamed(
     [Callable[[Any], None]], Callable[Concatenate[Any, P], AsyncResponseContextManager[T]]
 ]:
     """Put a method of a resource in the place of what is decorated, for a streaming view."""
-    send: Any = inspect.unwrap(method)
+    send = _without_warning(method)
 
     def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResponseContextManager[T]:
         conceal_options(kwargs)
@@ -232,15 +233,17 @@ def streamed(
     return lambda place: _described(call, place, send, AsyncResponseContextManager)
 
 
+def _without_warning(method: Any) -> Any:
+    """Return a method that is not deprecated: the view says itself that it is."""
+    return method.__wrapped__ if hasattr(method, "__deprecated__") else method
+
+
 def _described(call: F, place: Any, method: Any, answer: type) -> F:
     """Give a call the name and the docstring of its place, and the signature of its method."""
-    signature = inspect.signature(method)
-    returns = f"{answer.__name__}[{signature.return_annotation}]"
-    described: Any = update_wrapper(
-        call, place, ("__module__", "__name__", "__qualname__", "__doc__")
-    )
-    described.__signature__ = signature.replace(return_annotation=returns)
-    del described.__wrapped__
+    method = inspect.unwrap(method)
+    returns = f"{answer.__name__}[{method.__annotations__['return']}]"
+    update_wrapper(call, place, ("__module__", "__name__", "__qualname__", "__doc__"))
+    vars(call)["__wrapped__"] = with_answer(method, returns)
     return call
 
 

@@ -1,4 +1,4 @@
-"""Ask for what a forecast needs: two calls, at the same time if the service's clock is known."""
+"""Make the two calls for a forecast, at the same time if the service's clock is known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def runway(executor: Executor, *, account_id: str | None, history: timedel
     if executor.service_clock.is_known(executor.clock):
         requests = runway_requests(account_id, history, executor.now())
         balance, usage = await _both(executor, *requests)
-    else:  # one after the other: this machine's clock may be wrong, and any answer tells the time
+    else:  # one after the other: only an answer tells the right time
         balance = await executor.send(BillingCreditBalanceParams(account_id=account_id), {})
         _, request = runway_requests(account_id, history, executor.now())
         usage = await executor.send(request, {})

@@ -1,15 +1,16 @@
-"""The outcomes of many calls, for users: a context manager, and inside it an iterator."""
+"""The outcomes of many calls that users see: a context manager and an iterator."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from .._core.outcome import Outcome
 from .._io.executor import Executor
-from .._io.many_calls import ManyCalls
 from ..types import Params
+
+if TYPE_CHECKING:
+    from .._core.sweeps.outcome import Outcome
 
 T = TypeVar("T")
 
@@ -17,9 +18,8 @@ T = TypeVar("T")
 class AsyncOutcomes(Generic[T]):
     """The outcomes of many calls, in the order in which they end.
 
-    A context manager, which ends what is still in flight when it is left, and inside an async
-    iterator. Calls begin as their outcomes are read: no more than `concurrency` of them are in
-    flight or waiting to be read.
+    A context manager, and inside its block an async iterator. Leaving the block cancels the calls
+    in flight. At most `concurrency` calls are in flight or waiting to be read.
     """
 
     def __init__(
@@ -31,6 +31,8 @@ class AsyncOutcomes(Generic[T]):
         reserve: float = 0.1,
         allow_charges: bool = False,
     ) -> None:
+        from .._io.many_calls import ManyCalls  # a program of single calls does without it
+
         self._calls = ManyCalls(
             executor,
             requests,
@@ -41,12 +43,12 @@ class AsyncOutcomes(Generic[T]):
 
     @property
     def unread(self) -> tuple[Outcome[T], ...]:
-        """After the block: the outcomes that nobody read, and the charges that were cut off."""
+        """After the block: the outcomes that were not read, and the charges that were cut off."""
         return self._calls.unread
 
     @property
     def unsent(self) -> tuple[Params[T], ...]:
-        """After the block: the requests that were taken and never sent."""
+        """After the block: the requests that were read from the input but never sent."""
         return self._calls.unsent
 
     async def __aenter__(self) -> Self:

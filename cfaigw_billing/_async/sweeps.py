@@ -1,4 +1,4 @@
-"""Runs a sweep over accounts."""
+"""Run a sweep over accounts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def run_sweep(
     reserve: float,
     progress: Progress,
 ) -> A:
-    """Send the requests of a sweep, and return what has come of them."""
+    """Send the requests of a sweep, and return the result."""
 
     async def all_accounts() -> AsyncGenerator[Params[Any]]:
         config = executor.config
@@ -33,7 +33,7 @@ async def run_sweep(
         if not config.lists_accounts:
             sweep.pages.params = None
         while sweep.pages.params is not None:
-            # A sweep of its own, because that waits for the rate limit and a single call does not.
+            # Not a single call: the calls of a sweep wait for the rate limit.
             async with AsyncOutcomes(executor, [sweep.pages.params], reserve=reserve) as outcomes:
                 outcome = await anext(outcomes)
             if config.token_accounts and lists_no_accounts(outcome.error):

@@ -11,8 +11,7 @@ from uuid import uuid4
 import anyio
 
 from .. import types
-from .._charges.evidence import look_for
-from .._charges.settling import recover_one
+from .._charges.settling import look_for, recover_one
 from .._core.journal import OPEN
 from .._core.options import check_seconds
 from .._core.reconciliation import (

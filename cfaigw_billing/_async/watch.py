@@ -27,8 +27,8 @@ class AsyncWatch:
         accounts. That watch reports what has changed meanwhile, and no event twice. If you deliver
         an event but do not save the state, the event comes again with the same `key`.
 
-        `a | b` of the states of two watches over different accounts is the state of a watch over
-        all of them; one over some of them takes it, too.
+        If two watches have different accounts, `a | b` of their states is the state of a watch over
+        all of these, or some of these.
         """
         return self._watching.state
 

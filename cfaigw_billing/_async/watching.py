@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from .._core.options import check_span
 from .._core.watch.event import Event
-from .._core.watch.schedule import SHORTEST, Aims
+from .._core.watch.schedule import Aims, check_interval
 from .._core.watch.telling import Step, Thresholds, tell
 from .._core.watch.told import Told
 from .._io.executor import Executor
 from ..types import Money
 from .looks import Looks
 
-INTERVALS = timedelta(seconds=SHORTEST), timedelta(days=1)
 _RUNWAYS = timedelta(hours=1), timedelta(days=366)
 
 
@@ -37,7 +37,7 @@ class Watching:
             raise TypeError(f"`low` must be Money, not {type(low).__name__}")
         if low is not None and low.currency != "USD":
             raise ValueError(f"`low` must be in USD, not {low.currency}")
-        check_span("interval", interval, INTERVALS, "from 1 minute to 1 day")
+        check_interval("interval", interval)
         if runway is not None:
             check_span("runway", runway, _RUNWAYS, "from 1 hour to 366 days")
         self._thresholds = Thresholds(low=low, runway=runway)
@@ -80,11 +80,3 @@ class Watching:
         """Record that the event of `show` has been reported."""
         step = self._steps.popleft()
         self._told.put(step.account_id, step.subject)
-
-
-def check_span(name: str, value: object, bounds: tuple[timedelta, timedelta], told: str) -> None:
-    """Raise if `value` is not a `timedelta` within the bounds."""
-    if not isinstance(value, timedelta):
-        raise TypeError(f"`{name}` must be a timedelta, not {type(value).__name__}")
-    if not bounds[0] <= value <= bounds[1]:
-        raise ValueError(f"`{name}` must be {told}, got {value}")

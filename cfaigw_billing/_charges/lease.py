@@ -14,6 +14,7 @@ from attrs import evolve
 
 from .._core.journal import LEASE, OPEN, Entry, Journal
 from .._io.clock import Clock, ServiceClock
+from .._io.deadlines import wait_through
 from ..errors import JournalError
 
 T = TypeVar("T")
@@ -157,18 +158,7 @@ async def uninterrupted(work: Coroutine[Any, Any, T], seconds: float | None = No
     """
     task = asyncio.create_task(work)
     task.add_done_callback(_retrieve_error)
-    interrupt: asyncio.CancelledError | None = None
-    loop = asyncio.get_running_loop()
-    until = None if seconds is None else loop.time() + seconds
-    while not task.done():
-        left = None if until is None else until - loop.time()
-        if left is not None and left <= 0:
-            break
-        try:
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([task], timeout=left)
-        except asyncio.CancelledError as error:
-            interrupt = error
+    interrupt = await wait_through(task, seconds)
     if interrupt is not None:
         raise interrupt
     if not task.done():

@@ -154,12 +154,13 @@ class Answer(Generic[T]):
         if self._decoded is not None:
             (value,), self._decoded = self._decoded, None
             return value
-        if self.http_response.flaw is not None:
-            return self._unexpected(self.http_response.flaw)
+        response = self.http_response
+        if response.flaw is not None:
+            return self._unexpected(response.flaw)
         if not self.operation.typed and self._accepted:
             return self._untyped()
         try:
-            envelope: Any = _json.loads(self.http_response.body)
+            envelope: Any = _json.loads(response.body)
         except ValueError as error:
             return self._unexpected(str(error))
         if not isinstance(envelope, dict):
@@ -174,19 +175,27 @@ class Answer(Generic[T]):
 
     def _value(self, envelope: dict[str, object]) -> T | APIResponseError:
         operation = self.operation
-        part, path = (_listed, "") if operation.envelope else (_result, "result")
-
-        def again() -> object:
-            return part(cast("dict[str, object]", _json.loads(self.http_response.body)))
-
         try:
-            value = decode(part(envelope), operation.result, path, again)
+            value = decode(
+                self._part(envelope),
+                operation.result,
+                "" if operation.envelope else "result",
+                self._part,
+            )
         except DecodeError as error:
             return self._error(APIResponseValidationError, str(error))
         if operation.names_account:
             # Safe although the value is frozen: it was just made, and nobody else has it yet.
             object.__setattr__(value, "account_id", self.account_id)
         return value
+
+    def _part(self, envelope: dict[str, object] | None = None) -> object:
+        """The part of the envelope that the value is made of; without one, it is decoded anew."""
+        if envelope is None:
+            envelope = cast("dict[str, object]", _json.loads(self.http_response.body))
+        if self.operation.envelope:
+            return {key: envelope[key] for key in envelope if key not in _VERDICT}
+        return envelope.get("result")
 
     def _untyped(self) -> T | APIResponseError:
         """The whole of an answer that need not be an envelope, nor JSON."""
@@ -254,14 +263,6 @@ class Answer(Generic[T]):
         if isinstance(error, RateLimitError):
             error.retry_after = wait
         return error
-
-
-def _result(envelope: dict[str, object]) -> object:
-    return envelope.get("result")
-
-
-def _listed(envelope: dict[str, object]) -> object:
-    return {key: envelope[key] for key in envelope if key not in _VERDICT}
 
 
 def _without_path(reason: str, path: str) -> str:

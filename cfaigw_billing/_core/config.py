@@ -16,7 +16,8 @@ from yarl import URL
 from .._wire.secrets import Secret, TokenFunction, conceal, kind
 from ..errors import CloudflareError
 from ..types import Money
-from ..types._validators import account, check_account, in_cents, is_account_id, whole
+from ..types._validators import account, check_account, is_account_id, whole
+from ..types.money import in_cents
 from .journal import Journal
 from .options import (
     APITokens,
@@ -28,14 +29,6 @@ from .options import (
 )
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
-DEFAULT_TIMEOUT = 60.0
-"""Seconds for one attempt, as in the official SDK."""
-DEFAULT_MAX_RETRIES = 2
-DEFAULT_MAX_RETRY_WAIT = 60.0
-"""Seconds. The service can ask for five minutes; few callers want to sleep that long unasked."""
-
-DEFAULT_MAX_REQUESTS_PER_SECOND = 150.0
-"""The service takes 200 from one address; what goes beyond 150 is room for bursts."""
 _RATES = 0.01, 1_000_000
 
 
@@ -184,17 +177,21 @@ def check_credential(name: str, value: Any) -> None:
         return
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {kind(value)}")
-    found = [fault for fault, pattern in _NO_PART_OF_IT.items() if pattern.search(value)]
+    if value.isascii() and value.translate(_MARKS).isalnum():
+        return
+    found = [fault for fault, pattern in _NO_PART_OF_IT.items() if re.search(pattern, value)]
     if found:
         raise ValueError(f"{name} holds more than the credential: remove {', '.join(found)}")
 
 
+_MARKS = str.maketrans("", "", "-_.@+")
+"""What credentials have beside letters and digits: one that has no more needs no closer look."""
 _NO_PART_OF_IT = {
-    "the word `Bearer` (the SDK sends it)": re.compile(r"\bbearer[\s:]", re.IGNORECASE),
-    "the quotes": re.compile(r"^\s*[\"'`]|[\"'`]\s*$"),
-    "the line breaks": re.compile(r"[\r\n]"),
-    "the blanks": re.compile(r"[^\S\r\n]"),
-    "the characters that are not printable ASCII": re.compile(r"[^\x21-\x7e\s]"),
+    "the word `Bearer` (the SDK sends it)": r"(?i)\bbearer[\s:]",
+    "the quotes": r"^\s*[\"'`]|[\"'`]\s*$",
+    "the line breaks": r"[\r\n]",
+    "the blanks": r"[^\S\r\n]",
+    "the characters that are not printable ASCII": r"[^\x21-\x7e\s]",
 }
 
 

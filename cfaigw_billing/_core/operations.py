@@ -1,13 +1,12 @@
-"""Every call of the service as a value: one row each, and nothing here that runs.
+"""The calls of the service as data: one row each.
 
-A new endpoint is its types, its row here, its method in `_async/resources.py`, and a run of the
-generator. The rows are what the executor, the tests and the documentation go by. What has no row
-can be called by its path (`UntypedParams`).
+To add an endpoint, add its types, its row here and its method in `_async/resources.py`, and run the
+generator. The executor, the tests and the documentation use the rows. A call without a row can be
+made by its path (`UntypedParams`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import Enum
 from functools import cached_property
@@ -27,14 +26,14 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class Safety(Enum):
-    """The effect of the same request reaching the service twice."""
+    """The effect if the same request reaches the service twice."""
 
     READS = "reads"
-    """Nothing is changed, however often."""
+    """It changes nothing."""
     REPEATABLE = "repeatable"
-    """The state after two is the state after one."""
+    """It stores the same state again."""
     CHARGES = "charges"
-    """Each one charges a card. The service has no idempotency key: it must not be repeated."""
+    """It charges the card again. The service has no idempotency key: it must not be repeated."""
     UNKNOWN = "unknown"
     """This package does not know the call: it must not be repeated either."""
 
@@ -64,13 +63,13 @@ class Operation(Generic[T]):
     safety: Safety
     """The effect of a repeat."""
     charges_later: bool = False
-    """Whether it lets the service charge the card by itself, up to its `amount` a time."""
+    """Whether it lets the service charge the card automatically, its `amount` each time."""
     envelope: bool = False
-    """Whether `result` is made of the whole envelope, and not of its `result` alone."""
+    """Whether `result` is made from the whole envelope, not only from its `result`."""
     typed: bool = True
-    """Whether the answer is known to be an envelope; else `result` is made of the whole answer."""
+    """Whether the answer is an envelope; else `result` is made from the whole answer."""
     forbidden: str | None = None
-    """Why a 403 comes, where there is more to say than that a permission is missing."""
+    """The reason for a 403, if it is not only a missing permission."""
 
     charges: bool = field(init=False, default=Factory(_charges, takes_self=True))
     """Whether it charges a card."""
@@ -97,13 +96,12 @@ class Operation(Generic[T]):
     @cached_property
     def payload(self) -> tuple[str, ...]:
         """The names of the parameters that are not in `path`."""
-        in_path = re.findall(r"{(\w+)}", self.path)
         fields = [f for f in attrs.fields(self.params) if f.metadata.get("sent", True)]
-        return tuple(f.name for f in fields if f.name not in in_path)
+        return tuple(f.name for f in fields if f"{{{f.name}}}" not in self.path)
 
     @cached_property
     def plain(self) -> bool:
-        """Whether it sends nothing but its path."""
+        """Whether it only sends its path."""
         return self.typed and self.method == "GET" and not self.payload
 
     @property
@@ -255,4 +253,4 @@ ALL: tuple[Operation[Any], ...] = (
 BY_PARAMS: Mapping[str, Operation[Any]] = MappingProxyType(
     {str(operation.params_given): operation for operation in ALL}
 )
-"""The operation of each class of parameters, by its name: what `client.send` goes by."""
+"""The operations by the name of their class of parameters, for `client.send`."""

@@ -1,9 +1,10 @@
-"""The options of a client and of a call: their types, and checks of their values."""
+"""The options of a client and of a call: their types, defaults and checks."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeAlias, TypedDict, cast
 
 from aiohttp import ClientSession, ClientTimeout, TraceConfig
@@ -12,8 +13,16 @@ from .._wire.secrets import kind
 from ..types import Money
 from .journal import Journal
 
+DEFAULT_TIMEOUT = 60.0
+"""Seconds for one attempt, as in the official SDK."""
+DEFAULT_MAX_RETRIES = 2
+DEFAULT_MAX_RETRY_WAIT = 60.0
+"""Seconds. The service may ask for five minutes: few callers want to sleep that long."""
+DEFAULT_MAX_REQUESTS_PER_SECOND = 150.0
+"""The service accepts 200 from one address; the rest is room for bursts."""
+
 _LONGEST = 1_000_000_000
-"""Seconds. Beyond this, event loops cannot count."""
+"""Seconds. Event loops cannot handle more."""
 _DAY = 86_400
 """Seconds. The oldest answer that a call may accept."""
 
@@ -25,30 +34,30 @@ APITokens: TypeAlias = Mapping[str, str] | Callable[[str], str | Awaitable[str |
 
 
 class RequestOptions(TypedDict, total=False):
-    """The options that every method takes beside its parameters."""
+    """The options of every method, in addition to its parameters."""
 
     extra_headers: Mapping[str, str | None]
-    """Headers to add; `None` leaves a default header out."""
+    """Headers to add; `None` omits a default header."""
     extra_query: Mapping[str, object]
     """Query parameters to add."""
     extra_body: Mapping[str, object]
     """Properties to add to the JSON body."""
     timeout: Timeout
-    """Instead of the client's `timeout`."""
+    """Replaces the client's `timeout`."""
 
 
 class ReadOptions(RequestOptions, total=False):
-    """The options of the methods that only read: one more."""
+    """The options of methods that only read: also `max_age`."""
 
     max_age: float | None
-    """Seconds, at most 86,400 (a day): accept an answer that came to this client less than so long
-    ago, and share the request of an equal call in flight. `None` or 0: ask the service.
+    """Seconds, at most 86,400 (a day): accept an answer of this client that is not older, and share
+    the request of an equal call in flight. `None` or 0: ask the service.
 
-    Calls are equal if they send the same. To share a request, they must have the same `timeout` and
-    event loop, too. Errors are not kept. A top-up or another change through this client, or through
-    a copy with the same credentials and `base_url`, forgets the account. A change that the service
-    or another client makes shows when the answer is too old. The client keeps the 1,000 answers (at
-    most 64 MiB) that were used last, until it is closed. Not for streaming responses.
+    Calls are equal if they send the same. To share a request, they must also have the same
+    `timeout` and event loop. Errors are not kept. A top-up or another change through this client,
+    or a copy with the same credentials and `base_url`, drops the answers of the account. Changes by
+    the service or another client show when the answer is too old. The client keeps the 1,000
+    answers (at most 64 MiB) that were used last, until it is closed. Not for streaming responses.
     """
 
 
@@ -87,9 +96,9 @@ class ClientOptions(ConstructorOptions, total=False):
     """The arguments of `with_options`: those of the constructor, and two more."""
 
     set_default_headers: Mapping[str, str | None] | None
-    """Headers to have instead of those of the client."""
+    """Headers that replace those of the client."""
     set_default_query: Mapping[str, object] | None
-    """Query parameters to have instead of those of the client."""
+    """Query parameters that replace those of the client."""
 
 
 class AsyncClientOptions(ClientOptions, total=False):
@@ -99,18 +108,18 @@ class AsyncClientOptions(ClientOptions, total=False):
 
 
 CONNECTION_OPTIONS = ("trace_configs", "http_client")
-"""The options of a client whose change needs connections of its own."""
+"""A client with other values of these options needs new connections."""
 
 
 def check_names(options: Mapping[str, object], known: type) -> None:
-    """Raise if there is an option of an unknown name."""
+    """Raise if there is an option with an unknown name."""
     names = known.__annotations__.keys()
     if unknown := options.keys() - names:
         raise TypeError(f"unknown option `{min(unknown)}`; there are {', '.join(sorted(names))}")
 
 
 def check_timeout(name: str, value: Any) -> None:
-    """A positive number of seconds, an `aiohttp.ClientTimeout`, or `None`."""
+    """Raise if it is not a positive number of seconds, an `aiohttp.ClientTimeout` or `None`."""
     if isinstance(value, ClientTimeout):
         for part in (value.total, value.connect, value.sock_connect, value.sock_read):
             if part:
@@ -120,7 +129,7 @@ def check_timeout(name: str, value: Any) -> None:
 
 
 def check_seconds(name: str, value: Any) -> None:
-    """A positive number of seconds, or `None`."""
+    """Raise if it is not a positive number of seconds or `None`."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -133,7 +142,7 @@ def check_seconds(name: str, value: Any) -> None:
 
 
 def check_max_age(value: Any) -> None:
-    """A number of seconds up to a day; `None` or 0 for none."""
+    """Raise if it is not a number of seconds up to a day, 0 or `None`."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -145,23 +154,39 @@ def check_max_age(value: Any) -> None:
         )
 
 
+def check_span(name: str, value: object, bounds: tuple[timedelta, timedelta], told: str) -> None:
+    """Raise if `value` is not a `timedelta` within the bounds."""
+    if not isinstance(value, timedelta):
+        raise TypeError(f"`{name}` must be a timedelta, not {type(value).__name__}")
+    if not bounds[0] <= value <= bounds[1]:
+        raise ValueError(f"`{name}` must be {told}, got {value}")
+
+
+def check_reserve(reserve: object) -> None:
+    """Raise if `reserve` is not a number from 0 to below 1."""
+    if isinstance(reserve, bool) or not isinstance(reserve, (int, float)):
+        raise TypeError(f"`reserve` must be a number, not {type(reserve).__name__}")
+    if not 0 <= reserve < 1:
+        raise ValueError(f"`reserve` must be at least 0 and below 1, got {reserve!r}")
+
+
 def check_headers(name: str, headers: Any) -> None:
-    """A mapping of header names to values that can be sent; `None` leaves a header out."""
+    """Raise if it is not a mapping of header names to `None` or values that can be sent."""
     if not isinstance(headers, Mapping):
         raise TypeError(f"`{name}` must be a mapping, not {kind(headers)}")
     for key, value in cast("Mapping[object, object]", headers).items():
         if not isinstance(key, str) or not (value is None or isinstance(value, str)):
             raise TypeError(f"`{name}` must map str to str or None; see {key!r}")
-        if not _HEADER_NAME.fullmatch(key):
+        if not re.fullmatch(_HEADER_NAME, key):
             raise ValueError(f"`{name}` has a name that is no header name: {key!r}")
         if key.lower() in _FRAMING:
             raise ValueError(f"`{name}` must not set {key}: it would not fit the body")
-        if value is not None and not _HEADER_VALUE.fullmatch(value):
+        if value is not None and not re.fullmatch(_HEADER_VALUE, value):
             raise ValueError(
                 f"`{name}[{key!r}]` must be printable ASCII, without control characters"
             )
 
 
 _FRAMING = {"content-length", "transfer-encoding", "connection", "host", "content-encoding"}
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
+_HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEADER_VALUE = r"[\x20-\x7e\t]*"

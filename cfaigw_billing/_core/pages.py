@@ -1,13 +1,13 @@
-"""Lists that come in pages, read a page at a time for the caller.
+"""Read lists page by page.
 
-A list has ended where the service says so (`has_more`, `total_pages`, no further cursor), where a
-page is empty, where one is shorter than asked for (unless the service says that more follow), and
-where the service ignores `page`, as it has been seen to do: rows come again on a page that does not
-name itself, or that gives itself the number of the page before.
+A list ends if the service says so (`has_more`, `total_pages`, no further cursor), if a page is
+empty, or if it is shorter than requested (unless the service says that more follow). It also ends
+if the service ignores `page`, as seen live: then rows come again on a page without a number, or
+with the number of the page before.
 
-Rows that come again on a page that names itself as the next one were moved there by others that
-were added meanwhile. They are left out, and the list goes on; but not for ever, in case the service
-repeats a page under the number that was asked for.
+If rows come again on a page with the right number, rows that were added meanwhile have moved them
+there. They are skipped, and the list goes on, but not forever: the service may repeat a page under
+the requested number.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ T = TypeVar("T")
 
 @frozen
 class Layout(Generic[P, T]):
-    """The parts of a page that turning pages needs."""
+    """Reads the parts of a page that are needed to turn pages."""
 
     items: Callable[[P], Sequence[T]]
     """The rows of a page."""
     info: Callable[[P], types.ResultInfo]
-    """Return what a page says of its place in the list."""
+    """Return the place of a page in the list, as the page gives it."""
 
 
 ACCOUNTS: Layout[types.AccountListResponse, types.Account] = Layout(
@@ -49,15 +49,15 @@ INVOICES: Layout[types.BillingInvoiceHistoryResponse, types.Invoice] = Layout(
     ),
 )
 STALE = 20
-"""How many pages without a new row are read in a row before a list counts as ended."""
+"""After how many pages in a row without a new row a list ends."""
 
 
 class PageTurner(Generic[P, T]):
-    """One pass over a list: which page to ask for next. It sends nothing itself."""
+    """One pass over a list: decides which page to request next. It sends nothing itself."""
 
     def __init__(self, params: Params[P], layout: Layout[P, T]) -> None:
         self.params: Params[P] | None = params
-        """Those of the page to ask for, or `None` at the end."""
+        """The parameters of the next page; `None` at the end."""
         self._layout = layout
         self._last = types.ResultInfo()
         self._seen: set[int] = set()
@@ -65,7 +65,7 @@ class PageTurner(Generic[P, T]):
         self._stale = 0
 
     def new(self, page: P) -> list[T]:
-        """Take the page that was asked for; its rows that did not come before."""
+        """Take the requested page. Return its rows that did not come before."""
         rows, info = self._layout.items(page), self._layout.info(page)
         again = self._may_come_again(info)
         new = [row for place, row in enumerate(rows) if self._is_new(row, place < again)]
@@ -77,10 +77,10 @@ class PageTurner(Generic[P, T]):
         return new
 
     def _may_come_again(self, info: types.ResultInfo) -> float:
-        """How many rows at the beginning of a page may have come before.
+        """Return how many rows at the beginning of a page may have come before.
 
-        Those that have no id are told apart by it: two that are equal are two rows of the list,
-        unless the list has grown, which moves the last rows of one page to the next.
+        This matters for rows without an id: two equal rows are two rows of the list, unless the
+        list has grown, which moves the last rows of one page to the next.
         """
         total, before = info.total_count, self._last.total_count
         if info.page in (None, self._last.page) or total is None or self._found >= total:
@@ -102,7 +102,7 @@ class PageTurner(Generic[P, T]):
 
 
 def _following(params: Any, rows: int, info: types.ResultInfo) -> Any:
-    """The parameters of the page after this one, or `None` if this is the last."""
+    """Return the parameters of the next page; `None` if this is the last."""
     number, cursor = params.page or 1, getattr(params, "cursor", None)
     if not rows or info.has_more is False:
         return None
@@ -119,7 +119,7 @@ def _following(params: Any, rows: int, info: types.ResultInfo) -> Any:
 def on_one_page(
     invoices: Sequence[types.Invoice], account_id: str
 ) -> types.BillingInvoiceHistoryResponse:
-    """Return the invoices of an account as if they had come on one page."""
+    """Return the invoices of an account as one page."""
     count = len(invoices)
     place = types.Pagination(has_more=False, page=1, per_page=count, total_count=count)
     return types.BillingInvoiceHistoryResponse(

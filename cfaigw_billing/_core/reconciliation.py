@@ -38,7 +38,8 @@ from attrs import evolve, frozen
 from .. import types
 from ..errors import APIError, TopupOutcomeUnknownError
 from ..types import BillingCreditBalanceResponse, Money
-from ..types._validators import FEE, check_whole, in_cents
+from ..types._validators import FEE, check_whole
+from ..types.money import in_cents
 from .journal import Entry
 
 CLOCK_SKEW = timedelta(minutes=10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -168,9 +167,8 @@ class RequestBuilder:
         return f"{url}?{_encoded('extra_query', urlencode, _query_items(query))}"
 
 
-@lru_cache(maxsize=1024)
 def _quoted(text: str) -> str:
-    return quote(text, safe="")
+    return text if text.isalnum() and text.isascii() else quote(text, safe="")
 
 
 def _check(operation: Operation[Any], options: RequestOptions) -> None:

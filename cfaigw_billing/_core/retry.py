@@ -2,26 +2,25 @@
 
 Two questions, two pure functions.
 
-`decide` asks what may be done. It goes by what the operation does when the service sees it twice
-(`Safety`) and by what is known of the failure (`Failure`), and by nothing else:
+`decide`: what may be done? It depends only on the effect of a second request (`Safety`) and on the
+kind of failure (`Failure`):
 
-- What only reads, or stores the same again, is repeated when the failure says nothing about the
+- A call that only reads, or stores the same again, is repeated if the failure is not about the
   request itself: the connection failed, the service was busy, the edge had no answer.
-- A charge, or a call with unknown effects, is repeated only where it is certain that the
-  service never saw it: no connection was made, or the rate limiter answered in front of it, which
-  `Retry-After` shows. A 429 without it, or with a `Ratelimit` that tells of room, may come from
-  anything on the way, or from behind it. The service knows no idempotency key, so a repeat of a
-  charge whose answer was lost is a second charge. Where the answer to a charge is missing or
-  cannot be understood, the outcome is unknown, and the caller is told so.
+- A charge, or a call with unknown effects, is repeated only if it is certain that the service never
+  saw it: there was no connection, or the rate limiter in front of the service refused it, as
+  `Retry-After` shows. A 429 without that header, or with a `Ratelimit` with requests left, may come
+  from elsewhere, even from behind the service. The service has no idempotency key, so a repeat may
+  be a second charge. If the answer to a charge is missing or cannot be understood, the outcome is
+  unknown, and the caller gets an error that says so.
 
-`wait_before_repeat` asks how long to wait:
+`wait_before_repeat`: how long to wait?
 
-- Never less than the service asks for (`Retry-After`). Where it asks for more than
-  `max_retry_wait`, the caller gets the error at once: during a rate-limit block of five minutes
-  every early knock is a wasted request.
+- Never less than `Retry-After`. If that is more than `max_retry_wait`, the caller gets the error at
+  once: during a rate-limit block of five minutes, every earlier request is wasted.
 - Otherwise an exponential back-off with full jitter (a random part of 0.5, 1, 2, 4, 8 seconds), so
-  that clients which failed together do not come back together.
-- A wait that cannot end within the caller's `total_timeout` is not begun.
+  that clients that failed at the same time do not repeat at the same time.
+- Do not wait if the wait would end after the caller's `total_timeout`.
 """
 
 from __future__ import annotations
@@ -91,10 +90,10 @@ def wait_before_repeat(
     retry_after: float | None,
     jitter: float,
 ) -> float | None:
-    """Seconds to wait before the next attempt, or `None` to give up.
+    """Return the seconds to wait before the next attempt; `None`: give up.
 
     Args:
-        remaining: The seconds that are left to the caller's deadline.
+        remaining: The seconds until the caller's deadline.
         retry_after: The seconds that the service asked for.
         jitter: A random number from 0 to 1.
     """
@@ -108,7 +107,7 @@ def wait_before_repeat(
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """The seconds that `Retry-After` asks for, given as a number or as a date."""
+    """Return the seconds of `Retry-After`, which is a number or a date."""
     value = headers.get("Retry-After")
     if value is None:
         return None

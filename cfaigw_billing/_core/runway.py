@@ -1,14 +1,14 @@
-"""When the credit runs out: what was seen at every sixth hour of the past, in a time that is paced.
+"""Forecast when the credit runs out, by replaying the past.
 
-Four steps, each for a reason:
+Four steps:
 
 1. **Clock.** Spending follows the hour of the day and the weekend. So time is counted in paced
    hours: an hour that usually has twice the average spending is two of them.
-2. **Level.** The spending per paced hour, in which recent hours count more. It comes from usage
-   alone; the balance is only where it starts, so no top-up changes it.
-3. **Replay.** At every sixth hour of the past, the same rule is applied to the same number of paced
-   hours' worth of credit. How long that credit lasted is one duration. A few invented durations
-   stand for what the history has not shown yet.
+2. **Level.** The spending per paced hour; recent hours count more. It comes only from usage, so
+   top-ups do not change it. The balance is only the starting point.
+3. **Replay.** At every sixth hour of the past, the same rule is applied to credit for the same
+   number of paced hours. How long that credit lasted is one duration. A few invented durations
+   stand for cases that the history has not shown yet.
 4. **Dates.** The 10, 50 and 90 % quantiles of the durations, back from paced hours to wall time.
 
 Each duration grows with the credit, so a larger balance never gives an earlier date.
@@ -40,30 +40,30 @@ from ..types.runway import RunwayOutcome, RunwayTopup
 HOUR, MINUTE = 3_600_000, 60_000
 """In milliseconds."""
 UNIT = 2.0**64
-"""In cents. In it, sums of the largest amounts stay finite, and dividing by it is exact."""
+"""In cents. In this unit, sums of the largest amounts stay finite, and division by it is exact."""
 WEEK = 168
 """In hours."""
 LONGEST = 366 * 24
-"""The hours of the past that are looked at, at most."""
+"""How many hours of the past are used, at most."""
 SHORTEST = timedelta(days=4)
 """The shortest history to ask for: a forecast needs three days of it."""
 IDLE = 28 * 24
-"""After so many hours without spending, nothing is forecast."""
+"""After so many hours without spending there is no forecast."""
 NEW = 72
 """The hours of history that a forecast needs; also those before and after each replay."""
 
 FLAT = 2
 """The hours of average spending that are added to each cell of the clock: one hour is no habit."""
 HALF_LIFE = 120, 336
-"""The hours after which spending counts half, at least and at most."""
+"""The shortest and the longest half-life of spending, in hours."""
 ENOUGH = 40
 """The hours with spending that a half-life should hold."""
 STEP = 6
-"""The hours from one replay to the next; nearer ones would tell much the same."""
+"""The hours from one replay to the next; closer ones would add little."""
 INVENTED = [1 / 3] * 6 + [1.0] * 18 + [3.0] * 6
-"""The invented durations, as multiples of the expected one. The fewer replays, the more they do."""
+"""The invented durations, as multiples of the expected one. They count more with fewer replays."""
 WIDER = 0.2
-"""How fast the interval widens with the length of the forecast beside that of the history."""
+"""How fast the interval widens with the length of the forecast, relative to the history."""
 FOREVER = 1e9
 """In paced hours: longer than any history, and still good to calculate with."""
 
@@ -74,7 +74,7 @@ _CELLS = [hour % 24 + 24 * (hour // 24 in (2, 3)) for hour in range(WEEK)]
 
 
 def check_history(history: timedelta) -> None:
-    """Raise if a forecast cannot be based on so long a history."""
+    """Raise if the history is too short or too long for a forecast."""
     if not isinstance(history, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"`history` must be a timedelta, not {type(history).__name__}")
     if not SHORTEST <= history <= timedelta(hours=LONGEST):
@@ -87,7 +87,7 @@ def check_history(history: timedelta) -> None:
 def runway_requests(
     account_id: str | None, history: timedelta, now: datetime
 ) -> tuple[BillingCreditBalanceParams, BillingUsageHistoryParams]:
-    """Return the calls whose answers `forecast_runway` takes; the first hour is a whole one."""
+    """Return the calls that `forecast_runway` needs; the usage begins with a whole hour."""
     start = (now - history).replace(minute=0, second=0, microsecond=0)
     return (
         BillingCreditBalanceParams(account_id=account_id),
@@ -102,14 +102,14 @@ def forecast_runway(
 ) -> Runway:
     """Forecast when the credit runs out, from two answers; it sends nothing.
 
-    Spending is taken from the usage alone, so top-ups in the past do not change it. An hour without
-    a row counts as an hour without spending, from the first row on.
+    Only usage counts as spending, so top-ups do not change it. After the first row, an hour without
+    a row is an hour without spending.
 
     Args:
         balance: The answer of `billing.credit_balance`.
         usage: The answer of `billing.usage_history` with `value_grouping_window="hour"`; eight
-            weeks of it are enough, and it looks at one year at most.
-        now: When they were answered, an aware `datetime`.
+            weeks are enough; at most one year is used.
+        now: When the answers came, an aware `datetime`.
 
     Raises:
         ValueError: If `now` is naive, or if a row of `usage` is longer than an hour.
@@ -173,20 +173,20 @@ def topup_state(config: TopupConfig) -> RunwayTopup:
 
 @frozen
 class _Past:
-    """The spending by hour, from the first hour with spending to the unfinished one."""
+    """The spending by hour, from the first hour with spending to the current one."""
 
     moment: float
     """Unix milliseconds."""
     first: int
     """The first hour, counted from 1970."""
     spent: list[float]
-    """In `UNIT`, by hour; the last one is the unfinished hour. Empty if nothing was spent."""
+    """In `UNIT`, by hour; the last is the current hour. Empty if nothing was spent."""
     history: RunwayHistory
     """The same as the answer tells it."""
 
     @classmethod
     def of(cls, usage: BillingUsageHistoryResponse, moment: float) -> _Past:
-        """Add up the rows by hour. Rows that lie ahead of `moment` are left out."""
+        """Add up the rows by hour. Rows after `moment` are skipped."""
         hour = int(moment // HOUR)
         # Sorted, so that the sums are the same in whatever order the rows came.
         rows = sorted(map(_FIELDS, usage.history))
@@ -210,7 +210,7 @@ class _Past:
 
     @property
     def part(self) -> float:
-        """The part of the unfinished hour that has passed."""
+        """The part of the current hour that has passed."""
         return self.moment % HOUR / HOUR
 
     @property
@@ -260,7 +260,7 @@ class _Pace:
             levels.append(spending / time)
             spending = spending * kept + value
             time = time * kept + weight
-        # The newest whole hour may still grow, so it counts only where it raises the level.
+        # The newest whole hour may still grow, so it counts only if it raises the level.
         place = len(whole)
         more = spending * kept + newest, time * kept + weights[place % WEEK]
         if more[0] * time > spending * more[1]:
@@ -270,7 +270,7 @@ class _Pace:
         return cls(past, weights, level, levels, list(spent), list(paced))
 
     def dates(self, credit: float) -> tuple[datetime | None, datetime | None, datetime | None]:
-        """The dates before which so much credit is gone in 10, 50 and 90 % of the cases."""
+        """Return the dates before which the credit is gone in 10, 50 and 90 % of the cases."""
         expected = min(max(credit, 0.0) / self.level, FOREVER) if self.level else FOREVER
         found = sorted(self._durations(expected))
         tenth = len(found) // 10
@@ -282,7 +282,7 @@ class _Pace:
         )
 
     def _durations(self, expected: float) -> Iterator[float]:
-        """Paced hours that credit has lasted in the past which was expected to last `expected`."""
+        """Return how many paced hours credit lasted in the past if `expected` were forecast."""
         spent, paced, end = self.spent, self.paced, len(self.levels)
         for start in range(NEW, end - NEW, STEP):
             credit = self.levels[start] * expected
@@ -303,7 +303,7 @@ class _Pace:
         return factor
 
     def _date(self, duration: float, rounded: Callable[[float], int]) -> datetime | None:
-        """The moment after so many paced hours from now; `None` if it is too far to be told."""
+        """Return the time after so many paced hours from now; `None` if it is too far ahead."""
         place = len(self.levels) + 1  # the unfinished hour
         weeks, left = divmod(duration + self.past.part * self.weights[place % WEEK], WEEK)
         hours = weeks * WEEK - self.past.part
@@ -316,12 +316,12 @@ class _Pace:
 
 
 def _active(spent: list[float]) -> int:
-    """The number of hours with spending."""
+    """Return the number of hours with spending."""
     return len(spent) - spent.count(0.0)
 
 
 def _clock(spent: list[float], first: int) -> list[float]:
-    """The paced hours of each hour of a week, from the hour `first` on; 1 on average."""
+    """Return the paced hours of each hour of a week, from the hour `first` on; 1 on average."""
     average = fsum(spent) / len(spent)
     sums, counts = [FLAT * average] * 48, [FLAT] * 48
     cells = [_CELLS[(first + place) % WEEK] for place in range(WEEK)]
@@ -335,7 +335,7 @@ def _clock(spent: list[float], first: int) -> list[float]:
 
 
 def _date(milliseconds: float, rounded: Callable[[float], int]) -> datetime | None:
-    """The moment in whole minutes; `None` if it is beyond the year 9999."""
+    """Return the time in whole minutes; `None` if it is after the year 9999."""
     try:
         return _EPOCH + timedelta(minutes=rounded(milliseconds / MINUTE))
     except OverflowError:

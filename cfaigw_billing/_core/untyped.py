@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def _below_the_base_url(_: object, __: object, path: Any) -> None:
-    """A path that leads to where it says."""
+    """Check a path: it must not lead elsewhere."""
     if not isinstance(path, str):
         raise TypeError(f"`path` must be a str, not {type(path).__name__}")
     if not path.startswith("/") or path.startswith("//"):
@@ -25,11 +25,11 @@ def _below_the_base_url(_: object, __: object, path: Any) -> None:
     if re.search(r"[\x00-\x1f\x7f]", path):
         raise ValueError("`path` must have no control characters")
     if {".", ".."} & set(_steps(path)) or "#" in path:
-        raise ValueError("`path` must have no `.`, no `..` and no #: it leads where it says")
+        raise ValueError("`path` must have no `.`, no `..` and no #")
 
 
 def _steps(path: str) -> list[str]:
-    """The steps of a path without its query, as the most lenient of servers would read them."""
+    """Return the steps of a path without its query, as the most lenient server would read them."""
     path = path.partition("?")[0]
     while path != (path := unquote(path)):  # a proxy may decode what the server decodes again
         pass
@@ -38,7 +38,7 @@ def _steps(path: str) -> list[str]:
 
 
 def account_of(path: str) -> str | None:
-    """The account that a path is below, however it is spelled; `None` if it names none."""
+    """Return the account in a path, however it is spelled; `None` if there is none."""
     steps = pairwise(step.lower() for step in _steps(path) if step)
     return next((after for before, after in steps if before == "accounts"), None)
 
@@ -50,7 +50,7 @@ def account_named(path: str) -> str | None:
 
 
 def check_charges_nothing(method: Method, url: str) -> None:
-    """Raise if an address, however it is spelled, is that of a call that charges a card."""
+    """Raise if an address, however it is spelled, charges a card."""
     if method in ("GET", "DELETE"):
         return
     where = "/" + "/".join(filter(None, _steps(url))).lower()
@@ -67,13 +67,13 @@ class UntypedParams(Params[T]):
     method: Method
     path: str = field(validator=_below_the_base_url)
     cast_to: type[T]
-    """The type to make of its answer, the envelope included."""
+    """The type of the answer, envelope included."""
     body: object = None
     """The JSON to send, if any."""
 
 
 def operation_of(params: Params[T]) -> Operation[T]:
-    """The call that these are the parameters of."""
+    """Return the call for these parameters."""
     operation = BY_PARAMS.get(type(params).__name__)
     if operation is None or operation.params is not type(params):
         if isinstance(params, UntypedParams):
@@ -86,7 +86,7 @@ def operation_of(params: Params[T]) -> Operation[T]:
 
 
 class BillingOnly:
-    """What has the methods for billing, and says where the others are."""
+    """Base of objects with the methods for billing: other names raise a helpful error."""
 
     if not TYPE_CHECKING:  # for a type checker, a name that is not there is an error
 

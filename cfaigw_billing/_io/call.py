@@ -12,9 +12,8 @@ from contextlib import (
     nullcontext,
 )
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anyio
 from attrs import define, field
 from multidict import CIMultiDict
 
@@ -23,6 +22,9 @@ from .._core.operations import Operation
 from .._core.options import Timeout
 from .._wire.messages import HTTPRequest
 from .logins import Login
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
 
 AHEAD = 1000
 """How many calls of a sweep may wait for the rate limits of their tokens, besides those in flight.
@@ -37,7 +39,7 @@ class NotSentError(Exception):
 class _Share:
     """The calls of a sweep with the same credentials."""
 
-    waiting: dict[anyio.CancelScope, None] = field(factory=dict[anyio.CancelScope, None])
+    waiting: dict[CancelScope, None] = field(factory=dict["CancelScope", None])
     in_flight: int = 0
     refusals: int = 0
     """How many times in a row the service has refused all of them."""
@@ -105,10 +107,12 @@ class Batch:
         Args:
             login: Its credentials; `None` while they are asked for.
         """
+        from anyio import CancelScope  # single calls do without anyio
+
         if not self.sends(login):
             raise NotSentError
         waiting = self._share(login).waiting
-        with anyio.CancelScope() as scope:
+        with CancelScope() as scope:
             waiting[scope] = None
             try:
                 yield

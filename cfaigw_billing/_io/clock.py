@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from datetime import UTC, datetime, timedelta
-
-import anyio
 
 from .._wire.messages import parse_date
 
@@ -28,7 +27,7 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         """Let other tasks run for so long."""
-        await anyio.sleep(seconds)
+        await asyncio.sleep(seconds)
 
 
 _AGREE = timedelta(seconds=2)

@@ -1,8 +1,8 @@
-"""Time limits that many tasks have at once, for less than a timer each.
+"""Time limits that many tasks share, and waits for the end of a task.
 
-A client of a busy program waits for fifty answers at a time, each for at most a minute. A timer for
-each of them costs more than all else that the client does for an answer. Limits that end within
-the same second, which is how aiohttp rounds them too, share one here.
+A busy client waits for fifty answers at a time, each for at most a minute. A timer for each costs
+more than all its other work for an answer. Here, limits that end in the same second share a timer;
+aiohttp rounds them in the same way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 SHORTEST = 5.0
-"""Seconds. What is shorter should not be rounded."""
+"""Seconds. Shorter limits should not be rounded."""
 
 
 _End = tuple[asyncio.AbstractEventLoop, int]
@@ -27,7 +27,7 @@ class Deadlines:
         self._due: dict[_End, tuple[set[_Limit], asyncio.TimerHandle]] = {}
 
     def within(self, seconds: float) -> _Limit:
-        """A context that ends with a `TimeoutError` if it takes longer, to the next full second."""
+        """Return a context that raises `TimeoutError` after `seconds`, rounded up to a second."""
         loop = asyncio.get_running_loop()
         end = loop, ceil(loop.time() + seconds)
         due = self._due.get(end)
@@ -37,7 +37,7 @@ class Deadlines:
         return _Limit(self, end, due[0])
 
     def forget(self, end: _End) -> None:
-        """Stop the timer of a second that nobody waits for any more."""
+        """Stop the timer of a second that has no limits any more."""
         due = self._due.pop(end, None)
         if due is not None:
             due[1].cancel()
@@ -48,7 +48,7 @@ class Deadlines:
 
 
 class _Limit:
-    """Works as `asyncio.timeout`, and tells its own cancellation from others in the same way."""
+    """Works like `asyncio.timeout`: it distinguishes its own cancellation from others."""
 
     __slots__ = ("_cancelling", "_deadlines", "_end", "_expired", "_limits", "_task")
 
@@ -85,3 +85,33 @@ class _Limit:
         others = self._task.uncancel() - self._cancelling
         if others <= 0 and exc_type is asyncio.CancelledError:
             raise TimeoutError from error
+
+
+async def end_task(task: asyncio.Task[None]) -> BaseException | None:
+    """Cancel a task and wait for its end, even if interrupted. Return the last interrupt."""
+    task.cancel()
+    return await wait_through(task)
+
+
+async def wait_through(
+    task: asyncio.Task[Any], seconds: float | None = None
+) -> asyncio.CancelledError | None:
+    """Wait for the end of a task, for `seconds` at most, even if interrupted.
+
+    Return the last interrupt. The task is not cancelled.
+    """
+    from anyio import CancelScope  # single calls do without anyio
+
+    interrupt: asyncio.CancelledError | None = None
+    loop = asyncio.get_running_loop()
+    until = None if seconds is None else loop.time() + seconds
+    while not task.done():
+        left = None if until is None else until - loop.time()
+        if left is not None and left <= 0:
+            break
+        try:
+            with CancelScope(shield=True):
+                await asyncio.wait([task], timeout=left)
+        except asyncio.CancelledError as error:
+            interrupt = error
+    return interrupt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, cast
 
@@ -46,7 +47,7 @@ async def exchange(
     try:
         response = await session.request(
             request.method,
-            URL(request.url, encoded=True),
+            _address(request.url),
             headers=request.headers,
             data=request.body,
             timeout=timeout,
@@ -82,6 +83,23 @@ async def exchange(
         return answer
     finally:
         request.attempts += max(tracker.attempts, 1) if tracker is not None else 1
+
+
+@lru_cache(maxsize=1024)
+def _address(url: str) -> URL:
+    """The address for aiohttp: kept, because a program asks about the same accounts again.
+
+    yarl keeps 128. A new one is a path at a known origin, which takes half as long as to parse it.
+    """
+    path = url.find("/", len("https://"))
+    if path < 0 or "?" in url:
+        return URL(url, encoded=True)
+    return _origin(url[:path]).with_path(url[path:], encoded=True)
+
+
+@lru_cache(maxsize=8)
+def _origin(url: str) -> URL:
+    return URL(url, encoded=True)
 
 
 _NOT_SENT = (

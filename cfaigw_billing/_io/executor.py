@@ -27,9 +27,8 @@ from ..types import Params
 from .call import Call, NotSentError, Turn
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error
-from .limiter import Limiter
 from .logins import Limiters, Login, Logins
-from .pace import RateLimitedError, pace_of
+from .pace import NEVER_LIFTED, RateLimitedError, pace_of
 from .recent import Outcome, Recent, max_age_of
 from .transport import BorrowedTransport, Transport
 
@@ -96,10 +95,7 @@ class Executor:
         return other
 
     def __reduce__(self) -> str:
-        raise TypeError(
-            "a client does not pickle, nor what belongs to it: it holds connections and secrets; "
-            "make a client in each process"
-        )
+        raise TypeError("a client does not pickle, nor what it holds: make one in each process")
 
     @property
     def closed(self) -> bool:
@@ -211,13 +207,8 @@ class Executor:
         return answer.http_response.unread
 
     @property
-    def limiter(self) -> Limiter:
-        """The queue in which calls wait that use no token of a single account."""
-        return self.logins.fallback.limiter
-
-    @property
     def rate_limit(self) -> RateLimit:
-        """The state of the rate limit of the credentials for every account."""
+        """The state of the rate limit of the calls that use no token of a single account."""
         return self.logins.rate_limit(self.clock.monotonic())
 
     def rate_limits(self) -> dict[str | None, RateLimit]:
@@ -258,7 +249,7 @@ class Executor:
                     return so_far
                 if call.turn is None or call.turn.batch.ended:
                     raise
-                raise _NEVER_LIFTED.about(call.request) from None
+                raise NEVER_LIFTED.about(call.request) from None
             if isinstance(outcome, Answer):
                 failure = outcome.failure()
             else:
@@ -405,10 +396,3 @@ class Executor:
         except NotSentError:
             return False
         return call.renew(login)
-
-
-_NEVER_LIFTED = RateLimitedError(
-    inf,
-    "the service refused every call with these credentials, and again after all the time for which "
-    "it had asked",
-)

@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from math import inf
-
-import anyio
 
 from .._core.ratelimit import Budget, RateLimit
 from .clock import Clock
@@ -147,8 +145,9 @@ class Limiter:
         try:
             # Looked at again for clients that are used from several threads, where an answer may
             # come between the look at the budget and this line.
-            with anyio.move_on_after(min(seconds, _LOOK_AGAIN)):
-                await place
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(seconds, _LOOK_AGAIN)):
+                    await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 self._wake_one()  # it was this one's turn, and now it is another's

@@ -20,7 +20,6 @@ from math import inf
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
-import anyio
 from attrs import define, field
 from multidict import CIMultiDict
 
@@ -34,6 +33,8 @@ from .exchange import without_frames
 from .limiter import Limiter
 from .pace import Pace
 
+HEAD_START = 2.0
+"""How many seconds the other calls of a client wait for the first answer, at most."""
 BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
 """Error codes that say, with whatever status, that no call with these credentials can succeed."""
 
@@ -140,8 +141,8 @@ class Logins:
         failure = asking.failure
         asking.calls += 1
         try:
-            with anyio.move_on_after(None if seconds == inf else max(seconds, 0.0)):
-                async with asking.lock:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if seconds == inf else seconds), asking.lock:
                     return await self._ask(account_id, asking, failure)
         finally:
             asking.calls -= 1
@@ -154,7 +155,9 @@ class Logins:
 
     def rate_limit(self, now: float) -> RateLimit:
         """Return the state of the limit of the fallback."""
-        return UNKNOWN if self._fallback is None else self._fallback.limiter.state(now)
+        with suppress(CloudflareError):
+            return self._make(self._credentials).limiter.state(now)
+        return UNKNOWN
 
     def rate_limits(self, now: float) -> dict[str | None, RateLimit]:
         """Return the state of each limit by account; `None`: of the credentials without one."""
@@ -236,9 +239,11 @@ class Logins:
                 if function.is_async:
                     found = function(account_id)
                 else:
-                    found = await anyio.to_thread.run_sync(
-                        function, account_id, abandon_on_cancel=True
-                    )
+                    # Not in a thread of the loop's own: it looks names up in those, and waits for
+                    # them when it is closed.
+                    from anyio.to_thread import run_sync
+
+                    found = await run_sync(function, account_id, abandon_on_cancel=True)
                 (token,) = conceal(await found) if isawaitable(found) else (found,)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():

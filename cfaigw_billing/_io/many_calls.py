@@ -26,7 +26,8 @@ from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
-from .._core.outcome import Outcome
+from .._core.options import check_reserve
+from .._core.sweeps.outcome import Outcome
 from .._core.untyped import operation_of
 from ..errors import (
     CloudflareError,
@@ -36,15 +37,13 @@ from ..errors import (
 from ..types import Params
 from ..types._validators import check_whole
 from .call import Batch, NotSentError, Room, Turn
+from .deadlines import end_task
 from .executor import Executor
-from .logins import refuses_credentials
+from .logins import HEAD_START, refuses_credentials
 
 T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
-
-HEAD_START = 2.0
-"""How many seconds the other calls of a client wait for the first answer, at most."""
 
 
 class ManyCalls(Generic[T]):
@@ -288,27 +287,6 @@ class ManyCalls(Generic[T]):
         self._fault = self._fault or fault
         self._batch.end()
         self._reading.cancel()
-
-
-async def end_task(task: asyncio.Task[None]) -> BaseException | None:
-    """Cancel a task and wait for its end, even if interrupted. Return the last interrupt."""
-    interrupt: BaseException | None = None
-    task.cancel()
-    while not task.done():
-        try:
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            interrupt = error
-    return interrupt
-
-
-def check_reserve(reserve: object) -> None:
-    """Raise if `reserve` is not a number from 0 to below 1."""
-    if isinstance(reserve, bool) or not isinstance(reserve, (int, float)):
-        raise TypeError(f"`reserve` must be a number, not {type(reserve).__name__}")
-    if not 0 <= reserve < 1:
-        raise ValueError(f"`reserve` must be at least 0 and below 1, got {reserve!r}")
 
 
 def _charges(request: Params[Any]) -> bool:

@@ -26,7 +26,7 @@ from weakref import WeakValueDictionary
 
 from attrs import frozen
 
-from .._core.config import DEFAULT_MAX_REQUESTS_PER_SECOND
+from .._core.options import DEFAULT_MAX_REQUESTS_PER_SECOND
 from .._wire.messages import HTTPRequest, HTTPResponse
 from ..errors import RateLimitError
 from .clock import Clock
@@ -57,6 +57,13 @@ class RateLimitedError(Exception):
         )
         result.retry_after = self.wait if isfinite(self.wait) else None
         return result
+
+
+NEVER_LIFTED = RateLimitedError(
+    inf,
+    "the service refused every call with these credentials, and again after all the time for which "
+    "it had asked",
+)
 
 
 @frozen(eq=False)

@@ -1,4 +1,4 @@
-"""The proxy that the environment names: `HTTPS_PROXY`, `NO_PROXY`."""
+"""The proxy in the environment: `HTTPS_PROXY`, `NO_PROXY`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._wire.secrets import Secret
 
 
 def environment_proxy(base_url: str) -> Mapping[str, Any]:
-    """Return the options of a request that take it through the proxy of the environment, if any."""
+    """Return the options that send a request through the proxy of the environment, if any."""
     address = URL(base_url)
     # Plain http goes to this machine alone, and a proxy must not see its credentials either.
     if address.scheme != "https" or proxy_bypass(address.host or ""):
@@ -32,9 +32,9 @@ def environment_proxy(base_url: str) -> Mapping[str, Any]:
 
 
 def _proxy_options(value: Secret) -> Mapping[str, Any] | None:
-    """Return the address of a proxy, and its password as a header; `None` if it is no address.
+    """Return the address of a proxy, and its password as a header; `None` if it is not valid.
 
-    aiohttp would keep a password that stands in the address in its errors.
+    If the password were in the address, aiohttp would keep it in its errors.
     """
     try:
         url = URL(value if "://" in value else f"http://{value}")

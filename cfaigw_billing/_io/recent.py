@@ -19,7 +19,6 @@ from copy import copy
 from math import inf
 from typing import Any, Protocol, cast
 
-from anyio import CancelScope
 from attrs import frozen
 
 from .._core.answer import Answer
@@ -217,6 +216,8 @@ class _Flight:
         return self.task.result()
 
     async def _leave(self) -> None:
+        from anyio import CancelScope
+
         self._waiting -= 1
         if self._waiting or self.task.done():
             return

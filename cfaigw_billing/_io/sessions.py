@@ -5,6 +5,8 @@ Each private part was tried with aiohttp 3.14.5 on CPython 3.11 and 3.13. If it 
 - `ClientSession._retry_connection`: a middleware keeps aiohttp from repeating requests instead.
 - `BaseConnector._create_connection`, `transport.max_size` and that of `transport._ssl_protocol`:
   asyncio reads into buffers of the size that it likes.
+- `BaseConnector._factory`, `ResponseHandler._reading_paused`: aiohttp lets its parser run again, on
+  nothing, for each answer.
 - `BaseConnector._limit`: a sweep has no more than the client's 100 connections.
 - `BaseConnector._close`: the session of another loop is left to the garbage collector.
 - `BaseConnector._conns` and `_acquired`, `transport._call_connection_lost`: the connections of a
@@ -20,10 +22,12 @@ import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from http.cookies import SimpleCookie
 from typing import Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -70,8 +74,25 @@ READ_SIZE = 64 * 1024
 and unmapped by the operating system each time, which costs more than the read."""
 
 
+class _Protocol(ResponseHandler):
+    """A connection of aiohttp which goes on reading only where it had stopped.
+
+    aiohttp lets the parser run again, on nothing, whenever a part of a body is taken.
+    """
+
+    def resume_reading(self, *args: Any, **kwargs: Any) -> None:
+        """Go on, if it has been paused."""
+        if getattr(self, "_reading_paused", True):
+            super().resume_reading(*args, **kwargs)
+
+
 class Connector(aiohttp.TCPConnector):
     """The connections of aiohttp, read from in smaller pieces."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
+        protocol: type[ResponseHandler] = _Protocol
+        self._factory = partial(protocol, self._loop)
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
         protocol = await super()._create_connection(*args, **kwargs)
@@ -108,7 +129,7 @@ class _Announcing(Connector):
     """New connections, of which each is announced before anything goes over it."""
 
     def __init__(self, announce: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(force_close=True)  # pyright: ignore[reportUnknownMemberType]
+        super().__init__(force_close=True)
         self._announce = announce
 
     async def connect(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from aiohttp import TraceConfig
-
-from .._charges.executor import KeyedExecutor
 from .._core.answer import Answer
 from .._core.config import Config
 from .._core.options import AsyncClientOptions, ClientOptions, RequestOptions
@@ -37,13 +34,6 @@ class BlockingExecutor:
         self.portal: Portal = portal or Portal(on_close=executor.close)
         """The way to the loop."""
         self._owns_portal = portal is None
-
-    @classmethod
-    def connect(
-        cls, config: Config, *, trace_configs: Sequence[TraceConfig] = ()
-    ) -> BlockingExecutor:
-        """Make one with connections and a loop of its own, which open when they are needed."""
-        return cls(KeyedExecutor.connect(config, trace_configs=trace_configs))
 
     def with_options(self, options: ClientOptions) -> BlockingExecutor:
         """Make one with other settings, on the same loop; see `Executor.with_options`."""

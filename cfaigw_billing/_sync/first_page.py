@@ -1,19 +1,21 @@
-"""The first page of the list of accounts, as the official SDK answers it."""
+"""The first page of the list of accounts, as the official SDK returns it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from inspect import signature
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
-from ..types import Account, AccountListResponse, ResultInfo
+from .._async.first_page import with_answer as with_answer
+
+if TYPE_CHECKING:
+    from ..types import Account, AccountListResponse, ResultInfo
 
 P = ParamSpec("P")
 
 
 class FirstPage:
-    """A list whose `result` and `result_info` are those of its first page."""
+    """A list with the `result` and `result_info` of its first page."""
 
     @property
     def result(self) -> tuple[Account, ...]:
@@ -22,11 +24,11 @@ class FirstPage:
 
     @property
     def result_info(self) -> ResultInfo | None:
-        """Which part of the list the first page holds."""
+        """The place of the first page in the list."""
         return self._first.result_info
 
     def first_page(self) -> AccountListResponse:
-        """Return the first page alone."""
+        """Return only the first page."""
         raise NotImplementedError
 
     @cached_property
@@ -37,11 +39,10 @@ class FirstPage:
 def first_page(
     method: Callable[Concatenate[Any, P], FirstPage],
 ) -> Callable[Concatenate[Any, P], AccountListResponse]:
-    """Make a method that answers a list into one that answers its first page."""
+    """Turn a method that returns a list into one that returns its first page."""
 
     def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AccountListResponse:
         return method(view, *args, **kwargs).first_page()
 
-    described: Any = call
-    described.__signature__ = signature(method).replace(return_annotation="AccountListResponse")
+    vars(call)["__wrapped__"] = with_answer(method, "AccountListResponse")
     return call

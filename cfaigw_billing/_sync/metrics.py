@@ -1,4 +1,4 @@
-"""The state of accounts for Prometheus, kept up to date as long as a block lasts.
+"""The state of accounts for Prometheus, kept up to date during a `with` block.
 
 @generated from `_async/metrics.py` by `python .ci/codegen.py`; do not edit.
 """

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Paginator(Generic[P, T]):
-    """A list: `for` yields all of it, from as many pages as it takes."""
+    """A list: `for` yields the rows of all pages."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Paginator(Generic[P, T]):
                 yield item
 
     def pages(self) -> Generator[P]:
-        """The pages, one request each, but for those in which no row is new."""
+        """Yield the pages with new rows, one request each."""
         turner = PageTurner(self._params, self._layout)
         while turner.params is not None:
             page = self._executor.send(turner.params, self._options)
@@ -52,9 +52,9 @@ class Paginator(Generic[P, T]):
 class AccountPaginator(
     Paginator["types.AccountListResponse", "types.Account"], FirstPage
 ):
-    """The accounts: `for` yields all of them, from as many pages as it takes.
+    """The accounts: `for` yields those of all pages.
 
-    `await` answers the first page alone, as in the official SDK.
+    `await` returns only the first page, as in the official SDK.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class AccountPaginator(
         super().__init__(executor, ACCOUNTS, params, options)
 
     def first_page(self) -> types.AccountListResponse:
-        """Return the first page alone."""
+        """Return only the first page."""
         return self._executor.send(self._params, self._options)
 
 
 class InvoicePaginator(Paginator["types.BillingInvoiceHistoryResponse", "types.Invoice"]):
-    """The past invoices: `for` yields all of them, from as many pages as it takes."""
+    """The past invoices: `for` yields those of all pages."""
 
     def __init__(
         self, executor: BlockingExecutor, params: types.BillingInvoiceHistoryParams, options: RequestOptions
@@ -76,6 +76,6 @@ class InvoicePaginator(Paginator["types.BillingInvoiceHistoryResponse", "types.I
         super().__init__(executor, INVOICES, params, options)
 
     def collect(self) -> types.BillingInvoiceHistoryResponse:
-        """All of them as if they had come on one page, to be shown or exported."""
+        """Return all invoices as one page, to show or export."""
         account_id = self._executor.account_id(self._params)
         return on_one_page([invoice for invoice in self], account_id)

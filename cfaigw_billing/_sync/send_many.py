@@ -11,14 +11,15 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import closing
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from attrs import frozen
 
-from .._io.many_calls import ManyCalls, reading_here
-from .._core.outcome import Outcome
 from ..types import Params
 from .executor import BlockingExecutor
+
+if TYPE_CHECKING:
+    from .._core.sweeps.outcome import Outcome
 
 T = TypeVar("T")
 
@@ -26,8 +27,8 @@ T = TypeVar("T")
 class Outcomes(Generic[T]):
     """The outcomes of many calls, in the order in which they end.
 
-    A context manager, which ends what is still in flight when it is left, and inside an iterator.
-    The requests are read in the thread that reads the outcomes, and while it does so.
+    A context manager, and inside its block an iterator. Leaving the block cancels the calls in
+    flight. The requests are read in the thread that reads the outcomes.
     """
 
     def __init__(
@@ -39,6 +40,9 @@ class Outcomes(Generic[T]):
         reserve: float = 0.1,
         allow_charges: bool = False,
     ) -> None:
+        # A program of single calls does without it.
+        from .._io.many_calls import ManyCalls, reading_here
+
         self._requests = reading_here(requests)
         self._portal = executor.portal
         self._lock = threading.Lock()
@@ -57,12 +61,12 @@ class Outcomes(Generic[T]):
 
     @property
     def unread(self) -> tuple[Outcome[T], ...]:
-        """After the block: what had ended without being read, and the charges that were cut off."""
+        """After the block: the outcomes that were not read, and the charges that were cut off."""
         return self._calls.unread
 
     @property
     def unsent(self) -> tuple[Params[T], ...]:
-        """After the block: what had been taken from the requests and was never sent."""
+        """After the block: the requests that were read from the input but never sent."""
         held = self._held
         if held is None or held[0] is self._brought_to or isinstance(held[1], _Broken):
             return self._calls.unsent
@@ -99,7 +103,7 @@ class Outcomes(Generic[T]):
                     turn = self._portal.call(partial(self._turn, self._held, self._received))
                 except StopAsyncIteration:
                     raise StopIteration from None
-                if isinstance(turn, Outcome):
+                if not isinstance(turn, asyncio.Future):
                     self._received = turn
                     return turn
                 if self._held is None or self._held[0] is not turn:

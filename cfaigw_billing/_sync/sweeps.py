@@ -1,4 +1,4 @@
-"""Runs a sweep over accounts.
+"""Run a sweep over accounts.
 
 @generated from `_async/sweeps.py` by `python .ci/codegen.py`; do not edit.
 """
@@ -27,7 +27,7 @@ def run_sweep(
     reserve: float,
     progress: Progress,
 ) -> A:
-    """Send the requests of a sweep, and return what has come of them."""
+    """Send the requests of a sweep, and return the result."""
 
     def all_accounts() -> Generator[Params[Any]]:
         config = executor.config
@@ -36,7 +36,7 @@ def run_sweep(
         if not config.lists_accounts:
             sweep.pages.params = None
         while sweep.pages.params is not None:
-            # A sweep of its own, because that waits for the rate limit and a single call does not.
+            # Not a single call: the calls of a sweep wait for the rate limit.
             with Outcomes(executor, [sweep.pages.params], reserve=reserve) as outcomes:
                 outcome = next(outcomes)
             if config.token_accounts and lists_no_accounts(outcome.error):

@@ -20,7 +20,6 @@ TOO_LARGE = "the answer is larger than any of this API"
 KEPT = 8 * 1024
 """Bytes of a body that an error keeps: all that a person reads, and little enough for a log."""
 
-_CLIENT_SECRET = re.compile(r"client([_-]|\\u005f|\\u002d)?secret", re.IGNORECASE)
 _DEEPEST = 100
 """How deep JSON is shown: `repr` and `pickle` fail at what is nested as deeply as calls can be."""
 
@@ -169,7 +168,7 @@ def _redacted(body: bytes, mask: Mask) -> bytes:
         except ValueError:
             pass
     text = mask.cut_off(body.decode("latin-1"))
-    found = _CLIENT_SECRET.search(text)
+    found = re.search(r"client([_-]|\\u005f|\\u002d)?secret", text, re.IGNORECASE)
     return (text if found is None else text[: found.start()] + REDACTED).encode("latin-1")
 
 

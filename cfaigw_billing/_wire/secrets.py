@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from html import escape
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Self, cast
 from urllib.parse import quote
@@ -19,7 +18,6 @@ _SECRET_HEADERS = re.compile(
     re.IGNORECASE,
 )
 """A header with such a part in its name is masked wherever it is shown."""
-_CLIENT_SECRET = re.compile("client[_-]?secret", re.IGNORECASE)
 _SHORTEST = 8
 """Characters. What is shorter is not looked for in texts: it would be found in words that only look
 like it, and leave an error that says nothing. Every credential of the service is longer."""
@@ -120,7 +118,9 @@ def conceal_client_secrets(value: dict[str, Any]) -> dict[str, Any]:
 
 def is_client_secret(name: object) -> bool:
     """Whether it is the name of the secret of a payment."""
-    return isinstance(name, str) and _CLIENT_SECRET.search(name) is not None
+    if not isinstance(name, str):
+        return False
+    return re.search("client[_-]?secret", name, re.IGNORECASE) is not None
 
 
 def shown_header(name: str, value: str) -> str:
@@ -156,6 +156,8 @@ class Mask:
 
 def _forms(value: str) -> Iterator[str]:
     """How a secret may stand in a text: as it is, in a URL, in JSON, in HTML; whole or in parts."""
+    from html import escape  # only an error needs it: it has all the entities of HTML
+
     if not isinstance(value, Secret):
         return
     for part in (value.strip(), *re.split(r"[\s,;=]+", value)):  # `Bearer …`, `name=…; name=…`

@@ -1,8 +1,8 @@
-"""JSON as RFC 8259 has it: no NaN, no infinity, and one kind of error.
+"""JSON according to RFC 8259: no NaN, no infinity, and one kind of error.
 
-orjson decodes in a third of the time and is used where it is installed (the extra `speedups`). It
-changes nothing in what comes out: Python's own decoder has the word on whatever orjson refuses, and
-on numbers of more than 18 digits, which orjson may round.
+If orjson is installed (the extra `speedups`), it decodes, in a third of the time. The results are
+the same: Python's decoder decodes again what orjson refuses, and numbers of more than 18 digits,
+which orjson may round.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LONG = b"0" * 19
 
 
 def loads(data: bytes) -> object:
-    """Decode UTF-8 JSON; whatever is wrong with it is a `ValueError`."""
+    """Decode UTF-8 JSON; raise `ValueError` if anything is wrong with it."""
     if _quick is not None and _LONG not in data.translate(_ZEROS):
         try:
             return _quick(data)

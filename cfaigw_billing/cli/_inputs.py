@@ -205,14 +205,14 @@ def _account(context: click.Context, parameter: click.Parameter, account: str) -
     return checked_account(account, "name it with --account" if is_option else "name one")
 
 
-# Tokens of accounts. No frame and no error shows them, nor the words of their file.
+# Tokens of accounts. No frame and no error shows them, or any other word of their file.
 
 HAS_MODES = os.name == "posix"
 """Whether the system says by its mode who can read a file."""
 
 
 def tokens_of(path: Path) -> dict[str, Secret]:
-    """The tokens of accounts in a file: an account and its token a line, with `#` comments."""
+    """Return the tokens of accounts in a file: `ACCOUNT TOKEN` a line, with `#` comments."""
     from .._core.config import check_credential  # which `--help` does not need
 
     found: dict[str, Secret] = {}
@@ -233,7 +233,7 @@ def tokens_of(path: Path) -> dict[str, Secret]:
 
 
 def _secret_words(path: Path) -> Iterator[list[Secret]]:
-    """The words of each line, without comments."""
+    """Yield the words of each line, without comments."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -243,7 +243,7 @@ def _secret_words(path: Path) -> Iterator[list[Secret]]:
     if HAS_MODES and mode & 0o077:
         fail(f"{path} is open to others: chmod 600 {shlex.quote(str(path))}", ExitCode.USAGE)
     if "\ufffd" in text:
-        fail(f"{path} is no text in UTF-8", ExitCode.USAGE)
+        fail(f"{path} is not text in UTF-8", ExitCode.USAGE)
     for line in map(Secret, text.split("\n")):
         words = [Secret(word) for word in line.split()]
         comment = next((i for i, word in enumerate(words) if word[0] == "#"), None)
@@ -251,7 +251,7 @@ def _secret_words(path: Path) -> Iterator[list[Secret]]:
 
 
 def _complaint_about(words: Sequence[Secret]) -> str | None:
-    """What is wrong with a line of the file of tokens."""
+    """Return what is wrong with a line of a file of tokens, or `None`."""
     if len(words) != 2:
         return "it must be an account id, a blank and the token of the account"
     account, token = words
@@ -261,7 +261,7 @@ def _complaint_about(words: Sequence[Secret]) -> str | None:
 
 
 def _keep_tokens(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Keep the tokens for the client of the command: they are no arguments of its function."""
+    """Keep the tokens in the context, where `session` finds them, and no frame shows them."""
     if path is None or context.resilient_parsing:
         return
     context.obj = tokens_of(path)
@@ -276,7 +276,7 @@ tokens = click.option(
     envvar="CLOUDFLARE_API_TOKENS_FILE",
     expose_value=False,
     callback=_keep_tokens,
-    help="API tokens of accounts: an account id and its token a line. Else "
+    help="The tokens of accounts: an account id and its API token a line. Else "
     "CLOUDFLARE_API_TOKENS_FILE.",
 )
 

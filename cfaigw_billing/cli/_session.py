@@ -31,7 +31,7 @@ CREDENTIALS = (
     {"api_email": "CLOUDFLARE_EMAIL", "api_key": "CLOUDFLARE_API_KEY"},
     {"user_service_key": "CLOUDFLARE_API_USER_SERVICE_KEY"},
 )
-"""The arguments of a client that authenticate, and their variables; one group is enough."""
+"""The arguments that authenticate a client, and their variables; one group is enough."""
 
 # The commands say themselves what the log warns of.
 logging.getLogger("cfaigw_billing").addHandler(logging.NullHandler())
@@ -52,7 +52,7 @@ def session(*, max_charge: int = 0, journal: Journal | None = None) -> Generator
 
 
 def credentials() -> dict[str, Any]:
-    """The arguments of a client that authenticate: of `--tokens`, the environment, or a person.
+    """Return the arguments that authenticate a client: of `--tokens`, the environment, a person.
 
     Those of the environment are arguments too, because a client with `api_tokens` does not look
     there.
@@ -64,7 +64,7 @@ def credentials() -> dict[str, Any]:
 
 
 def of_environment() -> dict[str, Any]:
-    """The first credentials that the environment has in whole; empty if there are none."""
+    """Return the first credentials of which the environment has all parts, or nothing."""
     for group in CREDENTIALS:
         found = {name: Secret(os.environ.get(variable, "")) for name, variable in group.items()}
         if all(found.values()):

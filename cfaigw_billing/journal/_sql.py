@@ -130,6 +130,15 @@ class SQLJournal(ABC):
         with self._lock:
             _close(self._connections)
 
+    def _missing(self, migrations: Sequence[T], version: int) -> Sequence[T]:
+        """Return the migrations after a version; raise if this package does not know it."""
+        if version > len(migrations):
+            raise JournalError(
+                f"the journal {self} has version {version} of the schema, and this package knows "
+                f"{len(migrations)} at most: use a newer one"
+            )
+        return migrations[version:]
+
     # What depends on the database:
 
     @abstractmethod

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any
 
 from .._wire.secrets import Secret
-from ..errors import JournalError
 from ._sql import TABLE, SQLJournal
 
 try:
@@ -108,12 +107,7 @@ class PostgresJournal(SQLJournal):
         connection.execute(f"CREATE TABLE IF NOT EXISTS {VERSIONS} (version integer NOT NULL)")
         row = connection.execute(f"SELECT max(version) FROM {VERSIONS}").fetchone()  # noqa: S608
         version = 0 if row is None or row[0] is None else int(row[0])
-        if version > len(MIGRATIONS):
-            raise JournalError(
-                f"the journal {self} has version {version} of the schema, and this package knows "
-                f"{len(MIGRATIONS)} at most: use a newer one"
-            )
-        for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+        for number, migration in enumerate(self._missing(MIGRATIONS, version), version + 1):
             connection.execute(migration)
             connection.execute(f"INSERT INTO {VERSIONS} VALUES (%s)", [number])  # noqa: S608
 

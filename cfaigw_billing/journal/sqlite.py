@@ -112,7 +112,7 @@ class SQLiteJournal(SQLJournal):
         connection.execute("BEGIN IMMEDIATE")  # only one process migrates at a time
         with closing(connection.cursor()) as cursor:
             try:
-                for migration in MIGRATIONS[self._checked_version(connection) :]:
+                for migration in self._missing(MIGRATIONS, _version(connection)):
                     for statement in filter(str.strip, migration.split(";")):
                         cursor.execute(statement)
                 cursor.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
@@ -135,15 +135,6 @@ class SQLiteJournal(SQLJournal):
             if mode != "wal":
                 raise sqlite3.OperationalError(f"write-ahead log not available: got {mode!r}")
             return
-
-    def _checked_version(self, connection: sqlite3.Connection) -> int:
-        version = _version(connection)
-        if version > len(MIGRATIONS):
-            raise JournalError(
-                f"the journal {self} has version {version} of the schema, and this package knows "
-                f"{len(MIGRATIONS)} at most: use a newer one"
-            )
-        return version
 
     def _check_place(self) -> None:
         if not os.path.samestat(self._file, os.stat(self._path)):

@@ -1,4 +1,4 @@
-"""What the control API may be sent: amounts are in cents, times in seconds."""
+"""The bodies that the control API accepts: amounts are in cents, times in seconds."""
 
 from __future__ import annotations
 

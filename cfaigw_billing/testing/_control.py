@@ -1,8 +1,8 @@
-"""The control API: what programs in other languages set up, inject and look at, over HTTP.
+"""The control API: programs in other languages control the emulator over HTTP.
 
-It is served beside the service, below `/_emulator`, in plain JSON without an envelope. What it is
-asked is no request to the service: not recorded, not counted, and no fault meets it. It needs no
-credentials, so it answers this machine alone, and no page in a browser.
+It is served below `/_emulator`, in plain JSON without an envelope. Its requests are not requests to
+the service: they are not recorded or counted, and faults do not affect them. It needs no
+credentials, so it answers only this machine, and no web pages.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def confirm(call: Call, confirmation: Confirmation) -> JSON:
 
 
 def fill_usage(call: Call, usage: Usage) -> JSON:
-    """Give the account a plausible usage over the last whole days (UTC)."""
+    """Fill the usage of the last whole days (UTC) with plausible values."""
     call.account.fill_usage(usage.days, cents_per_day=usage.cents_per_day)
     return _shown(call.account)
 
@@ -143,13 +143,13 @@ def advance(call: Call, advance: Advance) -> JSON:
 
 
 def inject(call: Call, fault: Fault, selection: Selection) -> JSON:
-    """Let the next requests meet a fault; times: how many of them, null for all."""
+    """Inject a fault into the next requests; times: how many of them, null for all."""
     call.emulator.inject(fault, times=selection.times, method=selection.method, path=selection.path)
     return {}
 
 
 def clear_faults(call: Call) -> JSON:
-    """Forget the faults that are left."""
+    """Remove the remaining faults."""
     call.emulator.clear_faults()
     return {}
 
@@ -163,7 +163,7 @@ def list_charges(call: Call) -> JSON:
 
 
 def list_requests(call: Call) -> JSON:
-    """Every request to the service, in order, and whose token it had; without its headers."""
+    """Every request to the service, in order, with the account of its token, without headers."""
     owners: dict[str | None, list[str]] = {}
     for account_id, token in call.emulator.api_tokens.items():
         owners.setdefault(token, []).append(account_id)
@@ -182,7 +182,7 @@ def list_requests(call: Call) -> JSON:
 
 
 def reset(call: Call, reset: Reset) -> JSON:
-    """Forget requests, charges and faults, and if told so, the accounts."""
+    """Remove requests, charges and faults; with accounts: true, also the accounts."""
     call.emulator.reset(accounts=reset.accounts)
     return {}
 
@@ -285,7 +285,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _refuse_strangers(request: web.Request) -> None:
-    """Pages in a browser of this machine are strangers too: they send `Origin`, or a false host."""
+    """Refuse web pages in a browser of this machine: they send `Origin`, or another host."""
     if "Origin" in request.headers:
         raise RefusedError(
             403, INVALID, "pages in a browser are refused: 'Origin' must not be sent"

@@ -1,4 +1,4 @@
-"""Faults of requests, and the requests that they happen to."""
+"""Faults, and the requests that they affect."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ def _headers(_: object, attribute: attrs.Attribute[Any], headers: Any) -> None:
 class Fault:
     """A fault of a request.
 
-    The fields combine. With `delay`, `headers`, `drip` and `truncate` alone, the request is carried
-    out and answered as always, only later, with more headers, slowly or in part. The constructors
-    have the faults that are met most often, and say what the SDK does then. That no connection is
-    made is no fault of a server: ask where no emulator runs.
+    You can combine the fields. With only `delay`, `headers`, `drip` or `truncate`, the request is
+    carried out and answered normally, but later, with more headers, slowly or in part. The
+    constructors make the most common faults, and say what the SDK does then. To test a connection
+    that fails, use an address where no emulator runs.
 
     Attributes:
         delay: Seconds to wait before the request is carried out, or with `after`, answered.
         status: Answer this status, with an error envelope of `code` and `message`; with 200 it is
             a success that says `success: false`.
-        code: Of the error envelope.
-        message: Of the error envelope.
-        body: Answer exactly this body instead of an envelope; the status is 200 unless given.
-        content_type: Of `body`.
-        headers: Added to the answer.
-        after: Carry the request out first: the answer is lost, the charge is made.
-        silence: No answer at all: "close" ends the connection, "reset" tears it down (RST), "hang"
-            leaves it open. aiohttp repeats a GET by itself when a connection that it kept ends:
-            close it twice; the SDK's own sessions do not.
-        truncate: The answer falls silent after so many bytes of its body, although its
-            `Content-Length` promises all of them; `silence` says how, "close" unless given.
-        drip: Seconds between one byte of the body and the next.
-        raw: Put exactly these bytes on the connection instead of an HTTP answer, and fall silent;
-            `silence` says how, "close" unless given.
+        code: The code in the error envelope.
+        message: The message in the error envelope.
+        body: Answer exactly this body instead of an envelope; the default status is 200.
+        content_type: The content type of `body`.
+        headers: Headers to add to the answer.
+        after: Carry the request out first: the charge is made, but its answer is lost.
+        silence: Do not answer: "close" ends the connection, "reset" resets it (RST), "hang" leaves
+            it open. aiohttp repeats a GET if a kept connection ends: inject "close" twice. The
+            SDK's own sessions do not.
+        truncate: Send only so many bytes of the body, less than its `Content-Length`, and then do
+            as `silence` says (default: "close").
+        drip: Seconds between two bytes of the body.
+        raw: Send exactly these bytes instead of an HTTP answer, and then do as `silence` says
+            (default: "close").
     """
 
     delay: float = attrs.field(default=0.0, validator=and_(number, ge(0)))
@@ -95,7 +95,7 @@ class Fault:
             if getattr(self, name) not in (None, 0, {}):
                 raise ValueError(f"`{name}` has no effect: with `{reason}` there is no answer")
 
-    # An answer, but not the one that was asked for.
+    # Wrong answers.
 
     @classmethod
     def unsuccessful(cls, message: str = "An unknown error has occurred.") -> Self:
@@ -107,9 +107,9 @@ class Fault:
 
     @classmethod
     def rate_limited(cls, retry_after: float = 300) -> Self:
-        """A 429 that asks to come again in so many seconds: the SDK waits, or `RateLimitError`.
+        """A 429 with `Retry-After`: the SDK waits, or raises `RateLimitError`.
 
-        It waits where that is at most `max_retry_wait`, charges included: nothing was carried out.
+        It waits if that is at most `max_retry_wait`, also with a charge: nothing was carried out.
         """
         return cls(
             status=429,
@@ -120,17 +120,17 @@ class Fault:
 
     @classmethod
     def edge_page(cls, status: int = 502) -> Self:
-        """A page in HTML from in front of the service: the error of the status.
+        """An HTML page of Cloudflare's edge: the error of the status.
 
-        502 is repeated, and `InternalServerError` in the end. Whether a charge was carried out
-        behind it, nobody knows: `TopupOutcomeUnknownError`, at once.
+        502 is repeated; in the end `InternalServerError`. A charge may have been carried out:
+        `TopupOutcomeUnknownError`, at once.
         """
         page = _EDGE_PAGE.format(status=status).encode()
         return cls(status=status, body=page, content_type="text/html; charset=UTF-8")
 
     @classmethod
     def redirect(cls, location: str, status: int = 302) -> Self:
-        """The resource has moved: `APIStatusError`, not followed.
+        """A redirect: `APIStatusError`; the SDK does not follow it.
 
         For a charge, `TopupOutcomeUnknownError`.
         """
@@ -140,89 +140,89 @@ class Fault:
     def wrong_result(cls, result: object = None) -> Self:
         """A success with this result, such as `{"balance": "much"}`: `APIResponseValidationError`.
 
-        The service is not asked. For a charge, `TopupOutcomeUnknownError`.
+        The request is not carried out. For a charge, `TopupOutcomeUnknownError`.
         """
         return cls(body=envelope(result).text)
 
     @classmethod
     def bad_gzip(cls) -> Self:
-        """A success that cannot be unpacked: repeated, `APIResponseValidationError` in the end.
+        """A success that cannot be unpacked: repeated; in the end `APIResponseValidationError`.
 
-        The service is not asked. For a charge, `TopupOutcomeUnknownError`.
+        The request is not carried out. For a charge, `TopupOutcomeUnknownError`.
         """
         return cls(body=b"this is no gzip", headers={"Content-Encoding": "gzip"})
 
     @classmethod
     def oversized(cls, size: int = 33 << 20) -> Self:
-        """So many bytes, of which few go over the wire: `APIResponseValidationError`.
+        """A body of so many bytes, compressed on the wire: `APIResponseValidationError`.
 
         The SDK reads at most 32 MiB. For a charge, `TopupOutcomeUnknownError`.
         """
         return cls(body=gzip.compress(bytes(size), 1), headers={"Content-Encoding": "gzip"})
 
-    # No whole answer.
+    # Missing or incomplete answers.
 
     @classmethod
     def lost_answer(cls) -> Self:
-        """The request is carried out, and the connection ends where the answer should begin.
+        """The request is carried out, but the connection ends before the answer.
 
-        A charge was made: `TopupOutcomeUnknownError`, and `topup.reconcile` finds it. What may be
-        repeated is; `APIConnectionError` in the end.
+        A charge was made: `TopupOutcomeUnknownError`, and `topup.reconcile` finds it. Other calls
+        are repeated; in the end `APIConnectionError`.
         """
         return cls(silence="close", after=True)
 
     @classmethod
     def reset(cls, *, after: bool = False) -> Self:
-        """The connection is torn down (RST), with `after` once the request was carried out.
+        """The connection is reset (RST); with `after`, the request is carried out first.
 
-        Repeated, and `APIConnectionError` in the end; for a charge `TopupOutcomeUnknownError`.
+        Repeated; in the end `APIConnectionError`. For a charge, `TopupOutcomeUnknownError`.
         """
         return cls(silence="reset", after=after)
 
     @classmethod
     def hang(cls, *, after: bool = False) -> Self:
-        """No answer, and no end, with `after` once the request was carried out.
+        """The connection stays open without an answer; with `after`, the request is carried out.
 
-        When `timeout` is over: repeated, and `APITimeoutError` in the end; for a charge
+        When `timeout` is over: repeated; in the end `APITimeoutError`. For a charge,
         `TopupOutcomeUnknownError`.
         """
         return cls(silence="hang", after=after)
 
     @classmethod
     def cut_off(cls, size: int = 20) -> Self:
-        """The request is carried out, and the answer ends after so many bytes of its body.
+        """The request is carried out, but the answer ends after so many bytes of its body.
 
-        Repeated, and `APIResponseValidationError` in the end; a charge was made:
+        Repeated; in the end `APIResponseValidationError`. A charge was made:
         `TopupOutcomeUnknownError`.
         """
         return cls(truncate=size)
 
     @classmethod
     def slow(cls, seconds: float = 1) -> Self:
-        """The request is carried out, and answered in so many seconds for each byte.
+        """The request is carried out; the answer takes so many seconds for each byte.
 
-        When `timeout` is over: repeated, and `APITimeoutError` in the end; a charge was made:
+        When `timeout` is over: repeated; in the end `APITimeoutError`. A charge was made:
         `TopupOutcomeUnknownError`.
         """
         return cls(drip=seconds)
 
     @classmethod
     def garbage(cls) -> Self:
-        """Something else than HTTP: repeated, and `APIConnectionError` in the end.
+        """Bytes that are not HTTP: repeated; in the end `APIConnectionError`.
 
-        The service is not asked. For a charge, `TopupOutcomeUnknownError`.
+        The request is not carried out. For a charge, `TopupOutcomeUnknownError`.
         """
         return cls(raw=b"\x16\x03\x01\x00this is no HTTP\r\n\r\n")
 
-    # What the server does with it.
+    # For the server.
 
     @property
     def answers(self) -> bool:
-        """Whether there is an answer, if only the beginning of one."""
+        """Whether there is an answer, or at least the beginning of one."""
         return self.raw is None and (self.silence is None or self.truncate is not None)
 
     def answer(self) -> web.Response | None:
-        """The answer in place of the real one, if this fault replaces it."""
+        """The answer that replaces the real one, if any."""
         if self.body is not None:
             content = {"Content-Type": self.content_type}
             return web.Response(status=self.status or 200, body=self.body, headers=content)
@@ -233,7 +233,7 @@ class Fault:
 
 @attrs.define
 class Injection:
-    """A fault, how many requests are still to meet it (None: all), and which."""
+    """A fault, and which and how many requests it affects (None: all)."""
 
     fault: Fault
     left: int | None

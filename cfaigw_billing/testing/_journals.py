@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, get_args
 
 from attrs import evolve
@@ -81,7 +82,7 @@ async def _replaces_once(journals: Sequence[Journal]) -> None:
             evolve(old, holder=f"{n}", state=_STATES[n % 2], version=old.version + 1)
             for n in range(len(journals))
         ]
-        replace = [_replacing(journal, old) for journal in journals]
+        replace = [partial(journal.replace, old) for journal in journals]
         winner = await _one_of("replace", entries, replace)
         found = await journals[1].find(old.key)
         _expect(found == winner, "the entry of the `replace` that returned True is stored")
@@ -99,7 +100,7 @@ async def _settles_one_key(journals: Sequence[Journal]) -> None:
     for old in olds:
         await journals[0].insert(old)
     news = [evolve(old, state="charged", payment_intent_id="in_shared", version=2) for old in olds]
-    replace = [_replacing(journal, old) for journal, old in zip(journals, olds, strict=True)]
+    replace = [partial(journal.replace, old) for journal, old in zip(journals, olds, strict=True)]
     winner = await _one_of("replace", news, replace)
     for old in olds:
         expected = winner if old.key == winner.key else old
@@ -138,10 +139,6 @@ async def _reopens(journal: Journal) -> None:
     await journal.close()
     await journal.close()
     _expect(await journal.find("bare") == _entry("bare"), "a closed journal opens again")
-
-
-def _replacing(journal: Journal, old: Entry) -> Callable[[Entry], Any]:
-    return lambda new: journal.replace(old, new)
 
 
 async def _one_of(

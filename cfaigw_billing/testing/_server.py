@@ -288,8 +288,9 @@ class Emulator(Service):
         elif token == self.api_token:
             known = opens = True
         else:
-            opens = account_id is None or token == self._tokens.of_accounts.get(account_id)
-            known = token in self._tokens.of_accounts.values()
+            own = account_id is not None and token == self._tokens.of_accounts.get(account_id)
+            known = own or token in self._tokens.of_accounts.values()  # there may be very many
+            opens = own or account_id is None
         if not (known and opens):
             status = 403 if known else 401
             raise RefusedError(status, UNAUTHENTICATED, "Authentication error")

@@ -22,6 +22,11 @@ def member_of(cls: Any) -> tuple[Any, bool]:
     return str if str in members else members[0], len(members) < len(get_args(cls))
 
 
+def is_array(cls: Any) -> bool:
+    """Whether it is the type of a list on the wire, `tuple[T, ...]`."""
+    return get_origin(cls) is tuple and get_args(cls)[-1] is Ellipsis
+
+
 def wire_fields(cls: Any) -> list[Any]:
     """Return the fields of an attrs class that the service sends, with their types resolved."""
     fields = attrs.fields(attrs.resolve_types(cls))

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, get_arg
 
 from attrs import evolve, field, fields_dict, frozen, resolve_types
 
-from .._show.table import LONGEST, Column, Table, first, text
 from .._wire.secrets import conceal_client_secrets
 from .._wire.strict_json import EMPTY
 from ._annotations import NOT_ON_THE_WIRE
 from ._data import Data, Property
-from ._records import Entry, as_dict, entries, parts, properties, record, to_frame
 from ._validators import account
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .._show.table import Table
+    from ._records import Entry
+
 T = TypeVar("T")
 
-_WORDS = re.compile("(?<=[a-z])(?=[A-Z])")
-"""The places between the words of a class name."""
+# What shows a value is imported where one is shown.
 
 
 @frozen(kw_only=True)
@@ -42,9 +42,10 @@ class AccountParams(Params[T]):
     """The account's identifier; `None`: the client's `account_id`."""
 
 
-@frozen(kw_only=True)
 class Shown(Data):
     """A value with forms for people and programs: JSON, a data frame, a table in a notebook."""
+
+    __slots__ = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the answer as nested JSON data, with the names and numbers of the service.
@@ -53,6 +54,8 @@ class Shown(Data):
         "6.4019"; `None` in another currency), each time also as ISO 8601 text
         (`start_time_datetime`). `extra` is there only if it is not empty. Secrets are omitted.
         """
+        from ._records import as_dict
+
         return as_dict(self)
 
     def to_records(self) -> list[dict[str, object]]:
@@ -62,6 +65,8 @@ class Shown(Data):
         `balance_usd`: "6.4019"; `None` in another currency). A time is ISO 8601 text; `None` if
         the service's number is not a valid time.
         """
+        from ._records import record
+
         return [record(row) for row in self._rows()]
 
     def to_pandas(self, *, exact: bool = False) -> pd.DataFrame:
@@ -72,10 +77,14 @@ class Shown(Data):
         Args:
             exact: Return dollars (columns `…_usd`) as exact `Decimal`s, not as floats.
         """
+        from ._records import to_frame
+
         return to_frame(self.to_records(), self._columns(), self._index, exact=exact)
 
     def _repr_html_(self) -> str:
         """Return the HTML for a notebook: dollars, UTC times, and the first rows of a list."""
+        from .._show.table import LONGEST
+
         return self._table(LONGEST).html()
 
     # How a type differs from this:
@@ -87,17 +96,26 @@ class Shown(Data):
 
     def _table(self, limit: int | None) -> Table:
         """Return the table to show: at most `limit` rows of a list."""
+        from .._show.table import Column, Table, first, text
+        from ._records import entries
+
+        def cell(entry: Entry) -> Callable[[object], str]:
+            return lambda row: text(entry.read(row))
+
         name = type(self).__name__.removeprefix("Billing").removesuffix("Response")
-        title = _WORDS.sub(" ", name).capitalize()
+        title = re.sub("(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
         if self._list is None:
             pair = Column(), Column(wraps=True)
             return Table(title=title, columns=pair, rows=self._details())
         shown, notes = first(self._rows(), limit, "in the same order")
-        columns = [Column(name, _cell(entry)) for name, entry in entries(self._row_type()).items()]
+        columns = [Column(name, cell(entry)) for name, entry in entries(self._row_type()).items()]
         return Table.of(shown, columns, title=title, notes=notes)
 
     def _details(self) -> Sequence[tuple[str, str]]:
         """Return the names and texts to show of a value that is not a list."""
+        from .._show.table import text
+        from ._records import entries
+
         cls: Any = type(self)
         shown = entries(cls).items()
         return [(name, text(entry.read(self))) for name, entry in shown if name != "account_id"]
@@ -108,22 +126,29 @@ class Shown(Data):
     @classmethod
     def _columns(cls) -> dict[str, Entry]:
         """Return the entries of the records."""
+        from ._records import entries
+
         return entries(cls._row_type())
 
     @classmethod
     def _row_type(cls) -> Any:
         if cls._list is None:
             return cls
-        return get_args(fields_dict(resolve_types(cls))[cls._list].type)[0]
+        own: Any = cls
+        return get_args(fields_dict(resolve_types(own))[cls._list].type)[0]
 
     @classmethod
     def _from_dict(cls, data: Mapping[str, Any]) -> Self:
+        from ._records import parts
+
         own: Any = cls
         fields = {part.name: data[part.key] for part in parts(own) if part.key in data}
         return cls(**fields)
 
     @classmethod
     def _properties(cls) -> Iterable[Property]:
+        from ._records import properties
+
         return properties(cls)
 
 
@@ -180,9 +205,7 @@ class AccountResponse(Response):
 
     @classmethod
     def _columns(cls) -> dict[str, Entry]:
+        from ._records import entries
+
         own: Any = AccountResponse
         return entries(own) | super()._columns()
-
-
-def _cell(entry: Entry) -> Callable[[object], str]:
-    return lambda row: text(entry.read(row))

@@ -10,12 +10,13 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import cache
 from typing import Any, Self
 
 from attrs import frozen
 
-_ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
+_ATTRIBUTE = r"(?m)^    (\w+): (.+(?:\n {8}.+)*)"
 """One of the attributes that a docstring lists."""
 
 
@@ -112,5 +113,11 @@ def descriptions(cls: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(inspect.getmro(cls)):
         listed = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")[2]
-        found |= {name: " ".join(text.split()) for name, text in _ATTRIBUTE.findall(listed)}
+        found |= {name: " ".join(text.split()) for name, text in re.findall(_ATTRIBUTE, listed)}
     return found
+
+
+def plain_digits(number: Decimal) -> str:
+    """Return a number as text, exact, without an exponent and without zeros at its end."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

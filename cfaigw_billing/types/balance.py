@@ -7,10 +7,8 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from .._show.table import LOW_DOLLARS, Alert, label, text
 from ._base import AccountParams, AccountResponse, Response
 from ._derived import Derived, optional_utc
-from ._records import entries
 from .money import Money, money, optional_money
 
 
@@ -86,6 +84,8 @@ class BillingCreditBalanceResponse(AccountResponse):
     """Whether a manual top-up has ever completed."""
 
     def _details(self) -> list[tuple[str, str]]:
+        from .._show.table import LOW_DOLLARS
+
         return [
             ("Balance", balance_text(self, Money.dollars(LOW_DOLLARS))),
             ("Card", card_text(self)),
@@ -95,6 +95,8 @@ class BillingCreditBalanceResponse(AccountResponse):
 
 def balance_text(answer: BillingCreditBalanceResponse, low: Money) -> str:
     """Return the balance, highlighted if below `low`, with enough digits to differ from it."""
+    from .._show.table import Alert
+
     shown, _ = answer.balance_money.told_apart(low)
     return Alert(shown) if answer.balance_money < low else shown
 
@@ -110,6 +112,8 @@ def card_text(answer: BillingCreditBalanceResponse) -> str:
 
 def topup_text(config: TopupConfig | None) -> str:
     """Return the automatic top-up as text, such as "$50.00 at $10.00"."""
+    from .._show.table import Alert
+
     if config is None or not (config.amount and config.threshold):
         return "off"
     if config.disabled_reason:
@@ -119,6 +123,9 @@ def topup_text(config: TopupConfig | None) -> str:
 
 def topup_details(config: TopupConfig) -> list[tuple[str, str]]:
     """Return the automatic top-up and its problem, if any, as text."""
+    from .._show.table import label, text
+    from ._records import entries
+
     troubles = ("disabled_reason", "error", "last_failed_at")
     told = {name: text(entries(TopupConfig)[name].read(config)) for name in troubles}
     return [("Automatic top-up", topup_text(config))] + [

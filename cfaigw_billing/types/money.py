@@ -10,13 +10,12 @@ from typing import Any, overload
 
 from attrs import field, frozen
 
-from ._data import Data, Property, descriptions
+from ._data import Data, Property, descriptions, plain_digits
 from ._derived import Derived
 
-_FORMAT = re.compile(
-    r"(?P<align>(?:.?[<>^])?)(?P<sign>[-+ ]?)(?P<width>(?:[1-9]\d*)?)(?P<group>[,_]?)"
-    r"(?:\.(?P<digits>\d+))?f?",
-    re.DOTALL,
+_FORMAT = (
+    r"(?s)(?P<align>(?:.?[<>^])?)(?P<sign>[-+ ]?)(?P<width>(?:[1-9]\d*)?)(?P<group>[,_]?)"
+    r"(?:\.(?P<digits>\d+))?f?"
 )
 """The parts of a format; the same letters as for a number."""
 _EXACT = Context(prec=1000)
@@ -138,7 +137,7 @@ class Money(Data):
 
         The default digits are those of the currency. Thousands have a separator, `,` or `_`.
         """
-        found = _FORMAT.fullmatch(spec)
+        found = re.fullmatch(_FORMAT, spec)
         if found is None:
             raise ValueError(
                 f"Money is formatted with [[fill]align][sign][width][,][.digits][f], not {spec!r}"
@@ -250,12 +249,6 @@ class Money(Data):
         ]
 
 
-def plain_digits(number: Decimal) -> str:
-    """Return a number as text, exact, without an exponent and without zeros at its end."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def _digits_of(currency: str) -> int:
     return _DIGITS.get(currency, 2)
 
@@ -282,3 +275,31 @@ def money(field_name: str) -> Derived[Money]:
 def optional_money(field_name: str) -> Derived[Money | None]:
     """Do the same as `money`, for a field that may be `None`."""
     return Derived(field_name, lambda cents, owner: None if cents is None else _money(cents, owner))
+
+
+# Arguments.
+
+
+def in_cents(name: str, value: Any) -> Any:
+    """Return `Money` as an int of US cents, and any other value as it is, for the validator."""
+    if not isinstance(value, Money):
+        return value
+    if value.currency != "USD":
+        raise ValueError(f"`{name}` must be in US dollars, got {value}")
+    cents = int(value.cents)
+    if cents != value.cents:
+        shown, _ = value.told_apart(round(value, 2))
+        raise ValueError(f"`{name}` must be in whole cents, got {shown}")
+    return cents
+
+
+def amount_in_cents(value: int | Money) -> int:
+    """Convert the argument `amount` as `in_cents` does."""
+    cents: int = in_cents("amount", value)
+    return cents
+
+
+def threshold_in_cents(value: int | Money) -> int:
+    """Convert the argument `threshold` as `in_cents` does."""
+    cents: int = in_cents("threshold", value)
+    return cents

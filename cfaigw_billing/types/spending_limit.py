@@ -8,8 +8,8 @@ from attrs import field, frozen
 
 from ._base import AccountParams, AccountResponse, Response
 from ._derived import Derived
-from ._validators import amount_in_cents, cents, one_of
-from .money import Money, optional_money
+from ._validators import cents, one_of
+from .money import Money, amount_in_cents, optional_money
 
 
 @frozen(kw_only=True)

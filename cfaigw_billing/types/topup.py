@@ -11,7 +11,6 @@ from .._wire.secrets import Secret
 from ._base import AccountParams, AccountResponse, Response, of_account
 from ._derived import Derived
 from ._validators import (
-    amount_in_cents,
     cents,
     each_of_type,
     idempotency_key,
@@ -19,10 +18,9 @@ from ._validators import (
     of_type,
     one_of,
     required_identifier,
-    threshold_in_cents,
 )
 from .balance import TopupConfig
-from .money import Money, money
+from .money import Money, amount_in_cents, money, threshold_in_cents
 
 
 @frozen(kw_only=True)

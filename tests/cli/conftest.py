@@ -32,8 +32,11 @@ def state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator with three accounts, which the environment names as the service."""
-    with Emulator() as emulator:
+    """An emulator with three accounts, which the environment names as the service.
+
+    A top-up stays pending for longer than any command takes: a test that needs the credit says so.
+    """
+    with Emulator(topup_seconds=600) as emulator:
         monkeypatch.setenv("CLOUDFLARE_BASE_URL", emulator.base_url)
         monkeypatch.setenv("CLOUDFLARE_API_TOKEN", emulator.api_token)
         rich = emulator.add_account(RICH, name="Rich", balance=123_456.78)

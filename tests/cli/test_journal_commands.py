@@ -61,7 +61,7 @@ def test_a_key_is_charged_once_and_the_second_time_asks_nothing(service: Emulato
     assert (told["outcome"], told["idempotency_key"]) == ("charged", "order-1")
     assert told["payment_intent_id"] == "in_emulated000001"
     assert service.requests == []
-    service.advance(10)
+    service.advance(600)
     assert row(run(*KEYED, "--wait"), "Balance").split() == ["Balance", "$1,284.57"]
     assert len(service.charges) == 1
 
@@ -110,7 +110,7 @@ def test_a_payment_to_confirm_is_not_taken_for_charged(service: Emulator) -> Non
         assert (result.exit_code, paths(service).count("POST /topup")) == (4, 1)
         assert "the payer must confirm the payment" in result.stderr
     service.accounts[RICH].confirm("in_emulated000001")
-    service.advance(10)
+    service.advance(600)
     assert run(*KEYED).stdout.startswith("Charged before, for $50.00 of credit")
 
 
@@ -242,7 +242,7 @@ def test_recover_settles_what_was_lost(service: Emulator) -> None:
     assert waiting.exit_code == 6
     (found,) = as_json(waiting)
     assert (found["state"], found["outcome"], found["error"]) == ("unknown", "not_found_yet", None)
-    service.advance(10)
+    service.advance(600)
     settled = run("recover", "--csv")
     assert settled.exit_code == 0
     names, cells = as_csv(settled)

@@ -238,8 +238,8 @@ def test_a_wrong_line_is_named_and_not_shown(service: Emulator, tmp_path: Path, 
     [
         ("", " has no tokens"),
         (f"# {SECRET}\n", " has no tokens"),
-        (f"{RICH} {SECRET}".encode("utf-16"), " is no text in UTF-8"),
-        (f"{RICH} {SECRET}ü".encode("latin-1"), " is no text in UTF-8"),
+        (f"{RICH} {SECRET}".encode("utf-16"), " is not text in UTF-8"),
+        (f"{RICH} {SECRET}ü".encode("latin-1"), " is not text in UTF-8"),
     ],
 )
 def test_a_file_without_tokens_is_refused(

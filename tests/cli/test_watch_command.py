@@ -16,7 +16,18 @@ from click.testing import Result
 from cfaigw_billing.cli.watch import StateFile
 from cfaigw_billing.testing import Emulator, Fault
 
-from .running import LOW, MODULE, OVERDRAWN, RICH, needs_posix, run, said, start, wait_for
+from .running import (
+    LOW,
+    MODULE,
+    OVERDRAWN,
+    RICH,
+    SECONDS,
+    needs_posix,
+    run,
+    said,
+    start,
+    wait_for,
+)
 
 
 @pytest.fixture
@@ -188,7 +199,7 @@ def test_it_goes_on_until_a_signal_and_keeps_its_state(
         wait_for(lambda: len(service.requests) == 7)
         wait_for(lambda: open_episodes(state) == len(TOLD))  # the file is written after the line
         process.send_signal(by)
-        _, stderr = process.communicate(timeout=8)
+        _, stderr = process.communicate(timeout=SECONDS)
     assert (process.returncode, stderr) == (code, "")
     assert sorted(json.loads(line)["kind"] for line in lines) == [
         "auto_topup_failed",

@@ -194,7 +194,7 @@ class Peer:
     def close(self) -> None:
         """End the connection as TCP means it to be ended."""
         self._sock.shutdown(socket.SHUT_WR)
-        self.hang()
+        self._await_the_end()
 
     def reset(self) -> None:
         """Tear the connection down."""
@@ -206,6 +206,10 @@ class Peer:
 
     def hang(self) -> None:
         """Do nothing until the client goes."""
+        self.server.hanging = True
+        self._await_the_end()
+
+    def _await_the_end(self) -> None:
         while True:
             self._receive()
 
@@ -224,6 +228,7 @@ class Server:
         turns: When each turn began: what the server noticed of the client's attempts.
         charges: How often a card was charged.
         departed: How many connections have ended.
+        hanging: Whether a client waits, or has waited, for what will not come.
         bystander: The host and port of another server, which redirects point to.
     """
 
@@ -236,6 +241,7 @@ class Server:
         self.turns: list[float] = []
         self.charges = 0
         self.departed = 0
+        self.hanging = False
         self.bystander = ""
         self._lock = threading.Condition()
         self._sockets: list[socket.socket] = []
@@ -273,7 +279,7 @@ class Server:
                 self.charges += 1
             self._lock.notify_all()
 
-    def wait_for(self, condition: Callable[[], object], timeout: float = 5.0) -> bool:
+    def wait_for(self, condition: Callable[[], object], timeout: float = 30.0) -> bool:
         """Whether the condition comes true: the server may be a moment behind the client."""
         with self._lock:
             return bool(self._lock.wait_for(condition, timeout))

@@ -196,6 +196,6 @@ def test_without_psycopg_it_says_what_to_install() -> None:
         "except ImportError as error:\n    print(error)"
     )
     said = subprocess.run(  # noqa: S603  # our own script
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert said.stdout == "PostgresJournal needs psycopg: pip install 'cfaigw_billing[postgres]'\n"

@@ -272,7 +272,7 @@ def in_another_process(path: Path) -> str:
         "asyncio.run(main())"
     )
     return subprocess.run(  # noqa: S603  # our own script
-        [sys.executable, "-c", script, path], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", script, path], capture_output=True, text=True, check=True, timeout=60
     ).stdout.strip()
 
 

@@ -1,8 +1,9 @@
 """A program that charges for many keys, and whose processes die on the way.
 
-    python worker.py base_url token journal seed step=key,key,… step=…
+    python worker.py base_url token journal '[{"step": ["key", "key", …], "step": …}, …]'
 
-It forks a process for each attempt. One that works at a key for the first time dies (SIGKILL) when
+It forks a process for each share of the keys, which all are at work at once, and there one for each
+attempt. One that works at a key for the first time dies (SIGKILL) when
 it reaches the step that the key is listed under; `random`, at any moment; `never`, not. The next
 process goes on, until there is an answer or an error for each key, which is printed. Each key has
 an account of its own.
@@ -11,6 +12,7 @@ an account of its own.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -21,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from cfaigw_billing import AsyncCloudflare, CloudflareError
+from cfaigw_billing import AsyncCloudflare, CloudflareError, JournalError
 from cfaigw_billing._charges import keyed, lease
 from cfaigw_billing.journal import Entry, PostgresJournal, SQLiteJournal
 
@@ -88,14 +90,24 @@ async def charge(arguments: Sequence[str], left: dict[str, str], say: int) -> No
         for key, step in left.items():
             os.write(say, f"begin {key}\n".encode())
             doom.step = step
-            try:
-                created = await client.ai_gateway.billing.topup.create(
-                    account_id=key, amount=5000, idempotency_key=key, timeout=20
-                )
-                said = f"charged {key} {created.payment_intent_id}"
-            except CloudflareError as error:
-                said = f"failed {key} {type(error).__name__}"
-            os.write(say, f"{said}\n".encode())
+            os.write(say, f"{await outcome(client, key)}\n".encode())
+
+
+async def outcome(client: AsyncCloudflare, key: str) -> str:
+    """Charge for the key. Return what came of it."""
+    while True:
+        try:
+            created = await client.ai_gateway.billing.topup.create(
+                account_id=key, amount=5000, idempotency_key=key, timeout=20
+            )
+        except JournalError as error:
+            # On a slow machine the lease of a living sender may end before it has sent.
+            if "nothing was sent" not in str(error):
+                raise
+        except CloudflareError as error:
+            return f"failed {key} {type(error).__name__}"
+        else:
+            return f"charged {key} {created.payment_intent_id}"
 
 
 def attempt(left: dict[str, str], arguments: Sequence[str], moment: float | None) -> list[str]:
@@ -117,14 +129,10 @@ def attempt(left: dict[str, str], arguments: Sequence[str], moment: float | None
     return lines
 
 
-def main() -> None:
-    *arguments, seed = sys.argv[1:5]
+def work(arguments: Sequence[str], share: dict[str, list[str]], seed: int) -> None:
+    """Charge for the keys of a share, until there is an answer or an error for each."""
     chance = random.Random(seed)
-    left = {
-        key: step
-        for step, _, keys in (argument.partition("=") for argument in sys.argv[5:])
-        for key in keys.split(",")
-    }
+    left = {key: step for step, keys in share.items() for key in keys}
     while left:
         moment = chance.uniform(0.0, 0.12) if "random" in list(left.values())[:1] else None
         for line in attempt(left, arguments, moment):
@@ -133,7 +141,19 @@ def main() -> None:
                 left[key] = "never"  # once is enough
             else:
                 del left[key]
-                print(line, flush=True)  # noqa: T201
+                os.write(1, f"{line}\n".encode())  # at once: others write there too
+
+
+def main() -> None:
+    *arguments, shares = sys.argv[1:]
+    started = list[int]()
+    for seed, share in enumerate(json.loads(shares)):
+        pid = os.fork()
+        if not pid:
+            work(arguments, share, seed)
+            os._exit(0)
+        started.append(pid)
+    sys.exit(any(os.waitpid(pid, 0)[1] for pid in started))
 
 
 if __name__ == "__main__":

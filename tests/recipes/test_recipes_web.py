@@ -21,7 +21,7 @@ from aiohttp import web
 
 from cfaigw_billing.testing import Emulator, Fault
 
-SECONDS = 5.0  # within which whatever a test waits for has to happen
+SECONDS = 30.0  # after which what a test waits for is taken never to happen
 ORDER = "/accounts/acc/topups/order-1"
 BALANCE = "/accounts/acc/balance"
 LEAK = "<html>upstream's own words</html>"

@@ -213,7 +213,7 @@ def test_credentials_given_beat_the_old_ones_as_a_whole(
 
 def test_the_rate_limit_is_that_of_the_credentials(make: Callable[..., Any]) -> None:
     client = make()
-    limiter = inner(client).limiter
+    limiter = inner(client).logins.fallback.limiter
     for options in (
         {},
         {"timeout": 1},
@@ -221,7 +221,7 @@ def test_the_rate_limit_is_that_of_the_credentials(make: Callable[..., Any]) -> 
         {"default_headers": {"X-Team": "billing"}},
         {"trace_configs": [aiohttp.TraceConfig()]},
     ):
-        assert inner(client.copy(**options).copy()).limiter is limiter
+        assert inner(client.copy(**options).copy()).logins.fallback.limiter is limiter
     for options in (
         {"api_token": OTHER},
         {"base_url": "https://elsewhere.test"},
@@ -229,8 +229,11 @@ def test_the_rate_limit_is_that_of_the_credentials(make: Callable[..., Any]) -> 
         {"set_default_headers": {"X-Auth-Key": OTHER, "X-Auth-Email": "me@example.com"}},
     ):
         copy = client.copy(**options)
-        assert inner(copy).limiter is not limiter
-        assert inner(copy.copy(timeout=1)).limiter is inner(copy).limiter
+        assert inner(copy).logins.fallback.limiter is not limiter
+        assert (
+            inner(copy.copy(timeout=1)).logins.fallback.limiter
+            is inner(copy).logins.fallback.limiter
+        )
 
 
 @pytest.mark.parametrize("way", ["with_options", "copy"])

@@ -232,10 +232,10 @@ def test_no_spelling_of_a_path_that_charges_is_sent(
     def all_methods(client: Any) -> None:
         groups = client, client.with_raw_response
         for send_it in [getattr(group, m) for group in groups for m in ("post", "put", "patch")]:
-            with pytest.raises(ValueError, match=r"charges a card; call|leads where it says"):
+            with pytest.raises(ValueError, match=r"charges a card; call|must have no"):
                 send_it(path, cast_to=object, body={"amount": 1000})
         with (
-            pytest.raises(ValueError, match=r"charges a card; call|leads where it says"),
+            pytest.raises(ValueError, match=r"charges a card; call|must have no"),
             client.with_streaming_response.post(path, cast_to=object),
         ):
             pytest.fail("entered")

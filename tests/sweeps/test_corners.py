@@ -89,7 +89,7 @@ async def test_input_that_is_cancelled_from_outside_does_not_look_like_the_end()
     client, _ = faked()
     async with client.send_many(requests()) as outcomes:
         with pytest.raises(RuntimeError, match="cancelled from outside"):
-            await asyncio.wait_for(_all_of(outcomes), 5)
+            await asyncio.wait_for(_all_of(outcomes), 30)
 
 
 async def _all_of(outcomes: AsyncIterator[object]) -> list[object]:
@@ -105,7 +105,7 @@ async def test_a_generator_around_it_may_be_dropped_in_another_task() -> None:
                 yield outcome.request
 
     async def first() -> Params[Any]:
-        return await asyncio.wait_for(anext(rows()), 1)
+        return await asyncio.wait_for(anext(rows()), 30)
 
     assert await first() in asks(1)
     await asyncio.sleep(0.1)
@@ -128,7 +128,7 @@ def test_several_threads_may_read_the_outcomes_of_one_input(billing_emulator: Em
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
     assert len(found) == len(set(found)) == 100
 
 

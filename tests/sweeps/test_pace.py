@@ -327,11 +327,13 @@ def test_clients_of_one_base_url_share_a_pace_whatever_their_credentials() -> No
         copy = client.with_options(api_token="b", max_requests_per_second=3)
         other = AsyncCloudflare(api_token="a", base_url="https://other.test")
         with Cloudflare(api_token="c", base_url="https://one.test") as blocking:
-            paces = [each._executor.limiter._pace for each in (client, copy, other)] + [
-                blocking._executor.inner.limiter._pace
-            ]
+            paces = [
+                each._executor.logins.fallback.limiter._pace for each in (client, copy, other)
+            ] + [blocking._executor.inner.logins.fallback.limiter._pace]
         assert [pace is paces[0] for pace in paces] == [True, True, False, True]
-        assert copy._executor.limiter is not client._executor.limiter
+        assert (
+            copy._executor.logins.fallback.limiter is not client._executor.logins.fallback.limiter
+        )
 
     asyncio.run(main())
 
@@ -416,7 +418,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) - 7)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_forked_child_does_not_stand_in_its_parents_line() -> None:
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=20)  # noqa: S603
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=60)  # noqa: S603
 
 
 # Over the wire.

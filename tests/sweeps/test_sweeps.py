@@ -222,7 +222,7 @@ async def test_a_sweep_does_not_wait_for_days(header: str) -> None:
     async with Emulator() as emulator, client_of(emulator) as client:
         names = add_accounts(emulator, 20)
         emulator.inject(Fault(status=status, body=body, headers={name: value}), times=None)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             result = await balances(client, names)
         assert len(emulator.requests) < 10
     assert len(result) + len(result.failed) == 20
@@ -261,7 +261,7 @@ async def test_a_call_behind_others_ends_with_its_total_timeout() -> None:
         emulator.inject(Fault(headers={"Ratelimit": '"default";r=1;t=1000'}))
         await client.ai_gateway.billing.credit_balance(account_id="a")
         executor = client._executor
-        await executor.limiter.enter(
+        await executor.logins.fallback.limiter.enter(
             executor.clock, reserve=None, patience=math.inf, deadline=math.inf
         )
         with pytest.raises(RateLimitError, match="total_timeout"):
@@ -328,7 +328,7 @@ FORKED = """
 import asyncio, os, sys
 from cfaigw_billing import AsyncCloudflare
 client = AsyncCloudflare(api_token="t")
-limiter = client._executor.limiter
+limiter = client._executor.logins.fallback.limiter
 asyncio.run(limiter.enter(client._executor.clock, reserve=None, patience=1, deadline=1e18))
 assert limiter.budget.in_flight == 1
 child = os.fork()
@@ -340,7 +340,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_forked_child_does_not_wait_for_its_parents_calls() -> None:
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=20)  # noqa: S603
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=60)  # noqa: S603
 
 
 SHARER = """
@@ -408,7 +408,7 @@ def test_processes_that_share_nothing_but_the_token_stay_inside_the_limit(
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
-        assert [process.wait(30) for process in processes] == [0] * len(names)
+        assert [process.wait(60) for process in processes] == [0] * len(names)
         assert len(emulator.requests) - limit.refused == len(names) * each
         assert limit.refused <= refused
 

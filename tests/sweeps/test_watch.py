@@ -664,6 +664,19 @@ def test_the_state_holds_what_was_handed_out(run: Run, billing_emulator: Emulato
     assert {event.account_id, other.account_id} == {"x", "y"}
 
 
+def test_accounts_move_between_watches(run: Run, billing_emulator: Emulator) -> None:
+    for name in ("x", "y", "z"):
+        billing_emulator.add_account(name, balance=10)
+    first, one = watch_once(run, billing_emulator, account_ids=["x", "y"])
+    second, other = watch_once(run, billing_emulator, account_ids=["z"])
+    assert [event.kind for event in (*first, *second)] == ["low"] * 3
+    union = json.loads(json.dumps(one | other))
+    for names in (["x"], ["y", "z"]):
+        events, state = watch_once(run, billing_emulator, account_ids=names, state=union)
+        assert events == []
+        assert state.keys() == {"version", *(f"account:{name}" for name in names)}
+
+
 def test_wrong_credentials_are_raised_in_the_first_round(
     run: Run, billing_emulator: Emulator
 ) -> None:

@@ -24,7 +24,7 @@ class Control:
     ) -> tuple[int, Any]:
         """The status and the decoded answer of a request below `/_emulator`."""
         address = self.emulator.base_url.removeprefix("http://").split("/")[0]
-        connection = http.client.HTTPConnection(address, timeout=5)
+        connection = http.client.HTTPConnection(address, timeout=30)
         try:
             connection.request(method, f"/_emulator{path}", body, headers)
             response = connection.getresponse()

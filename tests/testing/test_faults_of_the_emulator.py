@@ -166,7 +166,7 @@ def test_nothing_is_reached_where_no_emulator_runs(ask: Run, billing_emulator: E
 def exchange(emulator: Emulator) -> bytes:
     """What comes over a bare connection in answer to a request, up to its end."""
     host, port = emulator.base_url.removeprefix("http://").split("/")[0].split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as sock:
+    with socket.create_connection((host, int(port)), timeout=30) as sock:
         sock.sendall(
             b"GET /client/v4/accounts HTTP/1.1\r\nHost: x\r\n"
             b"Authorization: Bearer emulator-token\r\n\r\n"

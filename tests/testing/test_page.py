@@ -51,7 +51,7 @@ def test_the_commands_work(billing_emulator: Emulator) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=60,
     )
     answers = [json.loads(line) for line in ran.stdout.splitlines()]
     assert len(answers) == SHELL.count("curl")

@@ -1,5 +1,5 @@
-"""The same calls about many accounts: what to send, what to keep, and the results.
+"""Sweeps: the same calls for many accounts. What to send, what to keep, and the results.
 
-A new sweep is a module with a result, which extends `AccountAnswers`, and a function that returns
-the `Sweep` which leads to it. `_async/sweeps.py` runs it.
+To add a sweep, write a module with a result (a subclass of `AccountAnswers`) and a function that
+returns its `Sweep`. `_async/sweeps.py` runs it.
 """

@@ -1,4 +1,4 @@
-"""The result of a sweep over accounts: a mapping by account, and what is shown of it."""
+"""The result of a sweep over accounts: a mapping by account, with a table and plots."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 FAILURES = 10
-"""The accounts that failed which a table shows."""
+"""How many failed accounts a table shows."""
 
 
 class AccountAnswers(Mapping[str, T]):
-    """The answers about many accounts, by account, in the order in which they were asked for.
+    """The answers about many accounts, by account, in the order of the requests.
 
-    `answers[account_id]` raises the error of an account that failed, which is in `failed` too;
-    `in`, `get` and loops know only the accounts that answered. `a | b` has the accounts of both.
+    `answers[account_id]` raises the error of an account that failed; `failed` has it too. `in`,
+    `get` and loops only see the accounts that answered. `a | b` has the accounts of both.
     """
 
     failed: Mapping[str, Exception]
     """The accounts that did not answer, and why."""
     names: Mapping[str, str]
-    """The accounts' names, where the sweep had to ask for the accounts; else empty."""
+    """The names of the accounts, if the sweep read the list of accounts; else empty."""
     missing: tuple[str, ...]
-    """The accounts that were neither answered nor failed, because the sweep ended before: those to
-    ask about next."""
+    """The accounts without an answer or error, because the sweep ended early: ask them next."""
     listed: bool
-    """Whether the list of accounts had been read to its end: otherwise there may be more of them,
-    which `client.accounts.list()` names."""
+    """Whether the list of accounts was read to its end. If not, there may be more accounts: see
+    `client.accounts.list()`."""
 
     def __init__(
         self,
@@ -58,13 +57,13 @@ class AccountAnswers(Mapping[str, T]):
         if account_id in self._found:
             return self._found[account_id]
         if account_id in self.failed:
-            # Without its traceback, which would grow each time.
+            # Without the traceback: each raise would make it longer.
             raise self.failed[account_id].with_traceback(None)
         if account_id in self.missing:
             raise KeyError(f"{account_id} was not asked, because the sweep ended early")
         raise KeyError(f"{account_id} is not one of the accounts of this sweep")
 
-    # Of these, `Mapping` makes calls of `__getitem__` that expect no error but `KeyError`.
+    # `Mapping` would call `__getitem__` for these, and expect only `KeyError`.
 
     def __contains__(self, account_id: object) -> bool:
         return account_id in self._found
@@ -88,9 +87,9 @@ class AccountAnswers(Mapping[str, T]):
         return len(self._found)
 
     def __or__(self, other: Self) -> Self:
-        """Return the accounts of both as a new value, such as the parts that machines asked for.
+        """Return a new value with the accounts of both, for example from two machines.
 
-        Of an account that is in both, how it ended in `other` counts, be it an answer or an error.
+        If an account is in both, its answer or error in `other` counts.
         """
         if type(other) is not type(self):
             return NotImplemented
@@ -122,33 +121,32 @@ class AccountAnswers(Mapping[str, T]):
         """Return the records as a data frame, by account or by time; needs the extra `notebook`.
 
         Args:
-            exact: Have dollars (columns `…_usd`) as exact `Decimal`s, and not as floats.
+            exact: Return dollars (columns `…_usd`) as exact `Decimal`s, not as floats.
         """
         return to_frame(self.to_records(), self._entries(), index=self._index, exact=exact)
 
     def _repr_html_(self) -> str:
-        """Return the HTML for a notebook: the accounts that failed, then the first others."""
+        """Return the HTML for a notebook: failed accounts, then the first others."""
         return self._table(LONGEST).html()
 
-    # How a result differs from this:
+    # What depends on the result:
 
     _row_type: ClassVar[Any]
     """The class whose entries a record has."""
     _own: ClassVar[Sequence[str]] = ("account_id", "account_name")
-    """The entries that a record has besides."""
+    """The other entries of a record."""
     _index: ClassVar[str]
-    """The entry of the records that is the index of the data frame."""
+    """The entry of the records that becomes the index of the data frame."""
     _columns: ClassVar[Sequence[Column]]
-    """The columns of the table after the account and its name; the one without a heading has the
-    marks."""
+    """The columns of the table after the account and its name. Marks have no heading."""
     _rest: ClassVar[str]
-    """What the accounts are that a table leaves out, such as "none of them lower"."""
+    """Describes the accounts that a table omits, such as "none of them lower"."""
     _settings: ClassVar[Sequence[str]] = ()
     """The attributes that a user sets."""
 
     @abstractmethod
     def _ranked(self) -> list[str]:
-        """Return the accounts that answered, those first that matter most."""
+        """Return the accounts that answered, the most important first."""
 
     @abstractmethod
     def _cells(self, account_id: str) -> Sequence[str]:
@@ -160,9 +158,9 @@ class AccountAnswers(Mapping[str, T]):
 
     @abstractmethod
     def _facts(self) -> str:
-        """Return what the title of the table says of the accounts that answered."""
+        """Return the part of the table's title about the accounts that answered."""
 
-    # What they have in common:
+    # What all results share:
 
     @classmethod
     def _entries(cls) -> dict[str, Entry]:
@@ -170,7 +168,7 @@ class AccountAnswers(Mapping[str, T]):
         return dict.fromkeys(cls._own, Entry(lambda _: None)) | entries(cls._row_type)
 
     def _table(self, limit: int | None, *, failed: bool = True) -> Table:
-        """Return the table to show: a few accounts that failed, and at most `limit` others."""
+        """Return the table: a few failed accounts, and at most `limit` others."""
         shown, notes = first(self._ranked(), limit, self._rest)
         rows = [self._row(account_id, self._cells(account_id)) for account_id in shown]
         if failed:
@@ -194,7 +192,7 @@ class AccountAnswers(Mapping[str, T]):
         xlabel: str,
         threshold: float | None = None,
     ) -> Axes:
-        """Draw the first bars; the title says which they are."""
+        """Draw the first bars; the title says how they were chosen."""
         shown = bars[:BARS]
         which = f"The {len(shown):,} {order} of {len(bars):,} {what}"
         return plot_bars(
@@ -207,7 +205,7 @@ class AccountAnswers(Mapping[str, T]):
         )
 
     def _record_each(self) -> list[dict[str, object]]:
-        """Return a record of each account, those that failed at the end, with their `error`."""
+        """Return a record of each account; failed accounts come last, with their `error`."""
         answers: dict[str, T | None] = {**self._found, **dict.fromkeys(self.failed)}
         records: list[dict[str, object]] = []
         for account_id, answer in answers.items():
@@ -220,7 +218,7 @@ class AccountAnswers(Mapping[str, T]):
         return account_id, self.names.get(account_id, ""), *cells
 
     def _without_answer(self) -> list[str]:
-        """Count the accounts that failed, and those that a sweep left out by ending early."""
+        """Count the accounts that failed, and those that were not asked."""
         counts = [f"{len(self.failed):,} failed"]
         if self.missing:
             counts.append(f"{len(self.missing):,} missing")

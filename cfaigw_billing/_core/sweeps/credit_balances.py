@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
-    """The balances of many accounts, by account, in the order in which they were asked for.
+    """The balances of many accounts, by account, in the order of the requests.
 
-    `balances[account_id]` raises the error of an account that failed, which is in `failed` too;
-    `in`, `get` and loops know only the accounts that answered. `a | b` has the accounts of both.
+    `balances[account_id]` raises the error of an account that failed; `failed` has it too. `in`,
+    `get` and loops only see the accounts that answered. `a | b` has the accounts of both.
     """
 
     _low = Money.dollars(LOW_DOLLARS)
 
     @property
     def low(self) -> Money:
-        """A balance below it is marked as low in table and plot; $10.00 until you set it."""
+        """Balances below this are marked as low in tables and plots; default: $10.00."""
         return self._low
 
     @low.setter
@@ -38,18 +38,18 @@ class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
 
     @property
     def total(self) -> Money:
-        """The sum of the balances that were answered."""
+        """The sum of all balances."""
         return sum((answer.balance_money for answer in self.values()), Money(cents=0))
 
     def below(self, threshold: Money) -> dict[str, BillingCreditBalanceResponse]:
-        """The accounts whose balance is less than `threshold`, such as `Money.dollars(10)`."""
+        """Return the accounts with a balance below `threshold`, such as `Money.dollars(10)`."""
         return {key: value for key, value in self.items() if value.balance_money < threshold}
 
     def to_records(self) -> list[dict[str, object]]:
-        """Return a flat mapping for each account, those that failed at the end, with their `error`.
+        """Return a flat mapping for each account; failed accounts come last, with their `error`.
 
-        They are JSON. `balance` is in cents, and `balance_usd` in dollars, exact and so as text;
-        the same with the other amounts.
+        They are JSON. `balance` is in cents, `balance_usd` in exact dollars, as text; the other
+        amounts are too.
         """
         return self._record_each()
 
@@ -104,7 +104,7 @@ class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
 
 
 def credit_balances(account_ids: Iterable[str] | None) -> Sweep[CreditBalances]:
-    """Return the sweep that asks accounts for their balances."""
+    """Return the sweep that reads the balances of accounts."""
 
     def requests_of(account_id: str) -> Sequence[BillingCreditBalanceParams]:
         return (BillingCreditBalanceParams(account_id=account_id),)

@@ -26,17 +26,17 @@ DAY = timedelta(days=1)
 
 
 class Runways(AccountAnswers[Runway]):
-    """When the credit of many accounts runs out, by account, in the order they were asked for.
+    """When the credit of many accounts runs out, by account, in the order of the requests.
 
-    `runways[account_id]` raises the error of an account that failed, which is in `failed` too;
-    `in`, `get` and loops know only the accounts that answered. `a | b` has the accounts of both.
+    `runways[account_id]` raises the error of an account that failed; `failed` has it too. `in`,
+    `get` and loops only see the accounts that answered. `a | b` has the accounts of both.
     """
 
     _soon = 7 * DAY
 
     @property
     def soon(self) -> timedelta:
-        """An account of `within(soon)` is marked in table and plot; 7 days until you set it."""
+        """Accounts that may run out within this are marked in tables and plots; default: 7 days."""
         return self._soon
 
     @soon.setter
@@ -46,24 +46,24 @@ class Runways(AccountAnswers[Runway]):
         self._soon = limit
 
     def within(self, limit: timedelta) -> dict[str, Runway]:
-        """The accounts whose credit is gone, or may run out within so long; the soonest first.
+        """Return the accounts with no credit left, or that may run out within `limit`.
 
-        See `Runway.empties_within`, which decides.
+        The soonest come first. See `Runway.empties_within`.
         """
         return {name: self[name] for name in self._ranked() if self[name].empties_within(limit)}
 
     def to_records(self) -> list[dict[str, object]]:
-        """Return a flat mapping for each account, those that failed at the end, with their `error`.
+        """Return a flat mapping for each account; failed accounts come last, with their `error`.
 
-        They are JSON. `balance` and `spending_per_day` are in cents, and beside them in dollars,
-        exact and so as text (`balance_usd`); moments are text in ISO 8601.
+        They are JSON. `balance` and `spending_per_day` are in cents, and also in exact dollars, as
+        text (`balance_usd`); times are ISO 8601 text.
         """
         return self._record_each()
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw how long the credit lasts in 9 of 10 cases, the shortest first, in days.
 
-        Accounts without such a date are left out. It needs the extra `notebook`.
+        Accounts without such a date are omitted. Needs the extra `notebook`.
 
         Args:
             ax: The matplotlib axes to draw in; `None`: a new figure.
@@ -120,7 +120,7 @@ class Runways(AccountAnswers[Runway]):
 def runways(
     account_ids: Iterable[str] | None, history: timedelta, now: Callable[[], datetime]
 ) -> Sweep[Runways]:
-    """Return the sweep that asks accounts for what a forecast needs; `now` gives its moment."""
+    """Return the sweep that forecasts for accounts; `now` returns the time of a forecast."""
     check_history(history)
 
     def requests_of(account_id: str) -> Sequence[Params[Any]]:
@@ -139,6 +139,6 @@ def _or_never(time_left: timedelta | None) -> timedelta:
 
 
 def days_text(limit: timedelta) -> str:
-    """So many days, or hours, as a person reads them."""
+    """Return a length of time as text, in hours or days."""
     hours = limit / timedelta(hours=1)
     return f"{hours:g} hours" if hours < 48 else f"{limit / DAY:g} days"

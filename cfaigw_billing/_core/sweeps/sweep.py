@@ -1,4 +1,4 @@
-"""One pass over accounts: the requests to send, and how they ended."""
+"""One pass over accounts: the requests to send, and their outcomes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from ... import types
 from ...types import Params
-from ..outcome import Outcome
 from ..pages import ACCOUNTS, PageTurner
 from .answers import AccountAnswers
+from .outcome import Outcome
 
 A = TypeVar("A", bound=AccountAnswers[Any])
 
@@ -22,7 +22,7 @@ def _only(answer: Any) -> Any:
 
 
 def checked_ids(account_ids: Iterable[str]) -> Generator[str]:
-    """Yield the ids of accounts that a caller gave; raise `TypeError` if they are no texts."""
+    """Yield the account ids of a caller; raise `TypeError` if one is not a `str`."""
     if isinstance(account_ids, str):
         raise TypeError("`account_ids` must be an iterable of str, not a str")
     for account_id in account_ids:
@@ -32,7 +32,7 @@ def checked_ids(account_ids: Iterable[str]) -> Generator[str]:
 
 
 class Sweep(Generic[A]):
-    """One pass over accounts that leads to an `A`. It sends nothing itself."""
+    """One pass over accounts, with the result `A`. It sends nothing itself."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class Sweep(Generic[A]):
         requests_of: Callable[[str], _Requests],
         combine: Callable[..., Any] = _only,
     ) -> None:
-        """Take the accounts and what to ask each of them.
+        """Take the accounts and the requests for each.
 
         Args:
             result: The class of the result.
             account_ids: The accounts, each asked once; `None`: all that the credentials can see.
-            requests_of: Returns the requests about an account, each of them different.
-            combine: Makes one value of the answers to them, which are its arguments in that order.
-                An account fails if any of its requests does.
+            requests_of: Returns the requests about an account; they must differ.
+            combine: Makes one value from the answers, in the order of the requests. If one of its
+                requests fails, an account fails.
         """
         self._result = result
         self._requests_of = requests_of
@@ -59,15 +59,15 @@ class Sweep(Generic[A]):
         self._found: dict[str, Any] = {}
         self._failed: dict[str, Exception] = {}
         self.requests: list[Params[Any]] | None = None
-        """Those about the accounts that were given, checked; `None` for all that can be seen."""
+        """The requests about the given accounts, checked; `None`: accounts come from the list."""
         self.pages = PageTurner(types.AccountListParams(per_page=50), ACCOUNTS)
-        """The list of those."""
+        """The pages of the list of accounts."""
         if account_ids is not None:
             self.requests = self.ask(checked_ids(account_ids))
 
     @property
     def total(self) -> int | None:
-        """The number of accounts, where it is known before the end."""
+        """The number of accounts; `None` if not known before the end."""
         return None if self.requests is None else len(self._requests)
 
     @property
@@ -76,14 +76,14 @@ class Sweep(Generic[A]):
         return len(self._found) + len(self._failed)
 
     def _ask(self, account_id: str) -> _Requests:
-        """Return the requests about an account; none if there were some already."""
+        """Return the requests about an account; none if it was asked already."""
         if account_id in self._requests:
             return ()
         self._requests[account_id] = requests = self._requests_of(account_id)
         return requests
 
     def ask(self, account_ids: Iterable[str]) -> list[Params[Any]]:
-        """Return the requests about accounts; raise if one of them cannot be an id."""
+        """Return the requests about accounts; raise if an id is not valid."""
         return [request for name in account_ids for request in self._ask(name)]
 
     def ask_page(self, page: types.AccountListResponse) -> list[Params[Any]]:
@@ -93,7 +93,7 @@ class Sweep(Generic[A]):
         return [request for account in accounts for request in self._ask_listed(account.id)]
 
     def _ask_listed(self, account_id: str) -> _Requests:
-        """Return the requests about a listed account; keep the error if its id cannot be one."""
+        """Return the requests about a listed account; if its id is not valid, keep the error."""
         try:
             return self._ask(account_id)
         except ValueError as error:
@@ -102,7 +102,7 @@ class Sweep(Generic[A]):
             return ()
 
     def take(self, outcome: Outcome[Any]) -> bool:
-        """Keep how a request ended; whether that was all about its account."""
+        """Keep an outcome. Return whether its account is done."""
         account_id = str(outcome.account_id)
         if account_id in self._failed:
             return False
@@ -131,17 +131,17 @@ class Sweep(Generic[A]):
 
     @contextmanager
     def kept(self, unread: Callable[[], Iterable[Outcome[Any]]]) -> Generator[None]:
-        """Give an error that ends the sweep the answers so far, the unread ones among them."""
+        """Add the answers so far, also the unread ones, to an error that ends the sweep."""
         try:
             yield
         except BaseException as error:
             for outcome in unread():
                 self.take(outcome)
-            # What is raised must not be part of what it carries: it could not be pickled.
+            # An error that contains itself could not be pickled.
             self._failed = {k: v for k, v in self._failed.items() if v is not error}
-            with suppress(AttributeError):  # an exception of the caller's may have slots
+            with suppress(AttributeError):  # the caller's exception may have slots
                 error.partial = self.result()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
             if not isinstance(error, Exception):
                 answered = f"{len(self._found):,} of {len(self._requests):,} accounts"
-                error.add_note(f"what {answered} answered is in `.partial` of this exception")
+                error.add_note(f"the answers about {answered} are in `.partial` of this exception")
             raise

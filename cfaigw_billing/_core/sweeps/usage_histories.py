@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class UsageHistories(AccountAnswers[BillingUsageHistoryResponse]):
-    """The usage of many accounts, by account, in the order in which they were asked for.
+    """The usage of many accounts, by account, in the order of the requests.
 
-    `usage[account_id]` raises the error of an account that failed, which is in `failed` too; `in`,
-    `get` and loops know only the accounts that answered. `a | b` has the accounts of both.
+    `usage[account_id]` raises the error of an account that failed; `failed` has it too. `in`, `get`
+    and loops only see the accounts that answered. `a | b` has the accounts of both.
     """
 
     @property
@@ -39,9 +39,9 @@ class UsageHistories(AccountAnswers[BillingUsageHistoryResponse]):
     def to_records(self) -> list[dict[str, object]]:
         """Return a flat mapping for each row of each account, with `account_id` and `account_name`.
 
-        They are JSON. `aggregated_value` is in cents, `aggregated_value_usd` in dollars, exact and
-        so as text. An account without
-        usage has no rows, and one that failed has none either: see `failed` before you add up.
+        They are JSON. `aggregated_value` is in cents, `aggregated_value_usd` in exact dollars, as
+        text. Accounts without usage have no rows, and failed accounts neither: check `failed`
+        before you add up.
         """
         return [
             {
@@ -79,7 +79,7 @@ class UsageHistories(AccountAnswers[BillingUsageHistoryResponse]):
 
     def _cells(self, account_id: str) -> Sequence[str]:
         rows, used = self[account_id].history, self._totals[account_id]
-        # Cents alone would show very little usage as none.
+        # With two digits, very little usage would show as zero.
         shown = f"{used:.4f}" if 0 < abs(used.cents) < 1 else str(used)
         newest = max(rows, key=lambda row: row.start_time, default=None)
         when = "" if newest is None else moment(newest, "start_time")
@@ -93,14 +93,14 @@ class UsageHistories(AccountAnswers[BillingUsageHistoryResponse]):
 
     @cached_property
     def _totals(self) -> dict[str, Money]:
-        """By account; kept, because it adds up each row of each account."""
+        """The sums by account, cached: each adds up all rows."""
         return {account_id: answer.total for account_id, answer in self.items()}
 
 
 def usage_histories(
     account_ids: Iterable[str] | None, params: BillingUsageHistoryParams
 ) -> Sweep[UsageHistories]:
-    """Return the sweep that asks accounts for their usage, each with these parameters."""
+    """Return the sweep that reads the usage of accounts, with these parameters."""
 
     def requests_of(account_id: str) -> Sequence[BillingUsageHistoryParams]:
         return (evolve(params, account_id=account_id),)

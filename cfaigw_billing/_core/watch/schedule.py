@@ -19,6 +19,7 @@ from math import inf
 from attrs import frozen
 
 from ...types import BillingCreditBalanceResponse, BillingUsageHistoryResponse, Runway
+from ..options import check_span
 
 SHORTEST = 60.0
 """The shortest interval between two looks at an account, in seconds."""
@@ -138,6 +139,12 @@ class Schedule:
         while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else inf
+
+
+def check_interval(name: str, value: object) -> None:
+    """Raise if `value` is not a `timedelta` from a minute to a day."""
+    bounds = timedelta(seconds=SHORTEST), timedelta(days=1)
+    check_span(name, value, bounds, "from 1 minute to 1 day")
 
 
 def phase(account_id: str) -> float:

@@ -71,9 +71,10 @@ class Told:
 
     @property
     def state(self) -> dict[str, Any]:
-        """All of it as plain JSON; `a | b` is the state of the accounts of both.
+        """The state as plain JSON; `a | b` is the state of the accounts of both.
 
-        So it is flat, and the service stands in it once for each watch, with one of its accounts.
+        So it is flat. The key of the service has the first account of the watch, so that it differs
+        between watches.
         """
         subjects = {f"account:{name}": each for name, each in self.accounts.items()}
         if self.service != Subject():
@@ -118,12 +119,12 @@ class Told:
 
 
 def _flat(*, service: Any, accounts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts of a state of version 1, which was nested, under the keys of today."""
+    """Return the parts of a nested state of version 1, with the keys of version 2."""
     return {"service:": service, **{f"account:{name}": each for name, each in accounts.items()}}
 
 
 def _both(one: Subject, other: Subject) -> Subject:
-    """Return what two watches have told of the service: it is unreadable if it is for either."""
+    """Merge the service states of two watches: it is unreadable if it is for one of them."""
     first, second = sorted((one, other), key=lambda each: bool(each.open), reverse=True)
     counts = {name: max(n, first.told.get(name, 0)) for name, n in second.told.items()}
     return evolve(first, told={**first.told, **counts})

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar, cast
 
 from attrs import frozen
 
-from ..types import AccountParams, Params
+from ...types import AccountParams, Params
 
 T = TypeVar("T")
 
