@@ -129,14 +129,21 @@ COSTS = [
             "cfaigw_billing._io.portal",
             "cfaigw_billing._sync.client",
             "cfaigw_billing.testing",
+            "cfaigw_billing._core.reconciliation",
             "cfaigw_billing.types.invoices",
             "cfaigw_billing.types.spending_limit",
             "cfaigw_billing.types.topup",
+            "anyio",
+            "cattrs",
+            "html",
             "rich",
             "click",
         },
     ),
-    ("from cfaigw_billing import Cloudflare", {"cfaigw_billing.testing", "rich", "click"}),
+    (
+        "from cfaigw_billing import Cloudflare",
+        {"cfaigw_billing.testing", "cattrs", "rich", "click"},
+    ),
     ("import cfaigw_billing._pytest_plugin", {"aiohttp", "anyio", "cattrs"}),
 ]
 

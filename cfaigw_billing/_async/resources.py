@@ -17,7 +17,6 @@ from .. import types
 from .._core.options import ReadOptions, RequestOptions
 from .._core.untyped import BillingOnly
 from .._io.executor import Executor
-from .._show.progress import Progress
 from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
 from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from .._core.sweeps.credit_balances import CreditBalances
     from .._core.sweeps.runways import Runways
     from .._core.sweeps.usage_histories import UsageHistories
+    from .._show.progress import Progress
     from .metrics import AsyncMetrics
     from .paging import AsyncAccountPaginator, AsyncInvoicePaginator
     from .watch import AsyncWatch

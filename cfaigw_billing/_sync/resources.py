@@ -15,7 +15,6 @@ from .. import types
 from .._core.options import ReadOptions, RequestOptions
 from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
-from .._show.progress import Progress
 from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
 from .first_page import first_page
 from .responses import RawView, StreamingView, raw, streamed
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from .._core.sweeps.credit_balances import CreditBalances
     from .._core.sweeps.runways import Runways
     from .._core.sweeps.usage_histories import UsageHistories
+    from .._show.progress import Progress
     from .metrics import Metrics
     from .paging import AccountPaginator, InvoicePaginator
     from .watch import Watch
