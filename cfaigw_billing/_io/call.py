@@ -223,13 +223,18 @@ class Call:
     has_renewed: bool = False
     """Whether its token was refused, and replaced by a new one."""
 
+    @property
+    def has_own_credentials(self) -> bool:
+        """Whether `extra_headers` have replaced those of its login."""
+        return authenticating(self.request.headers) != authenticating(self.login.headers)
+
     def renew(self, login: Login) -> bool:
         """Use another token after a refusal. Return false if it is the same one."""
-        sent = self.request.headers
-        if login is self.login or authenticating(sent) != authenticating(self.login.headers):
-            return False  # the second: `extra_headers` have replaced the token
+        if login is self.login:
+            return False
         self.login, self.has_renewed = login, True
-        self.request.headers = CIMultiDict(with_credentials_of(sent, login.headers))
+        headers = with_credentials_of(self.request.headers, login.headers)
+        self.request.headers = CIMultiDict(headers)
         return True
 
     def to_come_again(self) -> None:

@@ -383,6 +383,8 @@ class Executor:
         """
         if not isinstance(outcome, Answer) or outcome.http_response.status_code != 401:
             return False
+        if call.has_own_credentials:
+            return False
         account_id = self._requests.account_named(call.operation, call.params)
         if account_id is None or not self.logins.forget(account_id, call.login):
             return False

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
+from functools import cached_property
 from inspect import isawaitable
 from itertools import chain
 from math import inf
@@ -140,17 +141,17 @@ class Logins:
         failure = asking.failure
         asking.calls += 1
         try:
-            async with asyncio.timeout(None if seconds == inf else seconds), asking.lock:
-                return await self._ask(account_id, asking, failure)
-        except TimeoutError:
-            raise CloudflareError(
-                f"`api_tokens` has returned no token for the account {account_id!r} in time "
-                f"(`total_timeout`)"
-            ) from None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if seconds == inf else seconds), asking.lock:
+                    return await self._ask(account_id, asking, failure)
         finally:
             asking.calls -= 1
             if not asking.calls:
                 del self._asking[key]
+        raise CloudflareError(
+            f"`api_tokens` has returned no token for the account {account_id!r} in time "
+            f"(`total_timeout`)"
+        )
 
     def rate_limit(self, now: float) -> RateLimit:
         """Return the state of the limit of the fallback."""
@@ -188,11 +189,16 @@ class Logins:
 
     def all_refused(self) -> bool:
         """Whether the service refuses all credentials that there are, as far as that is known."""
-        if callable(self._tokens):
+        if callable(self._tokens) or len(self._by_token) < self._distinct:
             return False
         logins = map(self._by_token.get, (self._tokens or {}).values())
         fallback = (self._fallback,) if self._credentials.is_given else ()
         return all(login is not None and login.refused for login in chain(fallback, logins))
+
+    @cached_property
+    def _distinct(self) -> int:
+        """How many distinct tokens a mapping has."""
+        return len(set(cast("Mapping[str, str]", self._tokens or {}).values()))
 
     @property
     def none_accepted(self) -> bool:
@@ -233,9 +239,15 @@ class Logins:
                 if function.is_async:
                     found = function(account_id)
                 else:
-                    found = await asyncio.to_thread(function, account_id)
+                    # Not in a thread of the loop's own: it looks names up in those, and waits for
+                    # them when it is closed.
+                    from anyio.to_thread import run_sync
+
+                    found = await run_sync(function, account_id, abandon_on_cancel=True)
                 (token,) = conceal(await found) if isawaitable(found) else (found,)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             # Without its frames: the local variables of such a function are tokens.
             raise CloudflareError(
                 f"`api_tokens` failed for the account {account_id!r}: {type(error).__name__}"
@@ -312,6 +324,12 @@ def _asked_for(logins: Logins, account_id: str) -> Generator[None]:
     finally:
         question.is_open = False
         _asked.reset(reset)
+
+
+def _is_cancelled() -> bool:
+    """Whether this call is cancelled, and not something that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _own(error: Exception) -> Exception:

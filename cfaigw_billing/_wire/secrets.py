@@ -84,8 +84,9 @@ class TokenFunction:
 
     @property
     def is_async(self) -> bool:
-        """Whether it surely does not block."""
-        return iscoroutinefunction(self.function)
+        """Whether it surely does not block: it is `async`, or an object that is called so."""
+        call = getattr(type(self.function), "__call__", None)  # noqa: B004
+        return iscoroutinefunction(self.function) or iscoroutinefunction(call)
 
 
 def conceal_tokens(tokens: Any) -> Any:

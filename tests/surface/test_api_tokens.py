@@ -309,9 +309,11 @@ async def test_headers_of_a_call_are_not_replaced_by_a_new_token(
     vault.tokens["a"] = iter(["token-of-a", "newer"])
     with pytest.raises(AuthenticationError):
         await client.ai_gateway.billing.credit_balance(
-            account_id="a", extra_headers={"Authorization": "Bearer mine"}
+            account_id="a", extra_headers={"authorization": "Bearer mine"}
         )
     assert used(emulator) == [("a", "mine")]
+    assert await balance(client, "a") == 1
+    assert vault.asked == ["a"]
 
 
 async def test_a_function_that_fails_is_the_cause_and_is_asked_again(
@@ -459,18 +461,24 @@ async def test_a_function_that_is_false_is_a_function(emulator: Emulator) -> Non
     assert used(emulator) == [("a", "token-of-a")]
 
 
-async def test_a_failure_is_that_of_all_calls_that_waited_for_it(
-    client: AsyncCloudflare, vault: Vault
-) -> None:
-    vault.before = Mock(side_effect=[OSError("sealed"), None])
-    calls = [asyncio.create_task(balance(client, "a")) for _ in range(5)]
-    await asyncio.wait(calls)
-    errors = [call.exception() for call in calls]
-    assert len({id(error) for error in errors}) == 5
-    assert {str(error) for error in errors} == {"`api_tokens` failed for the account 'a': OSError"}
-    assert all(isinstance(error and error.__cause__, OSError) for error in errors)
-    assert vault.asked == ["a"]
-    assert await balance(client, "a") == 1
+async def test_a_failure_is_that_of_all_calls_that_waited_for_it(emulator: Emulator) -> None:
+    asked: list[str] = []
+
+    async def vault(account_id: str) -> str:
+        asked.append(account_id)
+        await asyncio.sleep(0.01)
+        if len(asked) == 1:
+            raise OSError("sealed")
+        return f"token-of-{account_id}"
+
+    async with emulator.async_client(api_tokens=vault) as own:
+        calls = [asyncio.create_task(balance(own, "a")) for _ in range(5)]
+        await asyncio.wait(calls)
+        errors = [call.exception() for call in calls]
+        assert len({id(error) for error in errors}) == 5
+        assert all(isinstance(error and error.__cause__, OSError) for error in errors)
+        assert asked == ["a"]
+        assert await balance(own, "a") == 1
 
 
 async def test_a_function_may_use_the_client_but_not_for_the_same_account(
@@ -508,6 +516,31 @@ def test_a_function_of_the_sync_client_does_not_wait_for_itself(emulator: Emulat
         own.ai_gateway.billing.credit_balance(account_id="a")
 
 
+def test_a_function_that_blocks_holds_up_no_close(emulator: Emulator) -> None:
+    begun, closed, ended = threading.Event(), threading.Event(), threading.Event()
+    in_time: list[bool] = []
+
+    def vault(_: str) -> str:
+        begun.set()
+        in_time.append(closed.wait(20))
+        ended.set()
+        return "never"
+
+    def call() -> None:
+        with contextlib.suppress(RuntimeError):
+            own.ai_gateway.billing.credit_balance(account_id="a")
+
+    own = emulator.client(api_tokens=vault)
+    caller = threading.Thread(target=call)
+    caller.start()
+    begun.wait()
+    own.close()
+    closed.set()
+    caller.join()
+    ended.wait()
+    assert in_time == [True]
+
+
 async def test_what_a_function_has_begun_may_use_the_client_later(
     emulator: Emulator,
 ) -> None:
@@ -526,6 +559,36 @@ async def test_what_a_function_has_begun_may_use_the_client_later(
     async with emulator.async_client(api_tokens=vault) as own:
         assert await balance(own, "a") == 1
         assert await begun[0] == 1
+
+
+async def test_a_function_that_meets_a_cancelled_future_fails_by_itself(
+    emulator: Emulator, client: AsyncCloudflare, vault: Vault
+) -> None:
+    vault.before = Mock(side_effect=asyncio.CancelledError)
+    balances = await client.ai_gateway.billing.credit_balances(list("ab"))
+    assert {str(error) for error in balances.failed.values()} == {
+        "`api_tokens` failed for the account 'a': CancelledError",
+        "`api_tokens` failed for the account 'b': CancelledError",
+    }
+
+
+@pytest.mark.parametrize("others", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_wherever_a_call_is_cancelled_that_asks_the_others_have_their_token(
+    emulator: Emulator, vault: Vault, kind: str, others: int
+) -> None:
+    tokens: APITokens = vault if kind == "async" else {**vault.tokens}.__getitem__
+    for number in range(12):
+        async with emulator.async_client(api_tokens=tokens) as client:
+            calls = [asyncio.create_task(balance(client, "a")) for _ in range(others + 1)]
+            for _ in range(number):
+                await asyncio.sleep(0)
+            calls[number % (others + 1)].cancel()
+            await asyncio.wait(calls)
+            found = [call.result() for call in calls if not call.cancelled()]
+            assert found in ([1] * others, [1] * (others + 1))
+            assert client._executor.logins._asking == {}
+            assert await balance(client, "a") == 1
 
 
 # Many threads and many copies.
@@ -597,19 +660,21 @@ def shown(error: BaseException | None) -> Iterator[str]:
         yield from (
             str(frame.locals)
             for frame in seen.stack
-            if "/tests/" not in frame.filename or frame.name == "vault"
+            if "/tests/" not in frame.filename or frame.name in {"vault", "asyncly"}
         )
         yield str(error)
         error = error.__cause__ or error.__context__
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
-@pytest.mark.parametrize("fails", ["by itself", "in a group", "in a return"])
+@pytest.mark.parametrize("fails", ["by itself", "in a group", "in a return", "late"])
 def test_neither_a_function_nor_its_error_shows_what_it_holds(kind: str, fails: str) -> None:
     def vault(tokens: dict[str, str], account_id: str) -> Any:
         token = tokens[account_id]
         if fails == "in a return":
             return [token]
+        if fails == "late":
+            return later()
         try:
             token.index("what is not in it")
         except ValueError as error:
@@ -617,13 +682,17 @@ def test_neither_a_function_nor_its_error_shows_what_it_holds(kind: str, fails: 
                 raise ExceptionGroup("several", [error]) from None
             raise
 
-    async def later(tokens: dict[str, str], account_id: str) -> Any:
-        return vault(tokens, account_id)
+    async def asyncly(tokens: dict[str, str], account_id: str) -> Any:
+        found = vault(tokens, account_id)
+        return await found if fails == "late" else found
 
-    function = partial(later if kind == "async" else vault, {"a": SECRET})
+    async def later() -> None:
+        await anyio.sleep_forever()
+
+    function = partial(asyncly if kind == "async" else vault, {"a": SECRET})
     with (
         pytest.raises((CloudflareError, TypeError)) as caught,
-        Cloudflare(api_tokens=function, base_url="http://127.0.0.1:9") as client,
+        Cloudflare(api_tokens=function, base_url="http://127.0.0.1:9", total_timeout=0.5) as client,
     ):
         client.ai_gateway.billing.credit_balance(account_id="a")
     assert [text for text in shown(caught.value) if SECRET in text] == []
