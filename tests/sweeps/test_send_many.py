@@ -729,7 +729,7 @@ def test_charges_in_flight_end_before_a_fault_is_raised(
         entered.append(calls)
         await really_enter(calls)
 
-    really_enter = ManyCalls.enter
+    really_enter: Any = vars(ManyCalls)["enter"]
     monkeypatch.setattr(ManyCalls, "enter", enter)
 
     def it_is_over() -> bool:
@@ -1146,12 +1146,12 @@ def test_charges_in_flight_are_told_of_where_another_thread_closes_the_client(
 
     def read() -> None:
         with outcomes:
-            closing.start()
+            closer.start()
             next(outcomes)
 
-    closing = threading.Thread(target=close, daemon=True)
+    closer = threading.Thread(target=close, daemon=True)
     with pytest.raises(RuntimeError, match="closed") as caught:
         read()
-    closing.join()
+    closer.join()
     assert len(outcomes.unread) == len(billing_emulator.charges) == 3
     assert len(caught.value.__notes__) == 3
