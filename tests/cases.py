@@ -845,7 +845,7 @@ TOPUPS = [
         ),
         seed=account(payment_method=BRAND_NEW),
     ),
-    status_case("full", "pending", account(lambda acc: acc.start_topup(1000))),
+    status_case("full", "pending", account(lambda acc: acc.start_topup(1000), topup_seconds=3600)),
     status_case(
         "confirmed",
         "completed",

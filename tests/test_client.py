@@ -450,7 +450,7 @@ TIMEOUTS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 async def test_the_timeout_is_the_calls_or_else_the_clients(
     of_client: dict[str, Any], of_call: dict[str, Any], in_time: bool, emulator: Emulator
 ) -> None:
-    emulator.inject(Fault(delay=0.3))
+    emulator.inject(Fault(delay=0.3 if in_time else 60))
     async with new_client(emulator, **of_client) as client:
         call = client.ai_gateway.billing.credit_balance(**of_call)
         if in_time:
@@ -469,7 +469,7 @@ async def test_the_timeout_bounds_an_answer_that_arrives_bit_by_bit() -> None:
             started = time.monotonic()
             with pytest.raises(APITimeoutError):
                 await balance(client)
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 30
 
 
 @asynccontextmanager
@@ -488,18 +488,18 @@ async def dripping_server() -> AsyncGenerator[str]:
 
 
 async def test_the_total_timeout_bounds_waits_and_repeats_too(emulator: Emulator) -> None:
-    emulator.inject(Fault(status=503, headers={"Retry-After": "3"}))
-    async with new_client(emulator, total_timeout=0.3, max_retries=1) as client:
+    emulator.inject(Fault(status=503, headers={"Retry-After": "50"}))
+    async with new_client(emulator, total_timeout=30, max_retries=1) as client:
         started = time.monotonic()
         with pytest.raises(InternalServerError):  # a wait that cannot end in time is not begun
             await balance(client)
-        assert time.monotonic() - started < 0.3
-    emulator.inject(Fault(delay=3))
-    async with new_client(emulator, total_timeout=0.3, timeout=30) as client:
+        assert time.monotonic() - started < 30
+    emulator.inject(Fault(delay=60))
+    async with new_client(emulator, total_timeout=0.3, timeout=60) as client:
         started = time.monotonic()
         with pytest.raises(APITimeoutError):
             await balance(client)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 30
 
 
 # The bound on charges.

@@ -225,7 +225,9 @@ def account(billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emul
     """An account to print, on a service that the environment leads to."""
     monkeypatch.setenv("CLOUDFLARE_BASE_URL", billing_emulator.base_url)
     monkeypatch.setenv("CLOUDFLARE_API_TOKEN", billing_emulator.api_token)
-    account = billing_emulator.add_account("account_id", balance=640.19, first_topup_success=True)
+    account = billing_emulator.add_account(
+        "account_id", balance=640.19, first_topup_success=True, topup_seconds=3600
+    )
     account.usage = {MIDNIGHT: 12.5}
     account.invoice_preview = PREVIEW
     account.topup_config = FAILED_TOPUP

@@ -31,7 +31,7 @@ def charges(service: Emulator) -> list[int]:
 
 def test_a_topup_asks_and_charges_when_told_yes(service: Emulator, person: None) -> None:
     result = run("topup", RICH, "--amount", "50", stdin="y\n")
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.output
     assert result.stderr == (
         f"Charge visa 4242 of account {RICH} for $50.00 of credit; the card is charged about "
         f"$52.50, plus tax where due? The balance is $1,234.57. "

@@ -382,7 +382,7 @@ def test_the_options_of_a_copy_are_in_effect(make: Callable[..., Any], emulator:
             yield lambda: limited.copy().with_raw_response.ai_gateway.billing.topup.create(
                 amount=1000
             )
-        emulator.inject(Fault(delay=1))
+        emulator.inject(Fault(delay=60))
         with pytest.raises(Exception, match="time"):
             yield balance(client.copy(timeout=0.05, max_retries=0))
 

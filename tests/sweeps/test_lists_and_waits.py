@@ -339,7 +339,8 @@ async def test_a_cancellation_on_the_way_carries_it_too() -> None:
     async with Emulator(topup_seconds=60) as emulator, AsyncCloudflare(**at(emulator)) as client:
         emulator.add_account("a")
         task = asyncio.create_task(main(client))
-        await asyncio.sleep(0.2)
+        while len(emulator.requests) < 2:  # noqa: ASYNC110  # it has no event: it waits by then
+            await asyncio.sleep(0.005)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import tracemalloc
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
@@ -404,7 +404,7 @@ def test_24_hours_leave_memory_flat() -> None:
         service.listed.clear()
         if hour > len(sizes):
             gc.collect()
-            sizes.append(tracemalloc.get_traced_memory()[0])
+            sizes.append(sys.getallocatedblocks())
 
     async def main() -> None:
         async with client_of(service) as client:
@@ -417,10 +417,7 @@ def test_24_hours_leave_memory_flat() -> None:
             await looks.leave()
 
     service.meanwhile = meanwhile
-    tracemalloc.start()
-    try:
-        virtually(main())
-    finally:
-        tracemalloc.stop()
+    virtually(main())
     assert len(sizes) >= 22
-    assert abs(sizes[-1] - sizes[4]) < 20_000
+    # Blocks of memory; what is kept of an account that has gone would be more in an hour.
+    assert abs(sizes[-1] - sizes[12]) < 150

@@ -405,7 +405,7 @@ async def fork():
         return os.fork()
 
 async def once():
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await pace.turn(clock, 1 / 150, 1e18)
 
 child = asyncio.run(fork())
@@ -526,11 +526,11 @@ def test_waiting_for_a_turn_is_not_waiting_for_the_service(billing_emulator: Emu
     billing_emulator.add_account("a")
 
     async def main() -> None:
-        options = at(billing_emulator, max_retry_wait=0, max_requests_per_second=60)
+        options = at(billing_emulator, max_retry_wait=0, max_requests_per_second=20)
         async with AsyncCloudflare(**options) as client:
             ask = client.ai_gateway.billing.credit_balance
-            await asyncio.gather(*(ask(account_id="a") for _ in range(30)))
-            brief = client.with_options(total_timeout=0.3)
+            await asyncio.gather(*(ask(account_id="a") for _ in range(10)))
+            brief = client.with_options(total_timeout=1.0)
             names = [f"{index}" for index in range(30)]
             for name in names:
                 billing_emulator.add_account(name)

@@ -730,7 +730,7 @@ def test_charges_in_flight_end_before_a_fault_is_raised(
         entered.append(calls)
         await really_enter(calls)
 
-    really_enter = ManyCalls.enter
+    really_enter: Any = vars(ManyCalls)["enter"]
     monkeypatch.setattr(ManyCalls, "enter", enter)
 
     def it_is_over() -> bool:

@@ -6,9 +6,11 @@ import asyncio
 import random
 import selectors
 from collections.abc import Coroutine
+from datetime import datetime
 from typing import Any, TypeVar
 
 from cfaigw_billing._io.clock import Clock
+from cfaigw_billing.testing import Emulator
 
 T = TypeVar("T")
 
@@ -34,6 +36,24 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.jumping.now
+
+
+class EmulatorClock(Clock):
+    """The clock of an emulator that stands still: a sleep moves it ahead, and takes no time."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    def now(self) -> datetime:
+        return self._emulator.now
+
+    def monotonic(self) -> float:
+        return self._emulator.now.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        until = self.monotonic() + seconds
+        await asyncio.sleep(0)  # others may sleep, too, and until the same moment
+        self._emulator.advance(max(0.0, until - self.monotonic()))
 
 
 class VirtualClock(Clock):

@@ -84,14 +84,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def options(row: Row) -> dict[str, Any]:
     hangs = row.error is APITimeoutError
-    return {"account_id": "a", "max_retries": 1, "timeout": 0.1 if hangs else 5}
+    return {"account_id": "a", "max_retries": 1, "timeout": 0.5 if hangs else 60}
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """The server may be a moment behind a client that did not wait for its answer."""
-    for _ in range(1000):
-        if condition():
-            return
+    deadline = time.monotonic() + 30
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
@@ -208,11 +207,11 @@ def test_a_client_that_leaves_while_it_is_answered_does_no_harm(
 ) -> None:
     billing_emulator.add_account("a", balance=1)
     billing_emulator.inject(Fault(drip=0.01), times=None)
-    with billing_emulator.client(account_id="a", timeout=0.05, max_retries=0) as client:
+    with billing_emulator.client(account_id="a", timeout=0.1, max_retries=0) as client:
         with pytest.raises(APITimeoutError):
             client.ai_gateway.billing.credit_balance()
         billing_emulator.clear_faults()
-        patient = client.with_options(timeout=5)
+        patient = client.with_options(timeout=60)
         assert patient.ai_gateway.billing.credit_balance().balance == 1
     assert [r for r in caplog.records if r.name.startswith("aiohttp")] == []
 
