@@ -605,7 +605,7 @@ PROCESSES: dict[str, list[Process]] = {
 
 
 @pytest.mark.parametrize("processes", PROCESSES)
-@pytest.mark.parametrize(("quota", "window", "windows"), [(60, 3.0, 100), (1200, 300.0, 10)])
+@pytest.mark.parametrize(("quota", "window", "windows"), [(60, 3.0, 100), (1200, 300.0, 6)])
 def test_processes_that_know_nothing_of_each_other_get_no_429(
     quota: int, window: float, windows: int, processes: str
 ) -> None:
