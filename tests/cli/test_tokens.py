@@ -169,7 +169,7 @@ def test_every_command_takes_tokens(
     monkeypatch.chdir(tokens.parent)
     if words[0] == "topup-status":
         service.accounts[RICH].start_topup(5000)
-        service.advance(10)
+        service.advance(1000)
     result = run(*words, "--tokens", tokens, CLOUDFLARE_API_TOKEN="")
     assert result.exit_code == (6 if words[0] == "reconcile" else 0), result.output
     assert {request.api_token for request in service.requests} == {TOKENS[RICH]}
@@ -184,7 +184,7 @@ def test_recover_asks_with_the_token_of_the_account(service: Emulator, tokens: P
     options = "--tokens", tokens, "--idempotency-key", "k", "--yes"
     assert run("topup", RICH, "--amount", "50", *options).exit_code == 4
     service.reset()
-    service.advance(10)
+    service.advance(1000)
     assert run("recover", "--tokens", tokens).exit_code == 0
     assert used(service) == {RICH: TOKENS[RICH]}
 
