@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from attrs import evolve
 from fastapi import FastAPI
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -255,6 +255,7 @@ histories = st.builds(
 
 
 @few
+@example([row(72, 5.8e-289), *(row(ago, 0.0) for ago in range(4))], 1.0, None, datetime(2026, 1, 1))
 @given(any_rows, amounts, configs, st.datetimes(datetime(1990, 1, 1), datetime(9999, 12, 1)))
 def test_every_answer_gives_a_runway_that_can_be_shown(
     rows: list[History], cents: float, config: TopupConfig | None, at: datetime

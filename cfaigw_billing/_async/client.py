@@ -54,10 +54,10 @@ class AsyncCloudflare(BillingOnly):
             is copied, or a function (sync or async) that takes an account id and returns its token
             or `None`. Sync functions run in a thread. The function is called once for each account,
             and again if the service refuses the token with 401: then the request is repeated with
-            the new token, unless it charges. The function must not use this client for the account
-            that it is asked about. `api_token` is for accounts without their own token and for
-            listing accounts; it never replaces a token that was refused, even if the function then
-            returns `None`. Each distinct token has its own rate limit.
+            the new token, unless it charges. `timeout` limits the function, too. It must not use
+            this client for the account that it is asked about. `api_token` is for accounts without
+            their own token and for listing accounts; it never replaces a token that was refused,
+            even if the function then returns `None`. Each distinct token has its own rate limit.
         api_email: With `api_key`, the older way to authenticate; else CLOUDFLARE_EMAIL.
         api_key: The global API key; else CLOUDFLARE_API_KEY.
         user_service_key: A service key; else CLOUDFLARE_API_USER_SERVICE_KEY.

@@ -20,17 +20,15 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from math import inf
 from typing import Any, cast
 from uuid import uuid4
 
-from aiohttp import ClientTimeout
 from attrs import evolve
 
 from .. import types
 from .._core.answer import Answer
 from .._core.journal import LEASE, Entry, Journal, Step, check_same, decide
-from .._core.options import Timeout
+from .._core.options import seconds_of
 from .._io.call import Call
 from .._io.executor import Executor
 from .._io.recent import Outcome
@@ -78,7 +76,7 @@ class Keyed:
 
     async def run(self) -> Outcome:
         clock, pause, reconciled = self._executor.clock, FIRST_PAUSE, False
-        patience = clock.monotonic() + _seconds(self._call.timeout)
+        patience = clock.monotonic() + seconds_of(self._call.timeout)
         until = min(patience, self._call.deadline)
         while True:
             entry = await self._find()
@@ -258,9 +256,3 @@ def _without_secrets(result: dict[str, Any], request: HTTPRequest) -> object:
     secret = kept.pop("client_secret", None)
     more = {"client_secret": Secret(secret)} if isinstance(secret, str) else {}
     return masked(kept, Mask({**request.headers, **more}))
-
-
-def _seconds(timeout: Timeout) -> float:
-    if isinstance(timeout, ClientTimeout):
-        return timeout.total or inf
-    return inf if timeout is None else timeout

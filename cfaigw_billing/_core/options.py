@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from math import inf
 from typing import Any, TypeAlias, TypedDict, cast
 
 from aiohttp import ClientSession, ClientTimeout, TraceConfig
@@ -139,6 +140,13 @@ def check_seconds(name: str, value: Any) -> None:
             f"`{name}` must be more than 0 and at most {_LONGEST:,} seconds (`None`: no limit), "
             f"got {value!r:.40}"
         )
+
+
+def seconds_of(timeout: Timeout) -> float:
+    """Return the seconds of a time limit; `inf` if there is none."""
+    if isinstance(timeout, ClientTimeout):
+        return timeout.total or inf
+    return inf if timeout is None else timeout
 
 
 def check_max_age(value: Any) -> None:

@@ -335,8 +335,8 @@ def _clock(spent: list[float], first: int) -> list[float]:
 
 
 def _date(milliseconds: float, rounded: Callable[[float], int]) -> datetime | None:
-    """Return the time in whole minutes; `None` if it is after the year 9999."""
+    """Return the time in whole minutes; `None` if it is after the year 9999 or cannot be told."""
     try:
         return _EPOCH + timedelta(minutes=rounded(milliseconds / MINUTE))
-    except OverflowError:
+    except (OverflowError, ValueError):  # so far ahead that floats have no number for it
         return None

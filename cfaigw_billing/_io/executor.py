@@ -15,7 +15,7 @@ from aiohttp import ClientSession, TraceConfig
 from .._core.answer import Answer
 from .._core.config import Config
 from .._core.operations import Operation, Safety
-from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions
+from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions, seconds_of
 from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
 from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
@@ -361,10 +361,11 @@ class Executor:
         return 0.0 if parks and wait == asked else wait
 
     def _remaining(self, call: Call) -> float:
-        return self._seconds_until(call.deadline)
+        return inf if call.deadline == inf else call.deadline - self.clock.monotonic()
 
-    def _seconds_until(self, deadline: float) -> float:
-        return inf if deadline == inf else deadline - self.clock.monotonic()
+    def _patience(self, deadline: float) -> float:
+        """Return how many seconds the function of tokens may take."""
+        return min(seconds_of(self.config.timeout), deadline - self.clock.monotonic())
 
     async def _login(
         self, operation: Operation[Any], params: Any, deadline: float, turn: Turn | None
@@ -374,7 +375,7 @@ class Executor:
         if login is not None:
             return login
         with nullcontext() if turn is None else turn.batch.waiting(None):
-            return await self.logins.ask(cast("str", account_id), self._seconds_until(deadline))
+            return await self.logins.ask(cast("str", account_id), self._patience(deadline))
 
     async def _renewed(self, call: Call, outcome: Outcome) -> bool:
         """Ask again for a token that was refused. Whether to repeat the call with another one.
@@ -392,7 +393,7 @@ class Executor:
             return False
         try:
             with call.waiting():
-                login = await self.logins.ask(account_id, self._remaining(call))
+                login = await self.logins.ask(account_id, self._patience(call.deadline))
         except NotSentError:
             return False
         return call.renew(login)

@@ -150,7 +150,7 @@ class Logins:
                 del self._asking[key]
         raise CloudflareError(
             f"`api_tokens` has returned no token for the account {account_id!r} in time "
-            f"(`total_timeout`)"
+            f"(`timeout`, `total_timeout`)"
         )
 
     def rate_limit(self, now: float) -> RateLimit:

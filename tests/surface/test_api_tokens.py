@@ -349,12 +349,14 @@ async def test_a_function_that_returns_no_token_is_refused(
     assert emulator.requests == []
 
 
-async def test_the_time_of_a_call_bounds_the_function_too(emulator: Emulator, vault: Vault) -> None:
+@pytest.mark.parametrize("limit", ["timeout", "total_timeout"])
+async def test_the_time_of_a_call_bounds_the_function_too(emulator: Emulator, limit: str) -> None:
     async def never(_: str) -> str:
         await anyio.sleep_forever()
         return ""
 
-    async with emulator.async_client(api_tokens=never, total_timeout=0.05) as client:
+    options: Any = {limit: 0.05}
+    async with emulator.async_client(api_tokens=never, **options) as client:
         with pytest.raises(CloudflareError, match=r"no token for the account 'a' in time"):
             await balance(client, "a")
 
