@@ -24,6 +24,7 @@ TITLES = {
     "resources": "The methods of the sync client.",
     "responses": "The HTTP response around an answer, and the calls that give it.",
     "sweeps": "Run a sweep over accounts.",
+    "untyped": "The calls of endpoints that have no method.",
     "watch": "The watch that users see: a context manager and an iterator.",
 }
 """The modules that are generated, and their docstrings."""

@@ -1,8 +1,8 @@
-"""The credentials of a client as the service sees them: by account, each with its rate limit.
+"""Choose the credentials of a call, and count requests for each of them.
 
-A client with one set of credentials has one login. With `api_tokens`, each account has that of its
-token, and the fallback where it has none. The service counts requests by token: logins of the same
-token have the same limiter, in all copies of a client.
+A client with one set of credentials has one login. With `api_tokens`, each account uses the login
+of its token, or the fallback if it has no token. The service counts requests by token. So there is
+one limiter for each distinct token, which all copies of a client share.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class Login:
     """One set of credentials."""
 
     headers: CIMultiDict[str]
-    """The headers of each request, which are not to be changed."""
+    """The headers of each request. Do not change them: requests share them."""
     limiter: Limiter
-    """The queue in which the calls wait for the rate limit and the pace."""
+    """The queue where calls wait for the rate limit and the pace."""
     accepted: bool = False
     """Whether the service has accepted a call."""
     refused: bool = False
     """Whether the service has refused the credentials, and never accepted them."""
 
     def take(self, answer: Answer[Any]) -> None:
-        """Take an answer as a sign of whether the credentials are right."""
+        """Learn from an answer whether the service accepts the credentials."""
         if answer.http_response.status_code < 300:
             self.accepted, self.refused = True, False
         elif not self.accepted:
@@ -61,12 +61,12 @@ class Login:
 
 
 class Logins:
-    """The logins of a client, made when they are needed.
+    """The logins of a client. Each is made when a call needs it.
 
     Args:
         config: The settings of the client.
         requests: What builds its requests.
-        limiters: The limiters of the same service by credentials.
+        limiters: The limiters that the copies of the client share.
     """
 
     def __init__(self, config: Config, requests: RequestBuilder, limiters: Limiters) -> None:
@@ -79,9 +79,9 @@ class Logins:
         self._fallback: Login | None = None
         self._asking: dict[tuple[asyncio.AbstractEventLoop, str], _Asking] = {}
         self._refused: set[str] = set()
-        """Accounts whose token was refused: these never have the fallback."""
+        """Accounts whose token was refused. They never use the fallback."""
         self.only: Login | None = None
-        """The one that every call uses, once it is made; `None` if there are several."""
+        """The login of every call; `None` before the first call, or if there may be several."""
 
     @property
     def several(self) -> bool:
@@ -90,7 +90,7 @@ class Logins:
 
     @property
     def fallback(self) -> Login:
-        """The one for the accounts that have no token of their own, and for listing accounts.
+        """The login of accounts without their own token, and for listing accounts.
 
         Raises: `CloudflareError` if there are no credentials for that.
         """
@@ -100,13 +100,13 @@ class Logins:
         return self._fallback
 
     def known(self, account_id: str | None) -> Login | None:
-        """Return the login for an account, unless the function of tokens must be asked for it.
+        """Return the login of an account; `None` if the function of tokens must be asked first.
 
         Args:
-            account_id: The account; `None`: for a call that is about no account.
+            account_id: The account; `None` for a call without an account.
 
         Raises:
-            CloudflareError: There is no token for the account and no fallback.
+            CloudflareError: The account has no token, and the client has no fallback.
         """
         login = self._by_account.get(account_id)
         if login is not None:
@@ -118,18 +118,18 @@ class Logins:
         return self._keep(account_id, self._tokens.get(account_id))
 
     async def ask(self, account_id: str, seconds: float) -> Login:
-        """Ask the function of tokens, once for all calls that wait for it.
+        """Ask the function of tokens, once for all calls that wait for the same account.
 
-        If it fails, that is the end of all of them: each could wait as long again.
+        If it fails, all of them fail. If each asked again, each could wait as long.
 
         Args:
             account_id: The account.
-            seconds: How long it may take.
+            seconds: How long the function may take.
 
         Raises:
-            CloudflareError: The function failed or took too long, or there is no fallback.
-            ValueError: What it returned is no token.
-            TypeError: What it returned is no token.
+            CloudflareError: The function failed or took too long, or the client has no fallback.
+            ValueError: The function returned an invalid token.
+            TypeError: The function returned something other than a `str` or `None`.
         """
         if any(each.is_about(self, account_id) for each in _asked.get()):
             raise CloudflareError(
@@ -154,13 +154,13 @@ class Logins:
         )
 
     def rate_limit(self, now: float) -> RateLimit:
-        """Return the state of the limit of the fallback."""
+        """Return the state of the rate limit of the fallback."""
         with suppress(CloudflareError):
             return self._make(self._credentials).limiter.state(now)
         return UNKNOWN
 
     def rate_limits(self, now: float) -> dict[str | None, RateLimit]:
-        """Return the state of each limit by account; `None`: of the credentials without one."""
+        """Return the state of each rate limit by account; `None` stands for the fallback."""
         return {account_id: login.limiter.state(now) for account_id, login in self.used()}
 
     def rate_limits_of(
@@ -171,14 +171,14 @@ class Logins:
             yield UNKNOWN if limiter is None else limiter.state(now), accounts
 
     def _limiter_of(self, account_id: str) -> Limiter | None:
-        """Return the limiter for an account; `None` if its token is not known yet, or missing."""
+        """Return the limiter of an account; `None` if its token is missing or not known yet."""
         with suppress(CloudflareError):
             login = self.known(account_id)
             return None if login is None else login.limiter
         return None
 
     def forget(self, account_id: str, login: Login) -> bool:
-        """Ask for the token of an account again when it is needed; whether that can be done."""
+        """Forget the token of an account, so that the next call asks again. False if none can."""
         if not callable(self._tokens):
             return False
         if login is not self._fallback:
@@ -188,7 +188,7 @@ class Logins:
         return True
 
     def all_refused(self) -> bool:
-        """Whether the service refuses all credentials that there are, as far as that is known."""
+        """Return whether the service is known to refuse all credentials of the client."""
         if callable(self._tokens) or len(self._by_token) < self._distinct:
             return False
         logins = map(self._by_token.get, (self._tokens or {}).values())
@@ -202,16 +202,16 @@ class Logins:
 
     @property
     def none_accepted(self) -> bool:
-        """Whether the service has accepted none of those that have been used."""
+        """Whether the service has not accepted any credentials yet."""
         return not any(login.accepted for _, login in self.used())
 
     @property
     def wants_proof(self) -> bool:
-        """Whether a first call should go ahead: if it is refused, all others would be."""
+        """Whether one call should go first: if it is refused, all others would be, too."""
         return not self.several and self.none_accepted
 
     def used(self) -> Iterator[tuple[str | None, Login]]:
-        """Yield the logins that have been used, by account; the fallback's account is `None`."""
+        """Yield the logins that were used, by account; `None` stands for the fallback."""
         if self._fallback is not None:
             yield None, self._fallback
         for account_id, login in list(self._by_account.items()):
@@ -219,7 +219,7 @@ class Logins:
                 yield account_id, login
 
     async def _ask(self, account_id: str, asking: _Asking, failure: Exception | None) -> Login:
-        """Ask the function of tokens, unless another call has done it while this one waited."""
+        """Ask the function of tokens, unless another call did so while this one waited."""
         login = self._by_account.get(account_id)
         if login is not None:
             return login
@@ -248,7 +248,7 @@ class Logins:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
-            # Without its frames: the local variables of such a function are tokens.
+            # Without its frames: their local variables may be tokens.
             raise CloudflareError(
                 f"`api_tokens` failed for the account {account_id!r}: {type(error).__name__}"
             ) from without_frames(error)
@@ -263,8 +263,8 @@ class Logins:
             login = self._fallback_for(account_id)
             if account_id in self._refused:
                 raise CloudflareError(
-                    f"no token for the account {account_id!r}: the service has refused the one "
-                    f"that it had, and `api_tokens` has no other; `api_token` does not stand in"
+                    f"no token for the account {account_id!r}: the service refused its token, and "
+                    f"`api_tokens` has no other; `api_token` never replaces a refused token"
                 )
         else:
             login = self._by_token.get(token) or self._make(Credentials.of_token(token))
@@ -296,12 +296,12 @@ class _Asking:
     lock: asyncio.Lock = field(factory=asyncio.Lock)
     calls: int = 0
     failure: Exception | None = None
-    """How the function failed last."""
+    """The last failure of the function."""
 
 
 @define(eq=False, repr=False)
 class _Question:
-    """A question that the function of tokens is answering."""
+    """An account for which the function of tokens is running."""
 
     logins: Logins
     account_id: str
@@ -312,7 +312,7 @@ class _Question:
 
 
 _asked: ContextVar[tuple[_Question, ...]] = ContextVar("cfaigw_billing asked", default=())
-"""What leads to the present call, if the function of tokens makes it: it must not wait for that."""
+"""The open questions that led to the current call. To wait for one of them would never end."""
 
 
 @contextmanager
@@ -327,7 +327,7 @@ def _asked_for(logins: Logins, account_id: str) -> Generator[None]:
 
 
 def _is_cancelled() -> bool:
-    """Whether this call is cancelled, and not something that it waits for."""
+    """Return whether this task was cancelled, and not only something that it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -340,7 +340,7 @@ def _own(error: Exception) -> Exception:
 
 
 class Limiters:
-    """The limiters of the clients of a service: one for all that the service counts together."""
+    """The limiters of a client and its copies: one for each set of credentials."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
@@ -357,12 +357,12 @@ class Limiters:
 
 
 def lists_no_accounts(error: Exception | None) -> bool:
-    """Whether accounts cannot be listed because the token belongs to one account."""
+    """Return whether the token cannot list accounts because it belongs to one account."""
     return isinstance(error, APIError) and any(it.code == LISTS_NO_ACCOUNTS for it in error.errors)
 
 
 def refuses_credentials(error: Exception | None) -> bool:
-    """Whether the service refuses the credentials, and not the call."""
+    """Return whether the service refuses the credentials, and not only this call."""
     if isinstance(error, TopupOutcomeUnknownError):
         return False  # it must be read, whatever caused it
     if isinstance(error, AuthenticationError):

@@ -22,12 +22,10 @@ from .._core.options import (
     APITokens,
     ClientOptions,
     ReadOptions,
-    RequestOptions,
     Timeout,
     check_names,
 )
 from .._core.ratelimit import RateLimit
-from .._core.untyped import BillingOnly, UntypedParams
 from .executor import BlockingExecutor
 from .._wire.secrets import conceal, conceal_headers, conceal_options, conceal_tokens
 from ..types import Money, Params
@@ -41,11 +39,12 @@ from .resources import (
 )
 from .responses import RawView, StreamingView, raw, streamed
 from .send_many import Outcomes
+from .untyped import UntypedCalls
 
 T = TypeVar("T")
 
 
-class Cloudflare(BillingOnly):
+class Cloudflare(UntypedCalls):
     """A client of the AI Gateway billing API.
 
     One client serves a whole program. Share it between tasks or threads, and close it at the end,
@@ -204,65 +203,6 @@ class Cloudflare(BillingOnly):
         Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
             `APIConnectionError`, `APIResponseValidationError`.
         """
-        return self._executor.send(params, options)
-
-    def get(self, path: str, *, cast_to: type[T], **options: Unpack[ReadOptions]) -> T:
-        """Call an endpoint that has no method here, with GET.
-
-        Args:
-            path: Below `base_url`, such as "/accounts/…/ai-gateway/gateways".
-            cast_to: The type to make from the whole answer, envelope included: `dict`, `object`, an
-                attrs class or a dataclass; `str` or `bytes` for the body as it is.
-            **options: See `ReadOptions`; `max_age` is only for GET.
-
-        Permission: What the endpoint needs. A repeat changes nothing, and the SDK repeats it.
-        Raises: `APIStatusError`, also if the answer says `success: false`;
-            `APIConnectionError`, `APIResponseValidationError`; `ValueError` or `TypeError` before
-            anything is sent.
-        """
-        params = UntypedParams(method="GET", path=path, cast_to=cast_to)
-        return self._executor.send(params, options)
-
-    def post(
-        self, path: str, *, cast_to: type[T], body: object = None, **options: Unpack[RequestOptions]
-    ) -> T:
-        """Call an endpoint that has no method here, with POST; `body` is sent as JSON.
-
-        Arguments and errors are those of `get`. The effect of a repeat is not known, so the SDK
-        repeats it only if nothing can have arrived. Calls that charge a card are refused: use their
-        methods.
-        """
-        params = UntypedParams(method="POST", path=path, cast_to=cast_to, body=body)
-        return self._executor.send(params, options)
-
-    def put(
-        self, path: str, *, cast_to: type[T], body: object = None, **options: Unpack[RequestOptions]
-    ) -> T:
-        """Call an endpoint that has no method here, with PUT; `body` is sent as JSON.
-
-        Arguments and errors are those of `get`. The SDK repeats it.
-        """
-        params = UntypedParams(method="PUT", path=path, cast_to=cast_to, body=body)
-        return self._executor.send(params, options)
-
-    def patch(
-        self, path: str, *, cast_to: type[T], body: object = None, **options: Unpack[RequestOptions]
-    ) -> T:
-        """Call an endpoint that has no method here, with PATCH; `body` is sent as JSON.
-
-        Arguments and errors are those of `get`. The SDK repeats it like `post`.
-        """
-        params = UntypedParams(method="PATCH", path=path, cast_to=cast_to, body=body)
-        return self._executor.send(params, options)
-
-    def delete(
-        self, path: str, *, cast_to: type[T], body: object = None, **options: Unpack[RequestOptions]
-    ) -> T:
-        """Call an endpoint that has no method here, with DELETE; `body` is sent as JSON.
-
-        Arguments and errors are those of `get`. The SDK repeats it.
-        """
-        params = UntypedParams(method="DELETE", path=path, cast_to=cast_to, body=body)
         return self._executor.send(params, options)
 
     def send_many(

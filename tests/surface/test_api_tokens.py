@@ -409,7 +409,7 @@ async def test_the_fallback_does_not_stand_in_where_a_function_has_no_other_toke
         topup.create(account_id="a", amount=1000),
         balance(client, "a"),
     ):
-        with pytest.raises(CloudflareError, match="has refused the one that it had"):
+        with pytest.raises(CloudflareError, match="the service refused its token"):
             await call
     assert {token for _, token in used(emulator)} == {"token-of-a"}
     vault.tokens["a"] = "revoked"
