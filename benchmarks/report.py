@@ -24,7 +24,7 @@ INTRODUCTION = """\
 What `python -m benchmarks --write` measured. Each figure is CPU time, except in the last row, and a
 ratio: what this package takes to what stands beside it, so below 1 is less. It is the median of the
 rounds, in which the contenders take turns; after it stand the lowest and the highest round. What
-has no aim is for information. An aim is met if the median meets it as it is shown, to two digits.
+has no aim is for information.
 """
 
 
@@ -52,9 +52,9 @@ def _cells(result: Result) -> tuple[str, ...]:
     if not result.ratios:
         return result.beside, "–", "", aim, "", result.figures
     middle = median(result.ratios)
-    met = "" if result.aim is None else "met" if round(middle, 2) <= result.aim else "missed"
+    met = "" if result.aim is None else "met" if middle <= result.aim else "missed"
     rounds = f"{min(result.ratios):.2f}–{max(result.ratios):.2f}"
-    return result.beside, f"{middle:.2f}", rounds, aim, met, result.figures
+    return result.beside, f"{middle:.3f}", rounds, aim, met, result.figures
 
 
 def _machine() -> str:

@@ -25,9 +25,7 @@ HOUR = 3_600_000
 DAY = 24 * HOUR
 MIDNIGHT = 20_000 * DAY  # some midnight (UTC), in milliseconds
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-PROMPT = (
-    30.0  # seconds, half of the shortest delay, within which whatever must not wait has to be over
-)
+PROMPT = 30.0  # seconds, half of the shortest delay, in which all that must not wait is over
 
 
 @attrs.frozen

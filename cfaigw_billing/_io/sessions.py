@@ -92,7 +92,7 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
         protocol: type[ResponseHandler] = _Protocol
-        self._factory = partial(protocol, self._loop)
+        self._factory = partial(protocol, asyncio.get_running_loop())
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
         protocol = await super()._create_connection(*args, **kwargs)

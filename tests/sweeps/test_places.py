@@ -45,15 +45,7 @@ class TokenService(FakeTransport):
     refused: int = 0
 
     async def send(self, request: HTTPRequest, *_: object, **__: object) -> HTTPResponse:
-        request.attempts += 1
-        request.may_have_arrived = True
-        self.sent += 1
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            await asyncio.sleep(self.latency)
-        finally:
-            self.in_flight -= 1
+        await super().send(request)
         token = request.headers["Authorization"].removeprefix("Bearer ")
         now = asyncio.get_running_loop().time()
         limit = self.limits.setdefault(token, RequestLimit(quota=self.quota, window=WINDOW))
