@@ -255,6 +255,8 @@ histories = st.builds(
 
 
 @few
+@example([row(72, 5e-324), row(0, 0.0)], 0.0, None, datetime(2026, 1, 1))
+@example([row(72, 1.8e-303), *(row(0, 0.0) for _ in range(2))], 0.0, None, datetime(2026, 1, 1))
 @example([row(72, 5.8e-289), *(row(ago, 0.0) for ago in range(4))], 1.0, None, datetime(2026, 1, 1))
 @given(any_rows, amounts, configs, st.datetimes(datetime(1990, 1, 1), datetime(9999, 12, 1)))
 def test_every_answer_gives_a_runway_that_can_be_shown(

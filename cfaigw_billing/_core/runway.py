@@ -41,6 +41,8 @@ HOUR, MINUTE = 3_600_000, 60_000
 """In milliseconds."""
 UNIT = 2.0**64
 """In cents. In this unit, sums of the largest amounts stay finite, and division by it is exact."""
+LEAST = 1e-9
+"""Cents. Less in an hour counts as none: ratios of the smallest floats are not numbers."""
 WEEK = 168
 """In hours."""
 LONGEST = 366 * 24
@@ -201,9 +203,9 @@ class _Past:
                     f"from {start} to {end} (milliseconds)"
                 )
             sums[int(start // HOUR) - first] += value / UNIT
-        unused = next((place for place, total in enumerate(sums) if total > 0), len(sums))
-        first += unused
-        spent = [total if total > 0 else 0.0 for total in sums[unused:]]
+        spent = [total if total * UNIT > LEAST else 0.0 for total in sums]
+        unused = next((place for place, total in enumerate(spent) if total), len(spent))
+        first, spent = first + unused, spent[unused:]
         began = _date(first * HOUR, floor) if spent else None
         history = RunwayHistory(first=began, hours=len(spent), rows=_active(spent))
         return cls(moment, first, spent, history)
@@ -335,8 +337,8 @@ def _clock(spent: list[float], first: int) -> list[float]:
 
 
 def _date(milliseconds: float, rounded: Callable[[float], int]) -> datetime | None:
-    """Return the time in whole minutes; `None` if it is after the year 9999 or cannot be told."""
+    """Return the time in whole minutes; `None` if it is after the year 9999."""
     try:
         return _EPOCH + timedelta(minutes=rounded(milliseconds / MINUTE))
-    except (OverflowError, ValueError):  # so far ahead that floats have no number for it
+    except OverflowError:
         return None
