@@ -99,8 +99,8 @@ def serve(found: Metrics, host: str, port: int) -> ExitCode:
     except (OSError, UnicodeError) as error:  # the port is taken, or the address is not ours
         fail(error, ExitCode.FAILED)
     shown = f"[{host}]" if ":" in host else host
-    show_line(f"Serving on http://{shown}:{server.server_port}/metrics until Ctrl-C.")
-    with suppress(KeyboardInterrupt), sigterm_raises():
+    with suppress(KeyboardInterrupt), sigterm_raises():  # a signal may follow the line at once
+        show_line(f"Serving on http://{shown}:{server.server_port}/metrics until Ctrl-C.")
         while True:
             time.sleep(3600)
     server.shutdown()

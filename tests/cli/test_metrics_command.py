@@ -10,6 +10,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from cfaigw_billing.cli import monitoring
 from cfaigw_billing.testing import Emulator, Fault
 
 from .running import LOW, MODULE, RICH, UNKNOWN, fail_account, needs_posix, run, said, start
@@ -112,3 +113,15 @@ def test_it_serves_until_it_is_ended(service: Emulator, ending: signal.Signals) 
         process.send_signal(ending)
         assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 0
+
+
+@needs_posix
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_it_can_be_ended_as_soon_as_it_says_that_it_serves(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals
+) -> None:
+    before = signal.getsignal(ending)
+    monkeypatch.setattr(monitoring, "show_line", lambda _: signal.raise_signal(ending))
+    result = run("metrics", RICH, "--port", "0")
+    assert (result.exit_code, result.output) == (0, "")
+    assert signal.getsignal(ending) is before
