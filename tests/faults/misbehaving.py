@@ -150,6 +150,10 @@ class Peer:
         self._received = b""
         self._sent = False
 
+    def arrival(self) -> None:
+        """Wait for the first byte, and leave it unread."""
+        self._sock.recv(1, socket.MSG_PEEK)
+
     def head(self) -> None:
         """Read the head of a request, and as much of its body as comes with it."""
         while b"\r\n\r\n" not in self._received:
