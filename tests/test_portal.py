@@ -20,6 +20,7 @@ import aiohttp
 import anyio
 import anyio.to_thread
 import pytest
+from holding import held
 
 from cfaigw_billing import APIConnectionError, AuthenticationError, Cloudflare, NotFoundError
 from cfaigw_billing._io import portal as portals
@@ -102,13 +103,7 @@ def test_sixteen_threads_use_one_client_at_the_same_time(
     for n in range(16):
         emulator.add_account(str(n), balance=n)
     emulator.inject(Fault(delay=1), times=None)
-    pause = emulator._pause
-
-    async def until_all_have_asked(*_: object) -> None:
-        while len(emulator.requests) < 16:
-            await pause(0.002)
-
-    monkeypatch.setattr(Emulator, "_pause", until_all_have_asked)
+    held(emulator, monkeypatch, {1: lambda: len(emulator.requests) == 16})
     together = threading.Barrier(16)
     before = {*threading.enumerate()}
 

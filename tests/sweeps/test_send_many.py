@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import aiohttp
 import attrs
 import pytest
+from holding import held
 from transports import BALANCE, faked
 
 from cfaigw_billing import (
@@ -671,19 +672,6 @@ async def _read_all_async(client: AsyncCloudflare, requests: Any, **options: Any
     except Exception as caught:
         error = caught
     return Read(found, error, outcomes.unread, outcomes.unsent)
-
-
-def held(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, until: dict[float, Callable[[], object]]
-) -> None:
-    """Have answers that a fault delays wait until something is true, which its delay names."""
-    pause = emulator._pause
-
-    async def wait(_: Emulator, delay: float | None) -> None:
-        while delay is None or not until[delay]():
-            await pause(0.002)
-
-    monkeypatch.setattr(Emulator, "_pause", wait)
 
 
 def slow_charges(emulator: Emulator, number: int, delay: float = 0.5) -> list[TopupCreateParams]:
