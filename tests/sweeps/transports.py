@@ -63,7 +63,7 @@ class FakeTransport:
 
 def faked(latency: float = 0.0, **options: Any) -> tuple[AsyncCloudflare, FakeTransport]:
     """A client, and the transport that it has."""
-    given = {"api_token": "t", "max_requests_per_second": None, **options}
+    given: dict[str, Any] = {"api_token": "t", "max_requests_per_second": None, **options}
     client: Any = AsyncCloudflare(**given)
     client._executor._transport = transport = FakeTransport(latency)
     return client, transport
