@@ -18,11 +18,14 @@ from .._wire import strict_json as _json
 from .._wire.messages import KEPT, TOO_LARGE, HTTPRequest, HTTPResponse, listed, masked
 from .._wire.secrets import Mask
 from ..errors import (
+    APIError,
     APIResponseError,
     APIResponseValidationError,
     APIStatusError,
+    AuthenticationError,
     ErrorData,
     RateLimitError,
+    TopupOutcomeUnknownError,
     class_for_status,
 )
 from .codec import DecodeError, decode
@@ -44,6 +47,8 @@ _ENTRY = 32
 """Characters: about what an entry of `errors` takes beside its message."""
 LISTS_NO_ACCOUNTS = 1001
 """The error code that says that a token belongs to one account and cannot list accounts."""
+BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
+"""Error codes that say, with whatever status, that no call with these credentials can succeed."""
 _NO_ROUTE = 7003
 _ENCODINGS = {"identity", "gzip", "deflate", "br", "zstd"}
 """The content encodings that have been decoded, where the answer came as far as here."""
@@ -304,6 +309,20 @@ def _wrong_account_id(path: str) -> str:
     if not account_ids or re.fullmatch("[0-9a-fA-F]{32}", account_ids[-1]):
         return ""
     return f"{unquote(account_ids[-1])!r:.80} is not 32 hex digits, as account ids are"
+
+
+def lists_no_accounts(error: Exception | None) -> bool:
+    """Return whether the token cannot list accounts because it belongs to one account."""
+    return isinstance(error, APIError) and any(it.code == LISTS_NO_ACCOUNTS for it in error.errors)
+
+
+def refuses_credentials(error: Exception | None) -> bool:
+    """Return whether the service refuses the credentials, and not only this call."""
+    if isinstance(error, TopupOutcomeUnknownError):
+        return False  # it must be read, whatever caused it
+    if isinstance(error, AuthenticationError):
+        return True
+    return isinstance(error, APIError) and any(it.code in BAD_CREDENTIALS for it in error.errors)
 
 
 class _Errors:
