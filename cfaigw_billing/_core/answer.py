@@ -47,9 +47,9 @@ _ENTRY = 32
 """Characters: about what an entry of `errors` takes beside its message."""
 LISTS_NO_ACCOUNTS = 1001
 """The error code that says that a token belongs to one account and cannot list accounts."""
-BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
-"""Error codes that say, with whatever status, that no call with these credentials can succeed."""
 _NO_ROUTE = 7003
+BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
+"""Error codes of wrong credentials, with any HTTP status."""
 _ENCODINGS = {"identity", "gzip", "deflate", "br", "zstd"}
 """The content encodings that have been decoded, where the answer came as far as here."""
 
@@ -277,6 +277,20 @@ def _without_path(reason: str, path: str) -> str:
     return reason
 
 
+def lists_no_accounts(error: Exception | None) -> bool:
+    """Return whether the token cannot list accounts because it belongs to one account."""
+    return isinstance(error, APIError) and any(it.code == LISTS_NO_ACCOUNTS for it in error.errors)
+
+
+def refuses_credentials(error: Exception | None) -> bool:
+    """Return whether the service refuses the credentials, and not only this call."""
+    if isinstance(error, TopupOutcomeUnknownError):
+        return False  # the caller must always get this error
+    if isinstance(error, AuthenticationError):
+        return True
+    return isinstance(error, APIError) and any(it.code in BAD_CREDENTIALS for it in error.errors)
+
+
 def _next_step(
     operation: Operation[Any],
     request: HTTPRequest,
@@ -309,20 +323,6 @@ def _wrong_account_id(path: str) -> str:
     if not account_ids or re.fullmatch("[0-9a-fA-F]{32}", account_ids[-1]):
         return ""
     return f"{unquote(account_ids[-1])!r:.80} is not 32 hex digits, as account ids are"
-
-
-def lists_no_accounts(error: Exception | None) -> bool:
-    """Return whether the token cannot list accounts because it belongs to one account."""
-    return isinstance(error, APIError) and any(it.code == LISTS_NO_ACCOUNTS for it in error.errors)
-
-
-def refuses_credentials(error: Exception | None) -> bool:
-    """Return whether the service refuses the credentials, and not only this call."""
-    if isinstance(error, TopupOutcomeUnknownError):
-        return False  # it must be read, whatever caused it
-    if isinstance(error, AuthenticationError):
-        return True
-    return isinstance(error, APIError) and any(it.code in BAD_CREDENTIALS for it in error.errors)
 
 
 class _Errors:

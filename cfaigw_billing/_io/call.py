@@ -230,7 +230,7 @@ class Call:
         return authenticating(self.request.headers) != authenticating(self.login.headers)
 
     def learn(self, answer: Answer[Any]) -> None:
-        """Learn from the answer whether the service accepts the credentials."""
+        """Record from an answer whether the service accepts the credentials."""
         if answer.http_response.status_code < 300:
             self.login.accepted, self.login.refused = True, False
         elif not self.login.accepted:

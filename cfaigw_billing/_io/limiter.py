@@ -1,7 +1,6 @@
 """The queue in which calls wait for their place: in the rate limit, and in the pace.
 
-The budget of the rate limit is that of the credentials; the pace is that of the base URL. So each
-`Login`, a set of credentials, has a limiter.
+The budget of the rate limit is that of the credentials; the pace is that of the base URL.
 """
 
 from __future__ import annotations
@@ -184,9 +183,9 @@ class Limiters:
         self._limiters: WeakValueDictionary[object, Limiter] = WeakValueDictionary()
 
     def of(self, headers: Mapping[str, str]) -> Limiter:
-        """Return the limiter of the credentials that these headers hold."""
+        """Return the limiter of the credentials in these headers."""
         key = authenticating(headers)
-        with self._pace.lock:  # two would count the same requests apart
+        with self._pace.lock:  # else two threads could make two limiters
             limiter = self._limiters.get(key)
             if limiter is None:
                 self._limiters[key] = limiter = Limiter(self._pace)
@@ -200,7 +199,7 @@ class Login:
     headers: CIMultiDict[str]
     """The headers of each request. Do not change them: requests share them."""
     limiter: Limiter
-    """The queue where calls wait for the rate limit and the pace."""
+    """The queue for the rate limit and the pace."""
     accepted: bool = False
     """Whether the service has accepted a call."""
     refused: bool = False
