@@ -27,7 +27,8 @@ from ..types import Params
 from .call import Call, NotSentError, Turn
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error
-from .logins import Limiters, Login, Logins
+from .limiter import Limiters, Login
+from .logins import Logins
 from .pace import NEVER_LIFTED, RateLimitedError, pace_of
 from .recent import Outcome, Recent, max_age_of
 from .transport import BorrowedTransport, Transport
@@ -306,7 +307,7 @@ class Executor:
         account_id = self.account_id(call.params) if operation.names_account else None
         answer = Answer(operation, call.request, response, call.request.attempts - 1, account_id)
         if not login.accepted:
-            login.take(answer)
+            call.learn(answer)
         return answer
 
     def _note(self, call: Call, sent_at: float, *ended: object) -> None:

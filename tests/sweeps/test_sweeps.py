@@ -35,10 +35,10 @@ from cfaigw_billing import (
     PermissionDeniedError,
     RateLimitError,
 )
+from cfaigw_billing._core.answer import BAD_CREDENTIALS
 from cfaigw_billing._core.ratelimit import RateLimit
 from cfaigw_billing._io import many_calls
 from cfaigw_billing._io.clock import Clock
-from cfaigw_billing._io.logins import BAD_CREDENTIALS
 from cfaigw_billing._show.progress import Progress
 from cfaigw_billing.testing import Emulator, Fault, RequestLimit
 
