@@ -505,13 +505,13 @@ async def test_what_one_client_was_told_its_copies_know(fast: float, stage: Scen
 @pytest.mark.parametrize("of", ["the error", "the machine"])
 async def test_a_row_of_ones_own(fast: float, of: str, stage: Scene) -> None:
     """It has the time of the error, or one by the clock of the machine: both are read."""
+    stage.account.topup_seconds = 0
     async with machine(stage, fast) as client:
         topup = client.ai_gateway.billing.topup
         await topup.limits()
         by_machine = client._executor.clock.now()
         stage.emulator.inject(CHARGED, path="/topup")
         error = await lost(client)
-        stage.emulator.advance(2)
         sent_at = error.sent_at if of == "the error" else by_machine
         found = await topup.reconcile(amount=AMOUNT, sent_at=sent_at)
     assert found.outcome == "charged"
