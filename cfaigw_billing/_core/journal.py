@@ -32,6 +32,8 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from attrs import frozen
 
+from ..types._validators import shown_cents
+
 State: TypeAlias = Literal["claimed", "sent", "unknown", "charged", "not_charged"]
 
 LEASE = timedelta(seconds=30)
@@ -172,5 +174,5 @@ def check_same(entry: Entry, wanted: Entry) -> None:
 
 def _text(name: str, value: object) -> str:
     if name == "amount" and isinstance(value, int):
-        return f"{value} cents (${value / 100:,.2f})"
+        return shown_cents(value)
     return repr(value)
