@@ -287,7 +287,7 @@ class Cloudflare(UntypedCalls):
         return f"<{type(self).__name__} {self._executor.config}{state}>"
 
     def __enter__(self) -> Self:
-        self._executor.check_credentials()
+        self._executor.check_ready()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
