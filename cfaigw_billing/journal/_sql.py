@@ -107,7 +107,9 @@ class SQLJournal(ABC):
             try:
                 return self._on_connection(statement, values)
             except (self._errors, OSError) as error:
-                raise JournalError(f"the journal {self} failed: {error}") from error
+                # In one line: messages of PostgreSQL have several.
+                reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+                raise JournalError(f"the journal {self} failed: {reason}") from error
 
     def _on_connection(self, statement: str, values: Sequence[object]) -> tuple[list[Any], int]:
         """Run a statement. If the connection is lost, try once more on a new one."""
