@@ -157,7 +157,8 @@ def settle(key: str, invoice: str | None, not_charged: bool, path: Path | None) 
 
     Exit codes: 0 it is recorded; 2 it is not unknown, or the invoice is another top-up's.
     """
-    if not_charged == bool(invoice):
+    is_an_invoice = invoice is not None and invoice.startswith("in_")
+    if not (not_charged if invoice is None else is_an_invoice and not not_charged):
         fail("say either --charged in_… or --not-charged", ExitCode.USAGE)
     with one_line_errors():
         journal = open_journal(path)
@@ -165,7 +166,7 @@ def settle(key: str, invoice: str | None, not_charged: bool, path: Path | None) 
         if entry is None or entry.state != "unknown":
             state = "not in the journal" if entry is None else entry.state
             fail(f"the top-up {key!r} is {state}", ExitCode.USAGE)
-        is_stored = wait_for(journal.replace(entry, entry.settled(invoice or None)))
+        is_stored = wait_for(journal.replace(entry, entry.settled(invoice)))
         wait_for(journal.close())
     if not is_stored:
         fail(f"another top-up has the invoice {invoice}, or {key!r} has changed", ExitCode.USAGE)

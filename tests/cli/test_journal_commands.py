@@ -306,6 +306,8 @@ def test_a_person_settles_it_and_the_key_goes_on_from_there(service: Emulator) -
         ("order-1", "say either --charged in_… or --not-charged"),
         ("order-1 --charged in_1 --not-charged", "say either --charged in_… or --not-charged"),
         ("order-1 --charged ''", "say either --charged in_… or --not-charged"),
+        ("order-1 --charged pi_1 --not-charged", "say either --charged in_… or --not-charged"),
+        ("order-1 --charged pi_1", "say either --charged in_… or --not-charged"),
         ("order-2 --not-charged", "the top-up 'order-2' is not in the journal"),
         ("order-1 --not-charged", "the top-up 'order-1' is charged"),
     ],
