@@ -140,7 +140,11 @@ def test_it_can_be_ended_as_soon_as_it_says_that_it_serves(
     service: Emulator, monkeypatch: pytest.MonkeyPatch, ending: signal.Signals
 ) -> None:
     before = signal.getsignal(ending)
-    monkeypatch.setattr(monitoring, "show_line", lambda _: signal.raise_signal(ending))
+
+    def end(_: str) -> None:
+        signal.raise_signal(ending)
+
+    monkeypatch.setattr(monitoring, "show_line", end)
     result = run("metrics", RICH, "--port", "0")
     assert (result.exit_code, result.output) == (0, "")
     assert signal.getsignal(ending) is before
