@@ -88,7 +88,7 @@ def watch(
     auto_topup_restored, unreadable, readable. TIME is a number with m, h or d, such as 90m.
 
     With --state, no event is reported again after a restart. If COMMAND fails, watch ends, and
-    reports that event again at the next start. Only one watch at a time may use a FILE.
+    reports that event again at the next start. Only one watch at a time may use a state file.
 
     Exit codes: 0 --once is done, or SIGTERM came; 1 the service refused or did not answer, or
     COMMAND failed; 2 wrong usage; 3 --once without --state could not read some accounts; 130
