@@ -18,13 +18,13 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "cfaigw_billing"
 SOURCE, TARGET = PACKAGE / "_async", PACKAGE / "_sync"
 TITLES = {
+    "calls": "The calls that a client makes itself.",
     "client": "The sync client.",
     "metrics": "The state of accounts for Prometheus, kept up to date during a `with` block.",
     "paging": "Lists as iterators over all their pages.",
     "resources": "The methods of the sync client.",
     "responses": "The HTTP response around an answer, and the calls that give it.",
     "sweeps": "Run a sweep over accounts.",
-    "untyped": "The calls of endpoints that have no method.",
     "watch": "The watch that users see: a context manager and an iterator.",
 }
 """The modules that are generated, and their docstrings."""

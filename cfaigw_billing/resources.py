@@ -12,10 +12,6 @@ paginators. A client makes all of these: do not call the classes yourself.
 
 from __future__ import annotations
 
-from ._async.client import (
-    AsyncCloudflareWithRawResponse,
-    AsyncCloudflareWithStreamingResponse,
-)
 from ._async.paging import (
     AsyncAccountPaginator,
     AsyncInvoicePaginator,
@@ -30,6 +26,8 @@ from ._async.resources import (
     AsyncBillingResource,
     AsyncBillingResourceWithRawResponse,
     AsyncBillingResourceWithStreamingResponse,
+    AsyncCloudflareWithRawResponse,
+    AsyncCloudflareWithStreamingResponse,
     AsyncConfigResource,
     AsyncConfigResourceWithRawResponse,
     AsyncConfigResourceWithStreamingResponse,
@@ -39,10 +37,6 @@ from ._async.resources import (
     AsyncTopupResource,
     AsyncTopupResourceWithRawResponse,
     AsyncTopupResourceWithStreamingResponse,
-)
-from ._sync.client import (
-    CloudflareWithRawResponse,
-    CloudflareWithStreamingResponse,
 )
 from ._sync.paging import (
     AccountPaginator,
@@ -58,6 +52,8 @@ from ._sync.resources import (
     BillingResource,
     BillingResourceWithRawResponse,
     BillingResourceWithStreamingResponse,
+    CloudflareWithRawResponse,
+    CloudflareWithStreamingResponse,
     ConfigResource,
     ConfigResourceWithRawResponse,
     ConfigResourceWithStreamingResponse,

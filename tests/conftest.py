@@ -17,6 +17,7 @@ import aiohttp
 import attrs
 import pytest
 from aioresponses import CallbackResult, aioresponses
+from hypothesis import HealthCheck, settings
 from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
@@ -25,6 +26,12 @@ from cfaigw_billing._io import pace
 from cfaigw_billing._sync.paging import AccountPaginator
 from cfaigw_billing.testing import Emulator
 from cfaigw_billing.types import AccountListResponse
+
+# Neither an example nor making one has to be fast: a busy machine may pause in it.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

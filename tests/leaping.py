@@ -15,36 +15,45 @@ AHEAD = 3600.0
 """Seconds; more than any time limit that a test sets."""
 
 
-async def leap(until: Callable[[], object]) -> None:
-    """Wait until it is true. Then the running loop's time leaps: every time limit is over."""
+async def leap(*moments: Callable[[], object]) -> None:
+    """Wait until each is true, one after the other.
+
+    Each time, the running loop's time leaps: every time limit that has begun is over.
+    """
     loop: Any = asyncio.get_running_loop()
-    time = loop.time
-    while not until():  # noqa: ASYNC110  # mostly another thread makes it true
-        await asyncio.sleep(0.002)
-    loop.time = lambda: time() + AHEAD
+    time, ahead = loop.time, 0.0
+    for until in moments:
+        while not until():  # noqa: ASYNC110  # mostly another thread makes it true
+            await asyncio.sleep(0.002)
+        ahead += AHEAD
+        loop.time = partial(_later, time, ahead)
 
 
-def impatient(call: Callable[[Any], Any], until: Callable[[], object]) -> Callable[[Any], Any]:
-    """`call(client)` on either client, whose time-out ends as soon as `until()` is true."""
+def _later(time: Callable[[], float], ahead: float) -> float:
+    return time() + ahead
+
+
+def impatient(call: Callable[[Any], Any], *moments: Callable[[], object]) -> Callable[[Any], Any]:
+    """`call(client)` on either client, whose time-outs end as soon as each of these is true."""
 
     def called(client: Any) -> Any:
         if not isinstance(client, Cloudflare):
-            return _impatient(call(client), until)
+            return _impatient(call(client), *moments)
         portal: Any = client._executor.portal
         with patch.object(portals, "_HAS_UVLOOP", False):  # whose time cannot leap
-            portal.call(partial(_begin, until))
+            portal.call(partial(_begin, *moments))
         return call(client)
 
     return called
 
 
-async def _begin(until: Callable[[], object]) -> None:
+async def _begin(*moments: Callable[[], object]) -> None:
     loop: Any = asyncio.get_running_loop()
-    loop.leaping = asyncio.create_task(leap(until))  # which keeps it alive
+    loop.leaping = asyncio.create_task(leap(*moments))  # which keeps it alive
 
 
-async def _impatient(call: Any, until: Callable[[], object]) -> Any:
-    leaping = asyncio.create_task(leap(until))
+async def _impatient(call: Any, *moments: Callable[[], object]) -> Any:
+    leaping = asyncio.create_task(leap(*moments))
     try:
         return await call
     finally:

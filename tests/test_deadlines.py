@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from math import ceil
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ async def test_what_takes_longer_ends_with_a_timeout_at_the_next_full_second() -
     hanging = asyncio.create_task(hang(deadlines, 0.01))
     await asyncio.sleep(0)
     [(_, timer)] = deadlines._due.values()
-    assert timer.when() == ceil(timer.when()) <= start + 2  # a second, and what a slow machine took
+    assert timer.when() == ceil(timer.when()) < loop.time() + 0.01 + 1
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(hanging, 30)
     assert loop.time() - start >= 0.01
@@ -33,10 +34,12 @@ async def test_what_takes_longer_ends_with_a_timeout_at_the_next_full_second() -
 
 
 async def test_limits_of_one_second_share_a_timer_that_goes_with_the_last() -> None:
-    deadlines = Deadlines()
+    loop: Any = asyncio.get_running_loop()
+    deadlines, now = Deadlines(), loop.time()
+    loop.time = lambda: now  # stands still
     tasks = [asyncio.create_task(hang(deadlines, 3600)) for _ in range(50)]
     await asyncio.sleep(0)
-    assert len(deadlines._due) <= 2
+    assert len(deadlines._due) == 1
     timers = [timer for _, timer in deadlines._due.values()]
     for task in tasks:
         task.cancel()

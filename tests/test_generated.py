@@ -69,7 +69,7 @@ def test_check_is_silent_about_a_current_file(copied: Path) -> None:
 
 
 def test_check_fails_and_shows_the_difference(copied: Path) -> None:
-    facade = copied / "cfaigw_billing/_sync/client.py"
+    facade = copied / "cfaigw_billing/_sync/calls.py"
     changed = facade.read_text(encoding="utf-8").replace("def send(self, p", "def sent(self, p")
     facade.write_text(changed, encoding="utf-8")
     checked = generator(copied, "--check")

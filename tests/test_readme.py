@@ -140,7 +140,8 @@ def test_many_calls_give_their_outcomes_as_they_come(
 def test_each_account_is_asked_with_its_own_token(
     service: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    service.limit = RequestLimit(quota=100)
+    service.limit = RequestLimit(quota=100, window=300)
+    service.advance(-service.now.timestamp() % 300)  # no window ends meanwhile
     service.add_account("account-a", balance=640.19, api_token="the-token-of-a")
     service.add_account("account-b", balance=1, api_token="another")
     run(TOKENS)

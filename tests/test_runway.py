@@ -297,7 +297,7 @@ def test_a_larger_balance_never_gives_an_earlier_date(
 
 
 @few
-@given(histories, st.floats(1, 1e5), st.integers(-30, 60))
+@given(histories, st.floats(1, 1e5), st.integers(-29, 60))  # a cent stays above `LEAST`
 def test_the_unit_of_money_changes_nothing(
     spent: dict[int, float], cents: float, exponent: int
 ) -> None:

@@ -96,6 +96,15 @@ def test_no_module_is_in_a_circle() -> None:
     tuple(TopologicalSorter(graph).static_order())  # raises, with the circle
 
 
+def test_no_chain_of_imports_is_longer_than_twelve_modules() -> None:
+    faces = {module for module, path in MODULES.items() if path.name == "__init__.py"}
+    graph = {module: others - faces for module, others in GRAPH.items() if module not in faces}
+    level: dict[str, int] = {}
+    for module in TopologicalSorter(graph).static_order():
+        level[module] = 1 + max((level[other] for other in graph[module]), default=0)
+    assert {module for module in level if level[module] > 12} == set()
+
+
 def test_folders_and_modules_can_be_taken_in_at_a_glance() -> None:
     folders = Counter(path.parent.name for path in MODULES.values())
     assert max(folders.values()) <= 16  # with `__init__`

@@ -18,7 +18,6 @@ from .._core.options import (
     DEFAULT_TIMEOUT,
     APITokens,
     AsyncClientOptions,
-    ReadOptions,
     Timeout,
     check_names,
 )
@@ -26,22 +25,19 @@ from .._core.ratelimit import RateLimit
 from .._io.executor import Executor
 from .._wire.secrets import conceal, conceal_headers, conceal_options, conceal_tokens
 from ..types import Money, Params
+from .calls import AsyncCalls
 from .resources import (
     AsyncAccountsResource,
-    AsyncAccountsResourceWithRawResponse,
-    AsyncAccountsResourceWithStreamingResponse,
     AsyncAIGatewayResource,
-    AsyncAIGatewayResourceWithRawResponse,
-    AsyncAIGatewayResourceWithStreamingResponse,
+    AsyncCloudflareWithRawResponse,
+    AsyncCloudflareWithStreamingResponse,
 )
-from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
 from .send_many import AsyncOutcomes
-from .untyped import AsyncUntypedCalls
 
 T = TypeVar("T")
 
 
-class AsyncCloudflare(AsyncUntypedCalls):
+class AsyncCloudflare(AsyncCalls):
     """A client of the AI Gateway billing API.
 
     One client serves a whole program. Share it between tasks or threads, and close it at the end,
@@ -192,19 +188,6 @@ class AsyncCloudflare(AsyncUntypedCalls):
         """
         return AsyncCloudflareWithStreamingResponse(self._executor)
 
-    async def send(self, params: Params[T], **options: Unpack[ReadOptions]) -> T:
-        """Make the call that `params` describes.
-
-        Args:
-            params: The parameters, such as `BillingCreditBalanceParams(account_id="…")`; their
-                class determines the call and the type of the answer.
-            **options: See `ReadOptions`; `max_age` is for calls that only read.
-
-        Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
-            `APIConnectionError`, `APIResponseValidationError`.
-        """
-        return await self._executor.send(params, options)
-
     def send_many(
         self,
         requests: Iterable[Params[T]] | AsyncIterable[Params[T]],
@@ -292,79 +275,3 @@ class AsyncCloudflare(AsyncUntypedCalls):
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
-
-
-class AsyncCloudflareWithRawResponse(AsyncRawView):
-    """The methods of `AsyncCloudflare`, answering with HTTP responses."""
-
-    @cached_property
-    def accounts(self) -> AsyncAccountsResourceWithRawResponse:
-        """The accounts that the credentials can see."""
-        return AsyncAccountsResourceWithRawResponse(self._values)
-
-    @cached_property
-    def ai_gateway(self) -> AsyncAIGatewayResourceWithRawResponse:
-        """AI Gateway."""
-        return AsyncAIGatewayResourceWithRawResponse(self._values)
-
-    @raw(AsyncCloudflare.send)
-    def send(self) -> None:
-        """See `AsyncCloudflare.send`."""
-
-    @raw(AsyncCloudflare.get)
-    def get(self) -> None:
-        """See `AsyncCloudflare.get`."""
-
-    @raw(AsyncCloudflare.post)
-    def post(self) -> None:
-        """See `AsyncCloudflare.post`."""
-
-    @raw(AsyncCloudflare.put)
-    def put(self) -> None:
-        """See `AsyncCloudflare.put`."""
-
-    @raw(AsyncCloudflare.patch)
-    def patch(self) -> None:
-        """See `AsyncCloudflare.patch`."""
-
-    @raw(AsyncCloudflare.delete)
-    def delete(self) -> None:
-        """See `AsyncCloudflare.delete`."""
-
-
-class AsyncCloudflareWithStreamingResponse(AsyncStreamingView):
-    """The methods of `AsyncCloudflare`, answering with HTTP responses that are not read yet."""
-
-    @cached_property
-    def accounts(self) -> AsyncAccountsResourceWithStreamingResponse:
-        """The accounts that the credentials can see."""
-        return AsyncAccountsResourceWithStreamingResponse(self._values)
-
-    @cached_property
-    def ai_gateway(self) -> AsyncAIGatewayResourceWithStreamingResponse:
-        """AI Gateway."""
-        return AsyncAIGatewayResourceWithStreamingResponse(self._values)
-
-    @streamed(AsyncCloudflare.send)
-    def send(self) -> None:
-        """See `AsyncCloudflare.send`."""
-
-    @streamed(AsyncCloudflare.get)
-    def get(self) -> None:
-        """See `AsyncCloudflare.get`."""
-
-    @streamed(AsyncCloudflare.post)
-    def post(self) -> None:
-        """See `AsyncCloudflare.post`."""
-
-    @streamed(AsyncCloudflare.put)
-    def put(self) -> None:
-        """See `AsyncCloudflare.put`."""
-
-    @streamed(AsyncCloudflare.patch)
-    def patch(self) -> None:
-        """See `AsyncCloudflare.patch`."""
-
-    @streamed(AsyncCloudflare.delete)
-    def delete(self) -> None:
-        """See `AsyncCloudflare.delete`."""

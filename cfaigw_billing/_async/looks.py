@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import anyio
 
+from .._core.answer import lists_no_accounts, refuses_credentials
 from .._core.options import check_reserve
 from .._core.pages import ACCOUNTS, PageTurner
 from .._core.runway import forecast_runway, runway_requests
@@ -25,7 +26,7 @@ from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Sche
 from .._io.call import Batch, Room, Turn
 from .._io.deadlines import end_task
 from .._io.executor import Executor
-from .._io.logins import HEAD_START, lists_no_accounts, refuses_credentials
+from .._io.logins import HEAD_START
 from ..errors import APIError, CloudflareError
 from ..types import (
     AccountListParams,

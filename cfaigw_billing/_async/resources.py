@@ -18,6 +18,7 @@ from .._core.options import ReadOptions, RequestOptions
 from .._core.untyped import BillingOnly
 from .._io.executor import Executor
 from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
+from .calls import AsyncCalls
 from .first_page import first_page
 from .responses import AsyncRawView, AsyncStreamingView, raw, streamed
 
@@ -1147,3 +1148,79 @@ class AsyncAIGatewayResourceWithStreamingResponse(AsyncStreamingView):
     def billing(self) -> AsyncBillingResourceWithStreamingResponse:
         """Credit balance, usage, invoices, top-ups and the spending limit."""
         return AsyncBillingResourceWithStreamingResponse(self._values)
+
+
+class AsyncCloudflareWithRawResponse(AsyncRawView):
+    """The methods of `AsyncCloudflare`, answering with HTTP responses."""
+
+    @cached_property
+    def accounts(self) -> AsyncAccountsResourceWithRawResponse:
+        """The accounts that the credentials can see."""
+        return AsyncAccountsResourceWithRawResponse(self._values)
+
+    @cached_property
+    def ai_gateway(self) -> AsyncAIGatewayResourceWithRawResponse:
+        """AI Gateway."""
+        return AsyncAIGatewayResourceWithRawResponse(self._values)
+
+    @raw(AsyncCalls.send)
+    def send(self) -> None:
+        """See `AsyncCloudflare.send`."""
+
+    @raw(AsyncCalls.get)
+    def get(self) -> None:
+        """See `AsyncCloudflare.get`."""
+
+    @raw(AsyncCalls.post)
+    def post(self) -> None:
+        """See `AsyncCloudflare.post`."""
+
+    @raw(AsyncCalls.put)
+    def put(self) -> None:
+        """See `AsyncCloudflare.put`."""
+
+    @raw(AsyncCalls.patch)
+    def patch(self) -> None:
+        """See `AsyncCloudflare.patch`."""
+
+    @raw(AsyncCalls.delete)
+    def delete(self) -> None:
+        """See `AsyncCloudflare.delete`."""
+
+
+class AsyncCloudflareWithStreamingResponse(AsyncStreamingView):
+    """The methods of `AsyncCloudflare`, answering with HTTP responses that are not read yet."""
+
+    @cached_property
+    def accounts(self) -> AsyncAccountsResourceWithStreamingResponse:
+        """The accounts that the credentials can see."""
+        return AsyncAccountsResourceWithStreamingResponse(self._values)
+
+    @cached_property
+    def ai_gateway(self) -> AsyncAIGatewayResourceWithStreamingResponse:
+        """AI Gateway."""
+        return AsyncAIGatewayResourceWithStreamingResponse(self._values)
+
+    @streamed(AsyncCalls.send)
+    def send(self) -> None:
+        """See `AsyncCloudflare.send`."""
+
+    @streamed(AsyncCalls.get)
+    def get(self) -> None:
+        """See `AsyncCloudflare.get`."""
+
+    @streamed(AsyncCalls.post)
+    def post(self) -> None:
+        """See `AsyncCloudflare.post`."""
+
+    @streamed(AsyncCalls.put)
+    def put(self) -> None:
+        """See `AsyncCloudflare.put`."""
+
+    @streamed(AsyncCalls.patch)
+    def patch(self) -> None:
+        """See `AsyncCloudflare.patch`."""
+
+    @streamed(AsyncCalls.delete)
+    def delete(self) -> None:
+        """See `AsyncCloudflare.delete`."""

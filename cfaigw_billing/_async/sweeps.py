@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
+from .._core.answer import lists_no_accounts
 from .._core.sweeps.answers import AccountAnswers
 from .._core.sweeps.sweep import Sweep
 from .._io.executor import Executor
-from .._io.logins import lists_no_accounts
 from .._show.progress import Progress, reporting
 from ..types import Params
 from .send_many import AsyncOutcomes

@@ -18,11 +18,14 @@ from .._wire import strict_json as _json
 from .._wire.messages import KEPT, TOO_LARGE, HTTPRequest, HTTPResponse, listed, masked
 from .._wire.secrets import Mask
 from ..errors import (
+    APIError,
     APIResponseError,
     APIResponseValidationError,
     APIStatusError,
+    AuthenticationError,
     ErrorData,
     RateLimitError,
+    TopupOutcomeUnknownError,
     class_for_status,
 )
 from .codec import DecodeError, decode
@@ -45,6 +48,8 @@ _ENTRY = 32
 LISTS_NO_ACCOUNTS = 1001
 """The error code that says that a token belongs to one account and cannot list accounts."""
 _NO_ROUTE = 7003
+BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
+"""Error codes of wrong credentials, with any HTTP status."""
 _ENCODINGS = {"identity", "gzip", "deflate", "br", "zstd"}
 """The content encodings that have been decoded, where the answer came as far as here."""
 
@@ -270,6 +275,20 @@ def _without_path(reason: str, path: str) -> str:
     for spelled in {path, unquote(path)}:
         reason = re.sub(rf"(?<![\w/]){re.escape(spelled)}(?![\w/%])", "this path", reason)
     return reason
+
+
+def lists_no_accounts(error: Exception | None) -> bool:
+    """Return whether the token cannot list accounts because it belongs to one account."""
+    return isinstance(error, APIError) and any(it.code == LISTS_NO_ACCOUNTS for it in error.errors)
+
+
+def refuses_credentials(error: Exception | None) -> bool:
+    """Return whether the service refuses the credentials, and not only this call."""
+    if isinstance(error, TopupOutcomeUnknownError):
+        return False  # the caller must always get this error
+    if isinstance(error, AuthenticationError):
+        return True
+    return isinstance(error, APIError) and any(it.code in BAD_CREDENTIALS for it in error.errors)
 
 
 def _next_step(

@@ -13,8 +13,8 @@ from typing import Any, TypeVar, cast, get_args
 
 import attrs
 
+from ..types import Params, Response
 from ..types._annotations import is_array
-from ..types._base import Params, Response
 from .structure import HOOKS, Hook, structure_function
 
 T = TypeVar("T")

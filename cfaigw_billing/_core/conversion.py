@@ -26,8 +26,8 @@ from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, override
 
 from .._wire.secrets import conceal_client_secrets
+from ..types import Response
 from ..types._annotations import is_array, member_of, wire_fields, wire_name
-from ..types._base import Response
 from .structure import HOOKS, JSON_NAMES, Hook, mismatch
 
 T = TypeVar("T")

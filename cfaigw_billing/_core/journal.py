@@ -33,8 +33,6 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from attrs import evolve, frozen
 
-from ..types._validators import shown_cents
-
 State: TypeAlias = Literal["claimed", "sent", "unknown", "charged", "not_charged"]
 
 LEASE = timedelta(seconds=30)
@@ -190,5 +188,5 @@ def check_same(entry: Entry, wanted: Entry) -> None:
 
 def _text(name: str, value: object) -> str:
     if name == "amount" and isinstance(value, int):
-        return shown_cents(value)
+        return f"{value} cents (${value / 100:,.2f})"
     return repr(value)

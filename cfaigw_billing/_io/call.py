@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 from multidict import CIMultiDict
 
+from .._core.answer import Answer, refuses_credentials
 from .._core.config import authenticating, with_credentials_of
 from .._core.operations import Operation
 from .._core.options import Timeout
 from .._wire.messages import HTTPRequest
-from .logins import Login
+from .limiter import Login
 
 if TYPE_CHECKING:
     from anyio import CancelScope
@@ -227,6 +228,13 @@ class Call:
     def has_own_credentials(self) -> bool:
         """Whether `extra_headers` have replaced those of its login."""
         return authenticating(self.request.headers) != authenticating(self.login.headers)
+
+    def learn(self, answer: Answer[Any]) -> None:
+        """Record from an answer whether the service accepts the credentials."""
+        if answer.http_response.status_code < 300:
+            self.login.accepted, self.login.refused = True, False
+        elif not self.login.accepted:
+            self.login.refused = refuses_credentials(answer.error())
 
     def renew(self, login: Login) -> bool:
         """Use another token after a refusal. Return false if it is the same one."""

@@ -28,7 +28,8 @@ from ..types import Params
 from .call import Call, NotSentError, Turn
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error
-from .logins import Limiters, Login, Logins
+from .limiter import Limiters, Login
+from .logins import Logins
 from .pace import NEVER_LIFTED, RateLimitedError, pace_of
 from .recent import Outcome, Recent, max_age_of
 from .transport import BorrowedTransport, Transport
@@ -151,8 +152,7 @@ class Executor(ABC):
             params: Which call it is, and with what.
             options: What every method takes.
             turn: For a call of a sweep, which waits for the rate limit as long as it takes.
-            stream: Leave the body of a good answer to be read by the caller. That of a charge is
-                read all the same: it decides what became of it.
+            stream: Leave the body of a good answer to the caller; not that of a charge.
 
         Raises:
             ValueError: An argument is wrong; nothing has been sent.
@@ -304,7 +304,7 @@ class Executor(ABC):
         account_id = self.account_id(call.params) if operation.names_account else None
         answer = Answer(operation, call.request, response, call.request.attempts - 1, account_id)
         if not login.accepted:
-            login.take(answer)
+            call.learn(answer)
         return answer
 
     def _note(self, call: Call, sent_at: float, *ended: object) -> None:

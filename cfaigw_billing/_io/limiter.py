@@ -10,7 +10,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from math import inf
+from weakref import WeakValueDictionary
 
+from attrs import define
+from multidict import CIMultiDict
+
+from .._core.config import authenticating
 from .._core.ratelimit import Budget, RateLimit
 from .clock import Clock
 from .fork import forget_in_child
@@ -168,3 +173,34 @@ class Limiter:
 def _set(place: asyncio.Future[None]) -> None:
     if not place.done():
         place.set_result(None)
+
+
+class Limiters:
+    """The limiters of a client and its copies: one for each set of credentials."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._limiters: WeakValueDictionary[object, Limiter] = WeakValueDictionary()
+
+    def of(self, headers: Mapping[str, str]) -> Limiter:
+        """Return the limiter of the credentials in these headers."""
+        key = authenticating(headers)
+        with self._pace.lock:  # else two threads could make two limiters
+            limiter = self._limiters.get(key)
+            if limiter is None:
+                self._limiters[key] = limiter = Limiter(self._pace)
+        return limiter
+
+
+@define(eq=False)
+class Login:
+    """One set of credentials."""
+
+    headers: CIMultiDict[str]
+    """The headers of each request. Do not change them: requests share them."""
+    limiter: Limiter
+    """The queue for the rate limit and the pace."""
+    accepted: bool = False
+    """Whether the service has accepted a call."""
+    refused: bool = False
+    """Whether the service has refused the credentials, and never accepted them."""

@@ -17,47 +17,21 @@ from functools import cached_property
 from inspect import isawaitable
 from itertools import chain
 from math import inf
-from typing import Any, cast
+from typing import cast
 from weakref import WeakValueDictionary
 
 from attrs import define, field
-from multidict import CIMultiDict
 
-from .._core.answer import LISTS_NO_ACCOUNTS, Answer
-from .._core.config import Config, Credentials, authenticating, check_credential
+from .._core.config import Config, Credentials, check_credential
 from .._core.ratelimit import UNKNOWN, RateLimit
 from .._core.request import RequestBuilder
 from .._wire.secrets import TokenFunction, conceal
-from ..errors import APIError, AuthenticationError, CloudflareError, TopupOutcomeUnknownError
+from ..errors import CloudflareError
 from .exchange import without_frames
-from .limiter import Limiter
-from .pace import Pace
+from .limiter import Limiter, Limiters, Login
 
 HEAD_START = 2.0
 """How many seconds the other calls of a client wait for the first answer, at most."""
-BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
-"""Error codes that say, with whatever status, that no call with these credentials can succeed."""
-
-
-@define(eq=False)
-class Login:
-    """One set of credentials."""
-
-    headers: CIMultiDict[str]
-    """The headers of each request. Do not change them: requests share them."""
-    limiter: Limiter
-    """The queue where calls wait for the rate limit and the pace."""
-    accepted: bool = False
-    """Whether the service has accepted a call."""
-    refused: bool = False
-    """Whether the service has refused the credentials, and never accepted them."""
-
-    def take(self, answer: Answer[Any]) -> None:
-        """Learn from an answer whether the service accepts the credentials."""
-        if answer.http_response.status_code < 300:
-            self.accepted, self.refused = True, False
-        elif not self.accepted:
-            self.refused = refuses_credentials(answer.error())
 
 
 class Logins:
@@ -337,34 +311,3 @@ def _own(error: Exception) -> Exception:
     own = copy(error)
     own.__cause__ = error.__cause__
     return own
-
-
-class Limiters:
-    """The limiters of a client and its copies: one for each set of credentials."""
-
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
-        self._limiters: WeakValueDictionary[object, Limiter] = WeakValueDictionary()
-
-    def of(self, headers: Mapping[str, str]) -> Limiter:
-        """Return the limiter of the credentials that these headers hold."""
-        key = authenticating(headers)
-        with self._pace.lock:  # two would count the same requests apart
-            limiter = self._limiters.get(key)
-            if limiter is None:
-                self._limiters[key] = limiter = Limiter(self._pace)
-        return limiter
-
-
-def lists_no_accounts(error: Exception | None) -> bool:
-    """Return whether the token cannot list accounts because it belongs to one account."""
-    return isinstance(error, APIError) and any(it.code == LISTS_NO_ACCOUNTS for it in error.errors)
-
-
-def refuses_credentials(error: Exception | None) -> bool:
-    """Return whether the service refuses the credentials, and not only this call."""
-    if isinstance(error, TopupOutcomeUnknownError):
-        return False  # it must be read, whatever caused it
-    if isinstance(error, AuthenticationError):
-        return True
-    return isinstance(error, APIError) and any(it.code in BAD_CREDENTIALS for it in error.errors)

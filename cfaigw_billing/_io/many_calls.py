@@ -26,6 +26,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
+from .._core.answer import refuses_credentials
 from .._core.options import check_reserve
 from .._core.sweeps.outcome import Outcome
 from .._core.untyped import operation_of
@@ -39,7 +40,7 @@ from ..types._validators import check_whole
 from .call import Batch, NotSentError, Room, Turn
 from .deadlines import end_task
 from .executor import Executor
-from .logins import HEAD_START, refuses_credentials
+from .logins import HEAD_START
 
 T = TypeVar("T")
 

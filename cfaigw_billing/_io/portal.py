@@ -64,8 +64,9 @@ for _module in ("anyio._backends._asyncio", "concurrent.futures.thread", "encodi
 if _HAS_UVLOOP:
     import_module("uvloop")
 
-_CLEAN_UP_SECONDS = 0.4
-"""Seconds that an interrupt waits for the cancelled call to release its connection."""
+_CLEAN_UP_SECONDS = 5.0
+"""Seconds that an interrupt waits for the cancelled call to end. Most calls end at once, but a
+charge may first record its state in a journal, and only then it can tell whether it was sent."""
 _FIRST_WAIT = 0.1
 """Seconds. A signal that comes just before a thread waits for a lock is only handled after the
 wait. So the first wait is short: or else Ctrl-C would do nothing until the call ends."""
@@ -79,7 +80,7 @@ class _Task(Generic[T]):
     """One call on the loop."""
 
     def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
-        self._function = function
+        self._function: Callable[[], Awaitable[T]] | None = function
         self._context = copy_context()  # the task continues the caller's spans
         self._over = False
         self._until_over = threading.Lock()  # released at the end
@@ -103,7 +104,7 @@ class _Task(Generic[T]):
         """Run the function. Keep its error from the loop: that would keep the client alive."""
         self._running = asyncio.current_task()
         try:
-            if self._abandoned:
+            if self._abandoned or self._function is None:
                 raise asyncio.CancelledError  # noqa: TRY301
             self._result = await self._function()
         except BaseException as error:
@@ -152,6 +153,9 @@ class _Task(Generic[T]):
             self._running.cancel()
 
     def _end(self) -> None:
+        # It holds the client. The caller goes on at once, and may let go of the client before this
+        # thread does: then the client would be collected here, a moment later.
+        self._function = None
         self._over = True
         with suppress(RuntimeError):  # another thread has refused it at the same time
             self._until_over.release()

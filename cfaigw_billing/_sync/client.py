@@ -21,7 +21,6 @@ from .._core.options import (
     DEFAULT_TIMEOUT,
     APITokens,
     ClientOptions,
-    ReadOptions,
     Timeout,
     check_names,
 )
@@ -29,22 +28,19 @@ from .._core.ratelimit import RateLimit
 from .executor import BlockingExecutor
 from .._wire.secrets import conceal, conceal_headers, conceal_options, conceal_tokens
 from ..types import Money, Params
+from .calls import Calls
 from .resources import (
     AccountsResource,
-    AccountsResourceWithRawResponse,
-    AccountsResourceWithStreamingResponse,
     AIGatewayResource,
-    AIGatewayResourceWithRawResponse,
-    AIGatewayResourceWithStreamingResponse,
+    CloudflareWithRawResponse,
+    CloudflareWithStreamingResponse,
 )
-from .responses import RawView, StreamingView, raw, streamed
 from .send_many import Outcomes
-from .untyped import UntypedCalls
 
 T = TypeVar("T")
 
 
-class Cloudflare(UntypedCalls):
+class Cloudflare(Calls):
     """A client of the AI Gateway billing API.
 
     One client serves a whole program. Share it between tasks or threads, and close it at the end,
@@ -192,19 +188,6 @@ class Cloudflare(UntypedCalls):
         """
         return CloudflareWithStreamingResponse(self._executor)
 
-    def send(self, params: Params[T], **options: Unpack[ReadOptions]) -> T:
-        """Make the call that `params` describes.
-
-        Args:
-            params: The parameters, such as `BillingCreditBalanceParams(account_id="…")`; their
-                class determines the call and the type of the answer.
-            **options: See `ReadOptions`; `max_age` is for calls that only read.
-
-        Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
-            `APIConnectionError`, `APIResponseValidationError`.
-        """
-        return self._executor.send(params, options)
-
     def send_many(
         self,
         requests: Iterable[Params[T]],
@@ -292,79 +275,3 @@ class Cloudflare(UntypedCalls):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-class CloudflareWithRawResponse(RawView):
-    """The methods of `Cloudflare`, answering with HTTP responses."""
-
-    @cached_property
-    def accounts(self) -> AccountsResourceWithRawResponse:
-        """The accounts that the credentials can see."""
-        return AccountsResourceWithRawResponse(self._values)
-
-    @cached_property
-    def ai_gateway(self) -> AIGatewayResourceWithRawResponse:
-        """AI Gateway."""
-        return AIGatewayResourceWithRawResponse(self._values)
-
-    @raw(Cloudflare.send)
-    def send(self) -> None:
-        """See `Cloudflare.send`."""
-
-    @raw(Cloudflare.get)
-    def get(self) -> None:
-        """See `Cloudflare.get`."""
-
-    @raw(Cloudflare.post)
-    def post(self) -> None:
-        """See `Cloudflare.post`."""
-
-    @raw(Cloudflare.put)
-    def put(self) -> None:
-        """See `Cloudflare.put`."""
-
-    @raw(Cloudflare.patch)
-    def patch(self) -> None:
-        """See `Cloudflare.patch`."""
-
-    @raw(Cloudflare.delete)
-    def delete(self) -> None:
-        """See `Cloudflare.delete`."""
-
-
-class CloudflareWithStreamingResponse(StreamingView):
-    """The methods of `Cloudflare`, answering with HTTP responses that are not read yet."""
-
-    @cached_property
-    def accounts(self) -> AccountsResourceWithStreamingResponse:
-        """The accounts that the credentials can see."""
-        return AccountsResourceWithStreamingResponse(self._values)
-
-    @cached_property
-    def ai_gateway(self) -> AIGatewayResourceWithStreamingResponse:
-        """AI Gateway."""
-        return AIGatewayResourceWithStreamingResponse(self._values)
-
-    @streamed(Cloudflare.send)
-    def send(self) -> None:
-        """See `Cloudflare.send`."""
-
-    @streamed(Cloudflare.get)
-    def get(self) -> None:
-        """See `Cloudflare.get`."""
-
-    @streamed(Cloudflare.post)
-    def post(self) -> None:
-        """See `Cloudflare.post`."""
-
-    @streamed(Cloudflare.put)
-    def put(self) -> None:
-        """See `Cloudflare.put`."""
-
-    @streamed(Cloudflare.patch)
-    def patch(self) -> None:
-        """See `Cloudflare.patch`."""
-
-    @streamed(Cloudflare.delete)
-    def delete(self) -> None:
-        """See `Cloudflare.delete`."""

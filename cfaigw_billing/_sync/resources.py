@@ -16,6 +16,7 @@ from .._core.options import ReadOptions, RequestOptions
 from .._core.untyped import BillingOnly
 from .executor import BlockingExecutor
 from ..types import BillingCreditBalanceParams, BillingCreditBalanceResponse, Money
+from .calls import Calls
 from .first_page import first_page
 from .responses import RawView, StreamingView, raw, streamed
 
@@ -1145,3 +1146,79 @@ class AIGatewayResourceWithStreamingResponse(StreamingView):
     def billing(self) -> BillingResourceWithStreamingResponse:
         """Credit balance, usage, invoices, top-ups and the spending limit."""
         return BillingResourceWithStreamingResponse(self._values)
+
+
+class CloudflareWithRawResponse(RawView):
+    """The methods of `Cloudflare`, answering with HTTP responses."""
+
+    @cached_property
+    def accounts(self) -> AccountsResourceWithRawResponse:
+        """The accounts that the credentials can see."""
+        return AccountsResourceWithRawResponse(self._values)
+
+    @cached_property
+    def ai_gateway(self) -> AIGatewayResourceWithRawResponse:
+        """AI Gateway."""
+        return AIGatewayResourceWithRawResponse(self._values)
+
+    @raw(Calls.send)
+    def send(self) -> None:
+        """See `Cloudflare.send`."""
+
+    @raw(Calls.get)
+    def get(self) -> None:
+        """See `Cloudflare.get`."""
+
+    @raw(Calls.post)
+    def post(self) -> None:
+        """See `Cloudflare.post`."""
+
+    @raw(Calls.put)
+    def put(self) -> None:
+        """See `Cloudflare.put`."""
+
+    @raw(Calls.patch)
+    def patch(self) -> None:
+        """See `Cloudflare.patch`."""
+
+    @raw(Calls.delete)
+    def delete(self) -> None:
+        """See `Cloudflare.delete`."""
+
+
+class CloudflareWithStreamingResponse(StreamingView):
+    """The methods of `Cloudflare`, answering with HTTP responses that are not read yet."""
+
+    @cached_property
+    def accounts(self) -> AccountsResourceWithStreamingResponse:
+        """The accounts that the credentials can see."""
+        return AccountsResourceWithStreamingResponse(self._values)
+
+    @cached_property
+    def ai_gateway(self) -> AIGatewayResourceWithStreamingResponse:
+        """AI Gateway."""
+        return AIGatewayResourceWithStreamingResponse(self._values)
+
+    @streamed(Calls.send)
+    def send(self) -> None:
+        """See `Cloudflare.send`."""
+
+    @streamed(Calls.get)
+    def get(self) -> None:
+        """See `Cloudflare.get`."""
+
+    @streamed(Calls.post)
+    def post(self) -> None:
+        """See `Cloudflare.post`."""
+
+    @streamed(Calls.put)
+    def put(self) -> None:
+        """See `Cloudflare.put`."""
+
+    @streamed(Calls.patch)
+    def patch(self) -> None:
+        """See `Cloudflare.patch`."""
+
+    @streamed(Calls.delete)
+    def delete(self) -> None:
+        """See `Cloudflare.delete`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import signal
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -53,6 +54,15 @@ def ignore_endings() -> None:
     """Ignore signals from now on, so that they do not change the exit code."""
     for ending in ENDINGS:
         signal.signal(ending, signal.SIG_IGN)
+
+
+def wait_for_ending() -> NoReturn:
+    """Wait until a signal raises.
+
+    A signal that comes just before a sleep is only handled after it, so the sleeps are short.
+    """
+    while True:
+        time.sleep(1)
 
 
 def plain(text: str) -> str:

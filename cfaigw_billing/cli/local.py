@@ -15,7 +15,7 @@ import click
 
 from ..types import Money
 from ..types.runway import lasts_text
-from ._errors import ExitCode, command, fail, one_line_errors
+from ._errors import ExitCode, command, fail, one_line_errors, wait_for_ending
 from ._inputs import TEN_DOLLARS, F, concurrency, low
 from ._output import Form, progress_bar, show_answers, show_commands, show_line, verdict
 
@@ -144,8 +144,7 @@ def emulator(port: int, accounts: int, tokens: Path | None) -> None:
                 "Accounts to set up, faults to inject and charges to see, from any language:",
                 f"curl {URL(server.base_url).with_path(CONTROL_PATH)}/",
             )
-            while True:
-                time.sleep(3600)
+            wait_for_ending()
     except KeyboardInterrupt:
         pass  # how this command is meant to end
     except OSError as error:  # the port is taken

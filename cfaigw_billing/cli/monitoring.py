@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from ._errors import ExitCode, checked_arguments, fail
+from ._errors import ExitCode, checked_arguments, fail, wait_for_ending
 from ._inputs import chosen_accounts, duration, everyone, several_accounts, tokens
 from ._output import show_line
 from ._session import session
@@ -106,8 +105,7 @@ def serve(found: Metrics, host: str, port: int) -> ExitCode:
     shown = f"[{host}]" if ":" in host else host
     with suppress(KeyboardInterrupt), sigterm_raises():  # a signal may follow the line at once
         show_line(f"Serving on http://{shown}:{server.server_port}/metrics until Ctrl-C.")
-        while True:
-            time.sleep(3600)
+        wait_for_ending()
     server.shutdown()
     server.server_close()
     thread.join()

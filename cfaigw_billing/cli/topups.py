@@ -315,7 +315,10 @@ def repeat(client: Cloudflare, entry: Entry, report: Report) -> None:
 
 @contextmanager
 def endings_as_interrupts() -> Generator[None]:
-    """Let signals that end the process raise `KeyboardInterrupt`, so that it can still report."""
+    """Let signals that end the process raise `KeyboardInterrupt`, so that it can still report.
+
+    A signal that is ignored at the end stays so: see `ignore_endings`.
+    """
     previous = {ending: signal.getsignal(ending) for ending in ENDINGS}
     for ending, handler in previous.items():
         if handler is not signal.SIG_IGN:  # set by `nohup`
@@ -324,7 +327,8 @@ def endings_as_interrupts() -> Generator[None]:
         yield
     finally:
         for ending, handler in previous.items():
-            signal.signal(ending, handler)
+            if signal.getsignal(ending) is not signal.SIG_IGN:
+                signal.signal(ending, handler)
 
 
 def look_for(client: Cloudflare, error: BaseException | None, report: Report) -> None:

@@ -12,7 +12,7 @@ from attrs import evolve, field, fields_dict, frozen, resolve_types
 from .._wire.secrets import conceal_client_secrets
 from .._wire.strict_json import EMPTY
 from ._annotations import NOT_ON_THE_WIRE
-from ._data import Data
+from ._data import Data, Property
 from ._validators import account
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from .._show.table import Table
     from ._records import Entry
-    from ._schema import Property
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -173,8 +172,6 @@ class Response(Shown):
 
     @classmethod
     def _properties(cls) -> Iterable[Property]:
-        from ._schema import Property
-
         schema = {"description": "What the service sent and this version does not know."}
         kind = dict[str, object]
         extra = Property(

@@ -29,9 +29,8 @@ import attrs
 from .._show.extras import needed
 from .._wire.secrets import REDACTED, Secret
 from ._annotations import member_of, wire_fields, wire_name
-from ._data import Data, plain_digits
+from ._data import Data, Property, descriptions, plain_digits
 from ._derived import Derived
-from ._schema import Property, descriptions
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,15 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import total_ordering
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from attrs import field, frozen
 
-from ._data import Data, plain_digits
+from ._data import Data, Property, descriptions, plain_digits
 from ._derived import Derived
-
-if TYPE_CHECKING:
-    from ._schema import Property
 
 _FORMAT = (
     r"(?s)(?P<align>(?:.?[<>^])?)(?P<sign>[-+ ]?)(?P<width>(?:[1-9]\d*)?)(?P<group>[,_]?)"
@@ -237,8 +234,6 @@ class Money(Data):
 
     @classmethod
     def _properties(cls) -> Iterable[Property]:
-        from ._schema import Property, descriptions
-
         own: Any = cls
         told = descriptions(own) | {"major": "The exact amount in whole units (dollars), as text."}
         types = {"cents": (int | float, float | str), "currency": (str, str), "major": (str, str)}

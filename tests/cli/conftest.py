@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cfaigw_billing.cli._errors import ENDINGS
 from cfaigw_billing.testing import Emulator
 
 from .running import LOW, OVERDRAWN, RICH
@@ -19,6 +21,15 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
+
+
+@pytest.fixture(autouse=True)
+def endings() -> Iterator[None]:
+    """A command whose outcome is unknown ignores signals until its process ends."""
+    before = {ending: signal.getsignal(ending) for ending in ENDINGS}
+    yield
+    for ending, handler in before.items():
+        signal.signal(ending, handler)
 
 
 @pytest.fixture(autouse=True)

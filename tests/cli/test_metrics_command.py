@@ -141,10 +141,10 @@ def test_it_can_be_ended_as_soon_as_it_says_that_it_serves(
 ) -> None:
     before = signal.getsignal(ending)
 
-    def end(_: str) -> None:
+    def end_at_once(_: str) -> None:
         signal.raise_signal(ending)
 
-    monkeypatch.setattr(monitoring, "show_line", end)
+    monkeypatch.setattr(monitoring, "show_line", end_at_once)
     result = run("metrics", RICH, "--port", "0")
     assert (result.exit_code, result.output) == (0, "")
     assert signal.getsignal(ending) is before

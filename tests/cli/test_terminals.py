@@ -168,16 +168,17 @@ def test_a_terminal_is_asked_for_the_token(
     assert ("error: no credentials" in shown.replace("\x1b[0m", "")) == (code == 2)
 
 
-def interrupted(process: Process) -> str:
-    """Interrupt what waits for an answer, and again if the signal came before the waiting.
+def interrupted(process: Process, screen: Terminal) -> str:
+    """Interrupt what waits for an answer, and answer if the signal came before the waiting.
 
-    It would be seen after the answer then.
+    It is seen after the answer then. A second signal could meet the end of the process.
     """
-    while True:
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=5)[0]
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        return process.communicate(timeout=5)[0]
+    os.write(screen.leader, b"\n")
+    return process.communicate(timeout=SECONDS)[0]
 
 
 @needs_posix
@@ -188,7 +189,7 @@ def test_ctrl_c_at_a_question_is_130(service: Emulator, screen: Terminal, asked:
     command = *MODULE, "topup", RICH, "--amount", "50"
     with start(*command, stdin=follower, stderr=follower, CLOUDFLARE_API_TOKEN=token) as process:
         screen.see(asked)
-        stdout = interrupted(process)
+        stdout = interrupted(process, screen)
     assert (process.returncode, stdout) == (130, "")
     shown = screen.see_the_end()
     assert "Traceback" not in shown

@@ -320,6 +320,13 @@ def test_no_signal_changes_what_an_unknown_outcome_ends_with(
     assert signal.SIGTERM in ENDINGS
     interrupt, ignored = signal.default_int_handler, signal.SIG_IGN  # `nohup` ignores SIGHUP
     assert handlers == [ignored if handler is ignored else interrupt for handler in before]
+    # Nor until Python ends, for which `main` takes care again.
+    assert {*map(signal.getsignal, ENDINGS)} == {ignored}
+
+
+def test_signals_are_as_before_where_nothing_is_unknown(service: Emulator) -> None:
+    before = [*map(signal.getsignal, ENDINGS)]
+    assert run("topup", RICH, "--amount", "50", "--yes").exit_code == 0
     assert [*map(signal.getsignal, ENDINGS)] == before
 
 

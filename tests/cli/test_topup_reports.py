@@ -49,13 +49,15 @@ def test_the_object_has_the_status_that_was_waited_for(service: Emulator) -> Non
     assert (result.exit_code, as_json(result)["status"]) == (0, "completed")
 
 
-@pytest.mark.parametrize(("status", "told"), [(b"failed", "failed"), (b"pending", "pending")])
+@pytest.mark.parametrize(
+    ("status", "told", "seconds"), [(b"failed", "failed", 60), (b"pending", "pending", 1)]
+)
 def test_a_credit_that_does_not_come_is_told_with_its_status(
-    service: Emulator, status: bytes, told: str
+    service: Emulator, status: bytes, told: str, seconds: int
 ) -> None:
     body = (STATUS % status).replace(b"in_1", b"in_emulated000001")
     service.inject(Fault(body=body), times=None, path="/topup/status")
-    result = run(*TOPUP, "--wait", "--timeout", 1)
+    result = run(*TOPUP, "--wait", "--timeout", seconds)
     assert result.exit_code == 4
     assert as_json(result)["outcome"] == "charged"
     assert as_json(result)["status"] == told
@@ -170,10 +172,15 @@ def test_the_exit_code_tells_the_status(service: Emulator, status: bytes, code: 
     assert (told.exit_code, as_json(told)["status"]) == (code, status.decode())
 
 
-@pytest.mark.parametrize(("status", "code"), [(b"completed", 0), (b"pending", 6), (b"failed", 4)])
-def test_it_may_wait_for_the_credit(service: Emulator, status: bytes, code: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "code", "seconds"),
+    [(b"completed", 0, 60), (b"pending", 6, 1), (b"failed", 4, 60)],
+)
+def test_it_may_wait_for_the_credit(
+    service: Emulator, status: bytes, code: int, seconds: int
+) -> None:
     service.inject(Fault(body=STATUS % status), times=None, path="/topup/status")
-    options = "--account", RICH, "--wait", "--timeout", 1
+    options = "--account", RICH, "--wait", "--timeout", seconds
     assert run("topup-status", "in_1", *options).exit_code == code
     told = run("topup-status", "in_1", *options, "--json")
     assert (told.exit_code, as_json(told)["status"]) == (code, status.decode())

@@ -150,6 +150,10 @@ class Peer:
         self._received = b""
         self._sent = False
 
+    def arrival(self) -> None:
+        """Wait for the first byte, and leave it unread."""
+        self._sock.recv(1, socket.MSG_PEEK)
+
     def head(self) -> None:
         """Read the head of a request, and as much of its body as comes with it."""
         while b"\r\n\r\n" not in self._received:
@@ -206,7 +210,7 @@ class Peer:
 
     def hang(self) -> None:
         """Do nothing until the client goes."""
-        self.server.hanging = True
+        self.server.hanging += 1
         self._await_the_end()
 
     def _await_the_end(self) -> None:
@@ -228,7 +232,7 @@ class Server:
         turns: When each turn began: what the server noticed of the client's attempts.
         charges: How often a card was charged.
         departed: How many connections have ended.
-        hanging: Whether a client waits, or has waited, for what will not come.
+        hanging: How many clients wait, or have waited, for what will not come.
         bystander: The host and port of another server, which redirects point to.
     """
 
@@ -241,7 +245,7 @@ class Server:
         self.turns: list[float] = []
         self.charges = 0
         self.departed = 0
-        self.hanging = False
+        self.hanging = 0
         self.bystander = ""
         self._lock = threading.Condition()
         self._sockets: list[socket.socket] = []

@@ -96,7 +96,6 @@ async def cancelled(
         with anyio.fail_after(30):
             while not come():  # noqa: ASYNC110  # the server's thread knows no event of ours
                 await anyio.sleep(0.005)
-        await anyio.sleep(0.02)
 
     await way(watched, moment)
     [error] = seen
@@ -124,7 +123,7 @@ MOMENTS = {
         noted=False,
     ),
     "before it is read": Moment(
-        script=((Peer.hang,),), come=lambda server, _: server.turns, noted=True
+        script=((Peer.arrival, Peer.hang),), come=lambda server, _: server.hanging, noted=True
     ),
     "before it is answered": Moment(script=(HANGS,), noted=True, charges=1),
     "in the middle of the head": Moment(
@@ -216,8 +215,8 @@ async def nothing_is_left() -> AsyncIterator[None]:
         while threading.active_count() > threads or descriptors() > before:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert threading.active_count() == threads
-    assert descriptors() == before
+    assert threading.active_count() <= threads  # what others have left may end at any time
+    assert descriptors() <= before
 
 
 @pytest.mark.usefixtures("nothing_is_left")
@@ -326,7 +325,7 @@ def test_an_interrupt_that_meets_the_answer_says_that_there_was_a_charge() -> No
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     def hold(_: Peer) -> None:
-        interrupted.wait(5)
+        interrupted.wait(PROMPT)
 
     turn = (Peer.request, hold, send(http(CHARGE_JSON)))
     before = signal.signal(signal.SIGUSR1, interrupt)

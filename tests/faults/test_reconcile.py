@@ -869,13 +869,20 @@ def test_a_429_with_room_left_is_not_the_limiters(stage: Scene) -> None:
 async def test_a_time_limit_around_many_calls_leads_to_the_charge_it_cut_off(stage: Scene) -> None:
     stage.emulator.inject(Fault(after=True, delay=5), path="/topup")
     requests = [TopupCreateParams(account_id="acc", amount=AMOUNT)]
+
+    async def limited(client: AsyncCloudflare) -> None:
+        async with (
+            asyncio.timeout(None) as limit,
+            client.send_many(requests, allow_charges=True) as outcomes,
+        ):
+            while not stage.emulator.charges:  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.005)
+            limit.reschedule(asyncio.get_running_loop().time())
+            await anext(outcomes)
+
     async with stage.emulator.async_client() as client:
         with pytest.raises(TimeoutError) as caught:
-            async with (
-                asyncio.timeout(0.5),
-                client.send_many(requests, allow_charges=True) as outcomes,
-            ):
-                await anext(outcomes)
+            await limited(client)
         stage.emulator.advance(2)
         found = await client.ai_gateway.billing.topup.reconcile(caught.value)
     assert found.outcome == "charged"

@@ -31,10 +31,6 @@ STEPS = ("claim", "claimed", "mark", "marked", "sending", "answered", "record", 
 """What a process dies at: before and after each write, and around the exchange."""
 _WRITES = {"claimed": ("claim", "claimed"), "sent": ("mark", "marked")}
 
-for module in (keyed, lease):
-    vars(module)["LEASE"] = timedelta(seconds=0.2)  # of the dead, and of the slow
-lease.BEAT = 0.05
-
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -144,7 +140,15 @@ def work(arguments: Sequence[str], share: dict[str, list[str]], seed: int) -> No
                 os.write(1, f"{line}\n".encode())  # at once: others write there too
 
 
+def shorten_leases() -> None:
+    """Let the leases of the dead end soon, in this process and those that it forks."""
+    for module in (keyed, lease):
+        vars(module)["LEASE"] = timedelta(seconds=0.2)
+    lease.BEAT = 0.05
+
+
 def main() -> None:
+    shorten_leases()
     *arguments, shares = sys.argv[1:]
     started = list[int]()
     for seed, share in enumerate(json.loads(shares)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import operator
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ HTML, IMAGE = "text/html", "image/png"
 NOW = datetime(2100, 1, 21, 12, tzinfo=UTC)
 """The service's time: 20 days of the month have usage. It lies far ahead because the notebook asks
 for the usage since 30 days before the day on which it runs."""
-SECONDS = 30.0  # within which whatever a test waits for has to happen
+SECONDS = 120.0  # within which whatever a test waits for has to happen
 
 
 class Kernel:
@@ -115,14 +116,18 @@ print(threading.active_count(), process.num_fds(), len(process.net_connections()
 """
 
 
+def numbers(kernel: Kernel) -> list[int]:
+    return [int(number) for number in kernel.printed(HELD).split()]
+
+
 def test_a_cell_that_makes_a_client_may_be_run_again_and_again(kernel: Kernel) -> None:
     (output,) = kernel.run(CONSTRUCTOR)  # no more than this: nothing on stderr
     assert output.data["text/plain"] == "Money(cents=Decimal('800.0'), currency='USD')"
-    held = kernel.printed(HELD)
+    held = numbers(kernel)
     for _ in range(19):
         assert len(kernel.run(CONSTRUCTOR)) == 1
     deadline = time.monotonic() + SECONDS  # the last thread may still be on its way out
-    while (now := kernel.printed(HELD)) != held:
+    while any(map(operator.gt, now := numbers(kernel), held)):
         assert time.monotonic() < deadline, (held, now)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -110,9 +109,9 @@ def service(billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emul
 
 
 @contextmanager
-def running(*command: str) -> Generator[subprocess.Popen[str]]:
+def running(*command: str, log: int = subprocess.DEVNULL) -> Generator[subprocess.Popen[str]]:
     process = subprocess.Popen(  # noqa: S603  # what this test names
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, stdout=subprocess.PIPE, stderr=log, text=True
     )
     try:
         yield process
@@ -121,11 +120,15 @@ def running(*command: str) -> Generator[subprocess.Popen[str]]:
         process.communicate(timeout=20)
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+def address_of(prometheus: subprocess.Popen[str]) -> str:
+    """Where it listens, as its log says: it takes a free port by itself, as nobody else can."""
+    assert prometheus.stdout is not None
+    said: list[str] = []
+    for line in iter(prometheus.stdout.readline, ""):
+        if found := re.search(r'"Listening on" address=(\S+)', line):
+            return f"http://{found[1]}"
+        said.append(line)
+    raise AssertionError(said)
 
 
 def asked(address: str, path: str, **query: str) -> Any:
@@ -148,16 +151,16 @@ def test_prometheus_scrapes_the_command_and_answers_the_dashboard(
         )
         shutil.copy(FOLDER / "alerts.yml", tmp_path)
         (tmp_path / "prometheus.yml").write_text(config, encoding="utf-8")
-        port = free_port()
-        stack.enter_context(
+        prometheus = stack.enter_context(
             running(
                 "prometheus",
                 f"--config.file={tmp_path / 'prometheus.yml'}",
                 f"--storage.tsdb.path={tmp_path / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
+                "--web.listen-address=127.0.0.1:0",
+                log=subprocess.STDOUT,
             )
         )
-        address = f"http://127.0.0.1:{port}"
+        address = address_of(prometheus)
         wait_for_samples(address)
         found = asked(address, "query", query="cfaigw_balance_usd")["result"]
         assert {s["metric"]["account_id"][0]: s["value"][1] for s in found} == {

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ import fastapi_app
 import pytest
 import uvicorn
 from aiohttp import web
+from holding import held
 
 from cfaigw_billing.testing import Emulator, Fault
 
@@ -278,12 +280,18 @@ async def test_a_charge_goes_on_when_its_browser_has_gone(serve: Serve, service:
 
 
 async def test_a_charge_that_a_shutdown_breaks_off_is_settled_at_the_next_start(
-    serve: Serve, service: Emulator, caplog: pytest.LogCaptureFixture
+    serve: Serve,
+    service: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    service.inject(Fault(delay=0.5), path="/topup")
+    service.inject(Fault(delay=1), path="/topup")
+    ended = threading.Event()
+    held(service, monkeypatch, {1: ended.is_set})
     async with serve() as url:
         stays = asyncio.create_task(put(url))
         await until(lambda: service.requests)
+    ended.set()
     with suppress(aiohttp.ClientError):  # the shutdown did not wait for this
         await stays
     await until(lambda: service.charges)

@@ -26,6 +26,8 @@ from aioresponses import CallbackResult, aioresponses
 from cases import FIRST, Case
 from conftest import MockedService, Response, Run
 from faults.misbehaving import VirtualClock
+from holding import held
+from leaping import AHEAD, leap
 from yarl import URL
 
 from cfaigw_billing import (
@@ -693,11 +695,15 @@ async def test_a_call_that_joins_has_its_own_total_timeout(
 
 async def test_the_time_of_the_first_call_is_not_that_of_the_others(emulator: Emulator) -> None:
     emulator.inject(Fault.hang())
-    async with emulator.async_client(account_id="a", max_retries=0) as client:
-        impatient, patient = ask(client.with_options(total_timeout=0.5)), ask(client)
+    leaping = asyncio.create_task(leap(lambda: sent(emulator)))
+    async with emulator.async_client(
+        account_id="a", max_retries=0, timeout=2 * AHEAD, total_timeout=None
+    ) as client:
+        impatient, patient = ask(client.with_options(total_timeout=60)), ask(client)
         with pytest.raises(APITimeoutError):
             await impatient
         assert (await patient).balance == 100
+    await leaping
     assert sent(emulator) == 2  # what the first had sent ended with its time
 
 
@@ -747,8 +753,11 @@ def test_threads_share(emulator: Emulator) -> None:
     assert sent(emulator) == 1
 
 
-def test_loops_share_answers_and_not_requests(emulator: Emulator) -> None:
-    emulator.inject(Fault(delay=0.2), times=2)
+def test_loops_share_answers_and_not_requests(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.inject(Fault(delay=1), times=2)
+    held(emulator, monkeypatch, {1: lambda: sent(emulator) == 2})
     client = emulator.async_client(account_id="a")
     together = threading.Barrier(2)
 
@@ -813,8 +822,11 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_child_asks_for_itself(emulator: Emulator) -> None:
-    emulator.inject(Fault(delay=0.3))
+def test_a_forked_child_asks_for_itself(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.inject(Fault(delay=1))
+    held(emulator, monkeypatch, {1: lambda: sent(emulator) == 2})
     with emulator.client(account_id="a") as client, ThreadPoolExecutor(1) as pool:
         call = partial(client.ai_gateway.billing.credit_balance, max_age=60)
         before = pool.submit(call)

@@ -388,13 +388,22 @@ def test_parts_that_are_dropped_after_the_client_is_closed_say_nothing() -> None
 
 
 async def test_a_cancelled_reader_leaves_nothing_open() -> None:
+    responses: list[Any] = []
+
+    async def read(client: AsyncCloudflare) -> None:
+        async with (
+            asyncio.timeout(None) as limit,
+            balance(client.with_streaming_response) as response,
+        ):
+            responses.append(response)
+            limit.reschedule(asyncio.get_running_loop().time() + 0.01)
+            await response.read()
+
     with Server((Peer.request, send(HALF), Peer.hang)) as server:
         async with AsyncCloudflare(base_url=server.base_url, api_token=TOKEN) as client:
-            it: Any = None
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1), balance(client.with_streaming_response) as it:
-                    await it.read()
-            assert it.is_closed
+                await read(client)
+            assert responses[0].is_closed
             assert connections(client) == (0, 0)
 
 

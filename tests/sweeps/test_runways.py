@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import pytest
 from matplotlib import pyplot
+from virtual import EmulatorClock
 
 from cfaigw_billing import (
     APIResponseValidationError,
@@ -250,12 +251,13 @@ def test_the_plot_shows_the_days_of_those_that_have_a_date(result: Runways) -> N
 
 
 async def test_it_stays_inside_the_rate_limit() -> None:
-    limit = RequestLimit(quota=10, window=0.5)
-    async with Emulator(limit=limit) as emulator:
+    limit = RequestLimit(quota=10, window=300)
+    async with Emulator(at=NOW, limit=limit) as emulator:
         names = [f"{number:02}" for number in range(12)]
         for name in names:
             emulator.add_account(name, balance=100)
         async with emulator.async_client() as client:
+            client._executor.clock = EmulatorClock(emulator)
             found = await client.ai_gateway.billing.runways(names)
     assert list(found) == names
     assert limit.refused <= 1

@@ -15,9 +15,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import aiohttp
-import anyio
 import attrs
 import pytest
+from holding import held
 from transports import BALANCE, faked
 
 from cfaigw_billing import (
@@ -32,7 +32,6 @@ from cfaigw_billing import (
 )
 from cfaigw_billing._core.ratelimit import FIRST_CALLS
 from cfaigw_billing._io import many_calls
-from cfaigw_billing._io.logins import HEAD_START
 from cfaigw_billing._io.many_calls import ManyCalls
 from cfaigw_billing._io.transport import Transport
 from cfaigw_billing.testing import Emulator, Fault
@@ -510,9 +509,9 @@ async def test_charges_that_are_meant_are_made_once_each(billing_emulator: Emula
     assert sorted(charge.account_id for charge in billing_emulator.charges) == sorted(names)
 
 
-async def until(emulator: Emulator, requests: int) -> None:
+async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(60):
-        while len(emulator.requests) < requests:  # noqa: ASYNC110  # it has no event for it
+        while not condition():  # noqa: ASYNC110  # mostly another thread makes it true
             await asyncio.sleep(0.005)
 
 
@@ -536,7 +535,7 @@ async def test_leaving_while_charges_are_in_flight_says_that_they_may_have_been_
     async def leave(client: AsyncCloudflare) -> None:
         async with client.send_many(requests, allow_charges=True) as outcomes:
             await anext(outcomes)
-            await until(billing_emulator, number + 1)
+            await until(lambda: len(billing_emulator.charges) == number)
 
     async with client_of(billing_emulator) as client:
         with pytest.raises(TopupOutcomeUnknownError) as caught:
@@ -556,7 +555,7 @@ async def test_an_exception_on_the_way_out_carries_a_note_of_every_charge(
         try:
             async with client.send_many(requests, allow_charges=True) as outcomes:
                 await anext(outcomes)
-                await until(billing_emulator, 4)
+                await until(lambda: len(billing_emulator.charges) == 3)
                 if how == "error":
                     raise OwnError  # noqa: TRY301
                 await anext(outcomes)
@@ -566,7 +565,7 @@ async def test_an_exception_on_the_way_out_carries_a_note_of_every_charge(
 
     async with client_of(billing_emulator) as client:
         task = asyncio.create_task(leave(client))
-        await until(billing_emulator, 4)
+        await until(lambda: len(billing_emulator.charges) == 3)
         if how == "cancellation":
             await asyncio.sleep(0.05)
             task.cancel()
@@ -589,7 +588,7 @@ async def test_charges_that_were_made_and_not_read_are_told_of(
     async def leave(client: AsyncCloudflare) -> None:
         async with client.send_many(charges, concurrency=2, allow_charges=True) as outcomes:
             read.append(await anext(outcomes))
-            await until(billing_emulator, 3)
+            await until(lambda: len(outcomes._calls._ended) == 2)
             raise OwnError
 
     async with client_of(billing_emulator) as client:
@@ -597,7 +596,7 @@ async def test_charges_that_were_made_and_not_read_are_told_of(
             await leave(client)
     told = "\n".join([str(read), *getattr(caught.value, "__notes__", [])])
     made = [charge.payment_intent_id for charge in billing_emulator.charges]
-    assert len(made) > 1
+    assert len(made) == 3
     assert all(payment_intent_id in told for payment_intent_id in made)
 
 
@@ -673,19 +672,6 @@ async def _read_all_async(client: AsyncCloudflare, requests: Any, **options: Any
     except Exception as caught:
         error = caught
     return Read(found, error, outcomes.unread, outcomes.unsent)
-
-
-def held(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, until: dict[float, Callable[[], object]]
-) -> None:
-    """Have answers that a fault delays wait until something is true, which its delay names."""
-    pause = emulator._pause
-
-    async def wait(_: Emulator, delay: float | None) -> None:
-        while delay is None or not until[delay]():
-            await pause(0.002)
-
-    monkeypatch.setattr(Emulator, "_pause", wait)
 
 
 def slow_charges(emulator: Emulator, number: int, delay: float = 0.5) -> list[TopupCreateParams]:
@@ -807,16 +793,14 @@ def test_what_waits_to_be_repeated_ends_with_what_it_was_told(
     [request] = slow_charges(billing_emulator, 1)
     asked: Params[Any] = request if charge else BillingCreditBalanceParams(account_id="0")
 
-    def requests() -> Iterator[Params[Any]]:
+    def requests(client: Any) -> Iterator[Params[Any] | None]:
         yield asked
-        deadline = time.monotonic() + 20
-        while not billing_emulator.requests and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.3)
+        while not client.rate_limit.blocked:
+            yield None
         raise OwnError
 
     started = time.monotonic()
-    seen: Read = run(lambda client: read_all(client, requests()), **at(billing_emulator))
+    seen: Read = run(lambda client: read_all(client, requests(client)), **at(billing_emulator))
     assert time.monotonic() - started < 20
     assert isinstance(seen.error, OwnError)
     assert [type(outcome.error) for outcome in seen.outcomes] == [RateLimitError]
@@ -829,14 +813,18 @@ async def test_leaving_early_lists_what_was_not_sent(
     sync: bool, billing_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A block of the rate limit keeps all of them waiting; the block is left meanwhile."""
-    monkeypatch.setattr(many_calls, "HEAD_START", 0.3)
-    billing_emulator.inject(Fault.rate_limited(30))
+    monkeypatch.setattr(many_calls, "HEAD_START", 0.05)
+    billing_emulator.inject(Fault.rate_limited(30), times=None)
     charges = slow_charges(billing_emulator, 6)
+
+    def blocked(client: Any) -> bool:
+        return bool(client.rate_limit.blocked)
+
     if sync:
-        unsent = await asyncio.to_thread(_leave_sync, charges, at(billing_emulator))
+        unsent = await asyncio.to_thread(_leave_sync, charges, blocked, at(billing_emulator))
     else:
         async with client_of(billing_emulator) as client:
-            unsent = await _leave(charges, client)
+            unsent = await _leave(charges, blocked, client)
     assert accounts_of(unsent) == accounts_of(charges)
     assert billing_emulator.charges == []
 
@@ -846,7 +834,16 @@ async def test_a_charge_that_is_cut_off_while_it_connects_was_not_sent(
     sync: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server with a full backlog takes no more connections."""
-    monkeypatch.setattr(many_calls, "HEAD_START", 0.3)
+    monkeypatch.setattr(many_calls, "HEAD_START", 0.05)
+    connecting, tracing = threading.Event(), aiohttp.TraceConfig()
+
+    async def connects(*_: object) -> None:
+        connecting.set()
+
+    def connects_now(_: Any) -> bool:
+        return connecting.is_set()
+
+    tracing.on_connection_create_start.append(connects)
     with socket.socket() as full, ExitStack() as stack:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -855,12 +852,12 @@ async def test_a_charge_that_is_cut_off_while_it_connects_was_not_sent(
             other.setblocking(False)
             other.connect_ex(full.getsockname())
         where: Any = {"base_url": f"http://127.0.0.1:{full.getsockname()[1]}", "api_token": "t"}
+        where["trace_configs"] = [tracing]
         if sync:
-            unsent = await asyncio.to_thread(_leave_sync, [TOPUP], where)
+            unsent = await asyncio.to_thread(_leave_sync, [TOPUP], connects_now, where)
         else:
-            client = AsyncCloudflare(**where)
-            unsent = await _leave([TOPUP], client)
-            await client.close()
+            async with AsyncCloudflare(**where) as client:
+                unsent = await _leave([TOPUP], connects_now, client)
     assert unsent == (TOPUP,)
 
 
@@ -914,18 +911,24 @@ async def _read_some(outcomes: Any, read: list[Any], how: str, number: int) -> N
                 raise OwnError
 
 
-async def _leave(charges: list[TopupCreateParams], client: AsyncCloudflare) -> Any:
-    outcomes = client.send_many(charges, allow_charges=True)
-    with anyio.move_on_after(1.5 * HEAD_START):
-        async with outcomes:
-            await anext(outcomes)
+async def _leave(
+    charges: list[TopupCreateParams], moment: Callable[[Any], bool], client: AsyncCloudflare
+) -> Any:
+    """Leave the block at a moment after the last request was read."""
+    left = list(charges)
+    outcomes = client.send_many((left.pop(0) for _ in charges), allow_charges=True)
+    async with outcomes:
+        await until(lambda: not left and moment(client))
     return outcomes.unsent
 
 
-def _leave_sync(charges: list[TopupCreateParams], where: dict[str, Any]) -> Any:
+def _leave_sync(
+    charges: list[TopupCreateParams], moment: Callable[[Any], bool], where: dict[str, Any]
+) -> Any:
     def requests() -> Iterator[TopupCreateParams]:
         yield from charges
-        time.sleep(HEAD_START)
+        while not moment(client):
+            time.sleep(0.005)
         raise KeyboardInterrupt
 
     with Cloudflare(**where) as client:
@@ -1001,7 +1004,7 @@ def test_the_sync_facade_tells_of_a_charge_in_flight(billing_emulator: Emulator)
         billing_emulator.requests.clear()
         with client.send_many(requests, allow_charges=True) as outcomes:
             next(outcomes)
-            asyncio.run(until(billing_emulator, 2))
+            asyncio.run(until(lambda: len(billing_emulator.requests) == 2))
 
     with sync_client_of(billing_emulator) as client, pytest.raises(TopupOutcomeUnknownError):
         leave(client)

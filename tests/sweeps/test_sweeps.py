@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -35,9 +35,10 @@ from cfaigw_billing import (
     PermissionDeniedError,
     RateLimitError,
 )
+from cfaigw_billing._core.answer import BAD_CREDENTIALS
 from cfaigw_billing._core.ratelimit import RateLimit
+from cfaigw_billing._io import many_calls
 from cfaigw_billing._io.clock import Clock
-from cfaigw_billing._io.logins import BAD_CREDENTIALS
 from cfaigw_billing._show.progress import Progress
 from cfaigw_billing.testing import Emulator, Fault, RequestLimit
 
@@ -100,6 +101,12 @@ class Sweep(Protocol):
 
 def balances(client: Any, account_ids: Any = None, **options: Any) -> Any:
     return client.ai_gateway.billing.credit_balances(account_ids, **options)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first call, which proves the credentials, is waited for however slow the machine is."""
+    monkeypatch.setattr(many_calls, "HEAD_START", 60.0)
 
 
 @pytest.fixture
@@ -178,7 +185,7 @@ async def test_one_429_parks_all_callers_once() -> None:
 async def test_a_single_call_that_would_wait_too_long_fails_at_once_and_sends_nothing(
     why: str,
 ) -> None:
-    async with Emulator(limit=RequestLimit(quota=3, window=1e6)) as emulator:
+    async with Emulator(at=NOW, limit=RequestLimit(quota=3, window=1e6)) as emulator:
         emulator.add_account("a")
         if why == "429":
             emulator.limit = None
@@ -301,7 +308,7 @@ async def test_calls_that_end_together_at_their_total_timeout_do_not_outlive_it(
 
 async def test_the_client_shows_where_the_limit_stands() -> None:
     limit = RequestLimit(quota=30, window=1e4)
-    async with Emulator(limit=limit) as emulator, client_of(emulator) as client:
+    async with Emulator(at=NOW, limit=limit) as emulator, client_of(emulator) as client:
         assert client.rate_limit == RateLimit(
             remaining=None, quota=None, window=None, resets_in=0, blocked=False
         )
@@ -359,74 +366,17 @@ def test_a_forked_child_does_not_wait_for_its_parents_calls() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, timeout=60)  # noqa: S603
 
 
-SHARER = """
-import asyncio, sys
-from cfaigw_billing import AsyncCloudflare
-
-async def main(base_url, token, name, number):
-    async with AsyncCloudflare(base_url=base_url, api_token=token) as client:
-        client.ai_gateway.billing
-        print("ready", flush=True)
-        sys.stdin.readline()
-        ids = [f"{name}{index:04}" for index in range(number)]
-        if name in "xyz":
-            await asyncio.gather(*(one_by_one(client, ids[start::2]) for start in (0, 1)))
-        else:
-            answers = await client.ai_gateway.billing.credit_balances(ids)
-            assert list(answers) == ids, answers.failed
-
-async def one_by_one(client, ids):
-    for account_id in ids:
-        await client.ai_gateway.billing.credit_balance(account_id=account_id)
-
-asyncio.run(main(*sys.argv[1:4], int(sys.argv[4])))
-"""
-
-
-@pytest.mark.parametrize(
-    ("names", "each", "quota", "refused"),
-    [("abc", 120, 120, 7), ("xy", 80, 60, 1), ("axyz", 40, 60, 1)],
-)
-def test_processes_that_share_nothing_but_the_token_stay_inside_the_limit(
-    names: str, each: int, quota: int, refused: int
-) -> None:
-    """What the others take is seen in the server's count, so nobody has to be told of them.
-
-    Those of a, b and c sweep; those of x, y and z make single calls, two at a time.
-    """
-    limit = RequestLimit(quota=quota, window=1.0)
-    with Emulator(limit=limit) as emulator, ExitStack() as stack:
-        processes: list[subprocess.Popen[str]] = []
-        for name in names:
-            for index in range(each):
-                emulator.add_account(f"{name}{index:04}")
-            process = subprocess.Popen(  # noqa: S603  # our own
-                [
-                    sys.executable,
-                    "-c",
-                    SHARER,
-                    emulator.base_url,
-                    emulator.api_token,
-                    name,
-                    str(each),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            stack.callback(process.communicate)
-            stack.callback(process.kill)
-            processes.append(process)
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        assert [process.wait(60) for process in processes] == [0] * len(names)
-        assert len(emulator.requests) - limit.refused == len(names) * each
-        assert limit.refused <= refused
+async def test_what_another_client_takes_is_seen_in_the_servers_count() -> None:
+    """They share nothing but the token, as two processes do; see test_ratelimit.py for many."""
+    limit = RequestLimit(quota=60, window=300)
+    async with standing_still(limit) as (emulator, one), client_of(emulator) as other:
+        other._executor.clock = EmulatorClock(emulator)
+        names = add_accounts(emulator, 50)
+        assert list(await balances(one, names[:40])) == names[:40]
+        began = emulator.now
+        assert list(await balances(other, names)) == names
+        assert emulator.now > began, "the 20 that were left are not enough"
+    assert limit.refused == 0
 
 
 # Every answer is kept.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from matplotlib import pyplot
+from virtual import EmulatorClock
 
 from cfaigw_billing import (
     APIResponseValidationError,
@@ -115,14 +116,15 @@ def test_a_wrong_argument_is_refused_before_anything_is_sent(
 
 
 async def test_it_stays_inside_the_rate_limit() -> None:
-    limit = RequestLimit(quota=10, window=0.5)
-    async with Emulator(limit=limit) as emulator:
+    limit = RequestLimit(quota=10, window=300)
+    async with Emulator(at=datetime(2026, 3, 4, tzinfo=UTC), limit=limit) as emulator:
         names = [f"{number:02}" for number in range(25)]
         for name in names:
             emulator.add_account(name)
         async with AsyncCloudflare(
             base_url=emulator.base_url, api_token=emulator.api_token
         ) as client:
+            client._executor.clock = EmulatorClock(emulator)
             found = await client.ai_gateway.billing.usage_histories(
                 names, value_grouping_window="day"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import AbstractContextManager, nullcontext
+from math import inf
 from typing import Any
 
 import attrs
@@ -29,7 +30,10 @@ class FakeTransport:
     in_flight: int = 0
     most_in_flight: int = 0
 
-    async def send(self, request: HTTPRequest, *_: object, **__: object) -> HTTPResponse:
+    async def send(
+        self, request: HTTPRequest, *_: object, remaining: float = inf, **__: object
+    ) -> HTTPResponse:
+        assert remaining > 0
         request.attempts += 1
         request.may_have_arrived = True
         self.sent += 1
@@ -46,6 +50,10 @@ class FakeTransport:
         """There is no bound."""
         return nullcontext()
 
+    def lend(self, *_: object) -> FakeTransport:
+        """A copy of the client has the same."""
+        return self
+
     def check_open(self) -> None:
         """It always is."""
 
@@ -53,8 +61,9 @@ class FakeTransport:
         """There is nothing to close."""
 
 
-def faked(latency: float = 0.0) -> tuple[AsyncCloudflare, FakeTransport]:
+def faked(latency: float = 0.0, **options: Any) -> tuple[AsyncCloudflare, FakeTransport]:
     """A client, and the transport that it has."""
-    client: Any = AsyncCloudflare(api_token="t", max_requests_per_second=None)
+    given: dict[str, Any] = {"api_token": "t", "max_requests_per_second": None, **options}
+    client: Any = AsyncCloudflare(**given)
     client._executor._transport = transport = FakeTransport(latency)
     return client, transport

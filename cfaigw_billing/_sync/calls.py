@@ -1,6 +1,6 @@
-"""The calls of endpoints that have no method.
+"""The calls that a client makes itself.
 
-@generated from `_async/untyped.py` by `python .ci/codegen.py`; do not edit.
+@generated from `_async/calls.py` by `python .ci/codegen.py`; do not edit.
 """
 
 from __future__ import annotations
@@ -10,14 +10,28 @@ from typing import TypeVar, Unpack
 from .._core.options import ReadOptions, RequestOptions
 from .._core.untyped import BillingOnly, UntypedParams
 from .executor import BlockingExecutor
+from ..types import Params
 
 T = TypeVar("T")
 
 
-class UntypedCalls(BillingOnly):
-    """The methods of a client that take a path."""
+class Calls(BillingOnly):
+    """The methods of a client that take any parameters, or a path."""
 
     _executor: BlockingExecutor
+
+    def send(self, params: Params[T], **options: Unpack[ReadOptions]) -> T:
+        """Make the call that `params` describes.
+
+        Args:
+            params: The parameters, such as `BillingCreditBalanceParams(account_id="…")`; their
+                class determines the call and the type of the answer.
+            **options: See `ReadOptions`; `max_age` is for calls that only read.
+
+        Raises: `ValueError` or `TypeError` before anything is sent, `APIStatusError`,
+            `APIConnectionError`, `APIResponseValidationError`.
+        """
+        return self._executor.send(params, options)
 
     def get(self, path: str, *, cast_to: type[T], **options: Unpack[ReadOptions]) -> T:
         """Call an endpoint that has no method here, with GET.
