@@ -168,10 +168,12 @@ _MODULES = dict.fromkeys(__all__, ".errors") | {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name in ("resources", "types"):
-        return import_module(f".{name}", __name__)
-    return attribute(__name__, _MODULES, name)
+if not TYPE_CHECKING:  # for a type checker, a name that is not there is an error
+
+    def __getattr__(name: str) -> object:
+        if name in ("resources", "types"):
+            return import_module(f".{name}", __name__)
+        return attribute(__name__, _MODULES, name)
 
 
 def __dir__() -> list[str]:

@@ -107,6 +107,8 @@ async def test_close_is_idempotent_and_a_call_after_it_says_so(
         await client.close()
         with pytest.raises(RuntimeError, match="has been closed"):
             await balance(client)
+        with pytest.raises(RuntimeError, match="has been closed"):
+            await client.__aenter__()
     assert len(emulator.requests) == used
 
 
@@ -380,6 +382,13 @@ async def test_none_takes_a_header_of_the_sdk_away(where: str, emulator: Emulato
     assert "Authorization" not in request.headers
 
 
+async def test_headers_that_are_no_mapping_are_refused(emulator: Emulator) -> None:
+    wrong: Any = "X-Team: a"
+    async with new_client(emulator) as client:
+        with pytest.raises(TypeError, match="`extra_headers` must be a mapping, not str"):
+            await client.ai_gateway.billing.credit_balance(extra_headers=wrong)
+
+
 async def test_headers_of_one_call_do_not_stay_with_the_client(emulator: Emulator) -> None:
     async with new_client(emulator) as client:
         for headers in ({"X-Team": "extra"}, {}):
@@ -423,7 +432,7 @@ async def test_redirects_are_not_followed(emulator: Emulator) -> None:
     elsewhere = f"{emulator.base_url}/accounts/acc/ai-gateway/billing/topup/config"
     emulator.inject(Fault(status=307, body=b"", headers={"Location": elsewhere}))
     async with new_client(emulator) as client:
-        with pytest.raises(APIStatusError, match=r"^307 GET"):
+        with pytest.raises(APIStatusError, match=r"^307 GET .* not followed: check `base_url`"):
             await balance(client)
     assert len(emulator.requests) == 1
 

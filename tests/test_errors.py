@@ -162,7 +162,8 @@ REFUSED = {
         AuthenticationError,
         10000,
         "Authentication error",
-        then="check the API token (CLOUDFLARE_API_TOKEN), or the e-mail and the key",
+        then="check the API token (CLOUDFLARE_API_TOKEN or `api_tokens`), "
+        "or the e-mail and the key",
     ),
     "402": refused(
         402,

@@ -194,6 +194,8 @@ def test_use_after_close_says_so(
     client.close()
     with pytest.raises(RuntimeError, match="has been closed"):
         call(client)
+    with pytest.raises(RuntimeError, match="has been closed"), client:
+        pass
 
 
 def test_dropped_clients_are_collected_and_their_threads_end(emulator: Emulator) -> None:

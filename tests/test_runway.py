@@ -202,6 +202,14 @@ def test_dates_are_whole_minutes_and_the_interval_is_rounded_outwards() -> None:
 # What is refused.
 
 
+def test_answers_about_different_accounts_are_refused() -> None:
+    mine = evolve(balance(2400.0, None), account_id="a")
+    assert forecast_runway(mine, usage(steady(96)), now=NOW).account_id == "a"
+    theirs = evolve(usage(steady(96)), account_id="b")
+    with pytest.raises(ValueError, match="must be about the same account: 'a', 'b'"):
+        forecast_runway(mine, theirs, now=NOW)
+
+
 def test_a_naive_now_is_refused() -> None:
     with pytest.raises(ValueError, match="`now` must be an aware datetime"):
         forecast(now=NOW.replace(tzinfo=None))

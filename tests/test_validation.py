@@ -230,18 +230,24 @@ def test_the_limits_themselves_are_accepted(make: Any) -> None:
             "",
             "Expected a non-empty value for `account_id` but received ''",
         ),
-        ("topup.create", "amount", 999, "`amount` must be at least 1000 cents, got 999"),
+        (
+            "topup.create",
+            "amount",
+            999,
+            "`amount` must be at least 1000 cents ($10.00), got 999 cents ($9.99)",
+        ),
         (
             "topup.create",
             "amount",
             MAXIMUM + 1,
-            "`amount` must be at most 99999999 cents, got 100000000",
+            "`amount` must be at most 99999999 cents ($999,999.99), got 100000000 cents "
+            "($1,000,000.00)",
         ),
         (
             "topup.create",
             "amount",
             50.0,
-            "`amount` must be a whole number of cents (an int), not float 50.0",
+            "`amount` must be a whole number of cents (an int) or Money, not float 50.0",
         ),
         ("invoice_history", "page", 0, "`page` must be at least 1, got 0"),
         (

@@ -270,7 +270,7 @@ class AsyncCloudflare(AsyncCalls):
         return f"<{type(self).__name__} {self._executor.config}{state}>"
 
     async def __aenter__(self) -> Self:
-        self._executor.check_credentials()
+        self._executor.check_ready()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
@@ -200,7 +199,7 @@ async def recover_one(
             settled = await settle(executor, journal, entry, older_than)
             return TopupRecovery(entry=settled.entry, reconciliation=settled.reconciliation)
         if step is Step.SEND:  # claimed but never sent, and the sender is gone
-            new = evolve(entry, state="not_charged", version=entry.version + 1)
+            new = entry.settled(None)
             is_stored = await journal.replace(entry, new)
             entry = new if is_stored else await journal.find(entry.key) or entry
     except Exception as error:
@@ -217,15 +216,7 @@ async def _record(
 ) -> Settlement:
     new = evolve(entry, state="unknown", version=entry.version + 1)
     if found.outcome == "charged":
-        new = evolve(
-            new,
-            state="charged",
-            payment_intent_id=found.payment_intent_id,
-            answer=json.dumps(
-                # The service calls an account with a paid invoice "onboarded".
-                {"payment_intent_id": found.payment_intent_id, "onboarding": True}
-            ),
-        )
+        new = entry.settled(found.payment_intent_id)
     elif found.outcome == "not_found_yet":
         now = executor.service_clock.now(executor.clock)
         since = entry.not_found_at or now

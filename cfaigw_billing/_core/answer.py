@@ -304,10 +304,14 @@ def _next_step(
     codes = {error.code for error in errors}
     if LISTS_NO_ACCOUNTS in codes and operation.path == "/accounts":
         return "this token belongs to one account and cannot list accounts; pass the account ids"
+    if 300 <= status_code < 400:
+        return "redirects are not followed: check `base_url`"
     if status_code == 404 or _NO_ROUTE in codes:
         return _wrong_account_id(request.path)
     if status_code == 401:
-        return "check the API token (CLOUDFLARE_API_TOKEN), or the e-mail and the key"
+        return (
+            "check the API token (CLOUDFLARE_API_TOKEN or `api_tokens`), or the e-mail and the key"
+        )
     if status_code == 402 and errors:
         return "the card was declined and nothing was charged; try another card"
     if status_code == 403:

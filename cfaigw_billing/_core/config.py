@@ -132,6 +132,9 @@ def _mapping(_: object, attribute: Attribute[Any], value: Any) -> None:
         raise TypeError(f"`{attribute.name}` must be a mapping, not {type(value).__name__}")
 
 
+_HEX_ID = re.compile("[0-9a-f]{32}")
+
+
 class _Tokens(dict[str, str]):
     """Tokens by account that have been checked: a copy of the client does not check them again."""
 
@@ -154,6 +157,8 @@ def _tokens(value: Any) -> Any:
         if not token:
             raise ValueError(f"the token of {entry} is missing")
         check_credential(f"the token of {entry}", token)
+        if _HEX_ID.fullmatch(cast("str", token)) and not _HEX_ID.fullmatch(account_id):
+            raise ValueError(f"{entry} has the account id in the place of the token")
     return _Tokens(cast("Mapping[str, str]", tokens)) or None
 
 
@@ -311,8 +316,8 @@ class Config:
 
     @property
     def lists_accounts(self) -> bool:
-        """Whether to list the accounts: not where there are tokens of accounts alone."""
-        return self.credentials.is_given or self.api_tokens is None
+        """Whether to list the accounts: not where there is only a mapping of tokens."""
+        return self.credentials.is_given or not self.token_accounts
 
     @property
     def authentication(self) -> tuple[object, ...]:

@@ -25,12 +25,13 @@ hours ahead was written by a wrong clock, and counts as expired.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 State: TypeAlias = Literal["claimed", "sent", "unknown", "charged", "not_charged"]
 
@@ -85,6 +86,21 @@ class Entry:
     """Whether the payer had to confirm the payment (3-D Secure), with a secret that is not kept."""
     version: int = 1
     """The version of the entry, for compare-and-set."""
+
+    def settled(self, payment_intent_id: str | None) -> Entry:
+        """Return the next version: charged by this invoice (`in_…`), or `None`: not charged."""
+        version = self.version + 1
+        if payment_intent_id is None:
+            return evolve(self, state="not_charged", version=version)
+        # The service calls an account with a paid invoice "onboarded".
+        answer = {"payment_intent_id": payment_intent_id, "onboarding": True}
+        return evolve(
+            self,
+            state="charged",
+            payment_intent_id=payment_intent_id,
+            answer=json.dumps(answer),
+            version=version,
+        )
 
 
 @runtime_checkable

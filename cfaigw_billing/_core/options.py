@@ -149,6 +149,12 @@ def seconds_of(timeout: Timeout) -> float:
     return inf if timeout is None else timeout
 
 
+def patience_of(timeout: Timeout, remaining: float) -> float:
+    """Return for how many seconds a call may wait for its token: for as long as for an answer."""
+    check_timeout("timeout", timeout)
+    return min(seconds_of(timeout), remaining)
+
+
 def check_max_age(value: Any) -> None:
     """Raise if it is not a number of seconds up to a day, 0 or `None`."""
     if value is None:

@@ -38,7 +38,7 @@ from attrs import evolve, frozen
 from .. import types
 from ..errors import APIError, TopupOutcomeUnknownError
 from ..types import BillingCreditBalanceResponse, Money
-from ..types._validators import FEE, check_whole
+from ..types._validators import FEE, LEAST_TOPUP, MAX_CENTS, check_whole
 from ..types.money import in_cents
 from .journal import Entry
 
@@ -240,9 +240,9 @@ def charge_of_facts(
     """Return the charge that the caller describes; raise if a fact is missing or wrong."""
     for name, fact in (("amount", amount), ("sent_at", sent_at)):
         if fact is None:
-            raise TypeError(f"`{name}` is missing: pass `error`, or else the facts of the charge")
+            raise TypeError(f"`{name}` is missing: pass `error`, or else `amount` and `sent_at`")
     cents = in_cents("amount", amount)
-    check_whole("amount", cents, 1, unit="cents")
+    check_whole("amount", cents, LEAST_TOPUP, MAX_CENTS, "cents")  # 50 is hardly 50 cents
     if not isinstance(sent_at, datetime):
         raise TypeError(f"`sent_at` must be an aware datetime, not {type(sent_at).__name__}")
     if sent_at.utcoffset() is None:

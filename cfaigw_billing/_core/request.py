@@ -15,6 +15,7 @@ from .._wire import strict_json as _json
 from .._wire.messages import HTTPRequest
 from .._wire.secrets import conceal_headers
 from ..types import Params
+from ..types._validators import shown_cents
 from .codec import can_decode, encode
 from .config import Config, Credentials
 from .operations import Operation, Safety
@@ -149,8 +150,8 @@ class RequestBuilder:
         limit, amount = self._config.max_charge, payload["amount"]
         if limit is not None and amount > limit:
             raise ValueError(
-                f"`amount` is {amount} cents, more than this client's `max_charge` of {limit} "
-                f"cents; nothing was charged"
+                f"`amount` is {shown_cents(amount)}, more than this client's `max_charge` of "
+                f"{shown_cents(limit)}; nothing was charged"
             )
 
     def _path(self, operation: Operation[Any], params: Params[Any]) -> str:

@@ -114,9 +114,15 @@ def forecast_runway(
         now: When the answers came, an aware `datetime`.
 
     Raises:
-        ValueError: If `now` is naive, or if a row of `usage` is longer than an hour.
+        ValueError: If `now` is naive, a row of `usage` is longer than an hour, or the answers are
+            about different accounts.
         TypeError: If `now` is not a `datetime`.
     """
+    accounts = [each.account_id for each in (balance, usage) if each.account_id is not None]
+    if len(set(accounts)) > 1:
+        raise ValueError(
+            "`balance` and `usage` must be about the same account: {!r}, {!r}".format(*accounts)
+        )
     moment = _milliseconds(now)
     past = _Past.of(usage, moment)
     config = balance.topup_config or TopupConfig()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -15,7 +16,7 @@ from aiohttp import ClientSession, TraceConfig
 from .._core.answer import Answer
 from .._core.config import Config
 from .._core.operations import Operation, Safety
-from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions, seconds_of
+from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions, patience_of
 from .._core.ratelimit import LONGEST_PARK, RateLimit
 from .._core.request import RequestBuilder
 from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
@@ -40,7 +41,7 @@ _log = logging.getLogger("cfaigw_billing")
 # No `NullHandler`: without one, a warning about a charge is seen where logging is not set up, too.
 
 
-class Executor:
+class Executor(ABC):
     """Runs calls for one client."""
 
     def __init__(
@@ -103,9 +104,10 @@ class Executor:
         """Whether the client has been closed."""
         return self._transport.closed
 
-    def check_credentials(self) -> None:
-        """Raise `CloudflareError` if there are none."""
-        if self.config.lists_accounts:
+    def check_ready(self) -> None:
+        """Raise `CloudflareError` without credentials, and `RuntimeError` when closed."""
+        self._transport.check_open()
+        if self.config.credentials.is_given or self.config.api_tokens is None:
             self.config.credentials.headers()
 
     async def close(self) -> None:
@@ -132,11 +134,7 @@ class Executor:
         await function(self)
 
     async def send(self, params: Params[T], options: RequestOptions) -> T:
-        """Run one call and return the value that it answers.
-
-        Raises: as `execute`; `APIStatusError` if the service refuses,
-            `APIResponseValidationError` if the answer is not what the API describes.
-        """
+        """Run one call and return its value. Raise as `execute` and `Answer.parse` do."""
         answer = await self.execute(params, options)
         return answer.parse()
 
@@ -154,8 +152,7 @@ class Executor:
             params: Which call it is, and with what.
             options: What every method takes.
             turn: For a call of a sweep, which waits for the rate limit as long as it takes.
-            stream: Leave the body of a good answer to be read by the caller. That of a charge is
-                read all the same: it decides what became of it.
+            stream: Leave the body of a good answer to the caller; not that of a charge.
 
         Raises:
             ValueError: An argument is wrong; nothing has been sent.
@@ -170,7 +167,7 @@ class Executor:
             conceal_options(options)
         operation, total = operation_of(params), self.config.total_timeout
         deadline = inf if total is None else self.clock.monotonic() + total
-        login = self.logins.only or await self._login(operation, params, deadline, turn)
+        login = self.logins.only or await self._login(operation, params, options, deadline, turn)
         call = Call(
             operation=operation,
             params=params,
@@ -228,9 +225,9 @@ class Executor:
         """Whether this client sends to the service that the address is of."""
         return url.startswith(f"{self.config.base_url}/")
 
+    @abstractmethod
     async def charge(self, call: Call) -> Outcome:
         """Send a charge."""
-        raise NotImplementedError
 
     async def _send(self, call: Call) -> tuple[Outcome, Verdict | None]:
         """Send until there is an answer or no point in trying. Return the end, and the reason.
@@ -364,28 +361,30 @@ class Executor:
     def _remaining(self, call: Call) -> float:
         return inf if call.deadline == inf else call.deadline - self.clock.monotonic()
 
-    def _patience(self, deadline: float) -> float:
-        """Return how many seconds the function of tokens may take."""
-        return min(seconds_of(self.config.timeout), deadline - self.clock.monotonic())
-
     async def _login(
-        self, operation: Operation[Any], params: Any, deadline: float, turn: Turn | None
+        self,
+        operation: Operation[Any],
+        params: Any,
+        options: RequestOptions,
+        deadline: float,
+        turn: Turn | None,
     ) -> Login:
         account_id = self._requests.account_named(operation, params)
         login = self.logins.known(account_id)
         if login is not None:
             return login
         with nullcontext() if turn is None else turn.batch.waiting(None):
-            return await self.logins.ask(cast("str", account_id), self._patience(deadline))
+            timeout = options.get("timeout", self.config.timeout)
+            patience = patience_of(timeout, deadline - self.clock.monotonic())
+            return await self.logins.ask(cast("str", account_id), patience)
 
     async def _renewed(self, call: Call, outcome: Outcome) -> bool:
         """Ask again for a token that was refused. Whether to repeat the call with another one.
 
         A charge is not repeated: the next one has the new token.
         """
-        if not isinstance(outcome, Answer) or outcome.http_response.status_code != 401:
-            return False
-        if call.has_own_credentials:
+        refused = isinstance(outcome, Answer) and outcome.http_response.status_code == 401
+        if not refused or call.has_own_credentials:
             return False
         account_id = self._requests.account_named(call.operation, call.params)
         if account_id is None or not self.logins.forget(account_id, call.login):
@@ -394,7 +393,8 @@ class Executor:
             return False
         try:
             with call.waiting():
-                login = await self.logins.ask(account_id, self._patience(call.deadline))
+                patience = patience_of(call.timeout, self._remaining(call))
+                login = await self.logins.ask(account_id, patience)
         except NotSentError:
             return False
         return call.renew(login)

@@ -270,7 +270,7 @@ class Cloudflare(Calls):
         return f"<{type(self).__name__} {self._executor.config}{state}>"
 
     def __enter__(self) -> Self:
-        self._executor.check_credentials()
+        self._executor.check_ready()
         return self
 
     def __exit__(self, *exc_info: object) -> None:

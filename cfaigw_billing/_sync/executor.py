@@ -12,6 +12,7 @@ from .._core.options import AsyncClientOptions, ClientOptions, RequestOptions
 from .._core.ratelimit import RateLimit
 from .._io.executor import Executor
 from .._io.portal import Portal
+from .._io.transport import CLOSED
 from .._wire.messages import Unread
 from .._wire.secrets import conceal_options
 from ..types import Params
@@ -51,9 +52,11 @@ class BlockingExecutor:
         """Whether the client, or the one whose loop it runs on, has been closed."""
         return self.portal.closed or self.inner.closed
 
-    def check_credentials(self) -> None:
-        """Raise `CloudflareError` if there are none."""
-        self.inner.check_credentials()
+    def check_ready(self) -> None:
+        """Raise as `Executor.check_ready` does."""
+        if self.closed:
+            raise RuntimeError(CLOSED)
+        self.inner.check_ready()
 
     def send(self, params: Params[T], options: RequestOptions) -> T:
         """Run one call and return the value that it answers; see `Executor.send`."""

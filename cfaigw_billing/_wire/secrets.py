@@ -49,7 +49,7 @@ class Unfit:
     """In the place of a value that may be a secret and is of the wrong type."""
 
     def __init__(self, value: object) -> None:
-        self.kind = type(value).__name__
+        self.kind = kind(value)  # options are concealed more than once
 
 
 def conceal(*values: Any) -> tuple[Any, ...]:

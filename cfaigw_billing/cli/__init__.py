@@ -36,6 +36,7 @@ SECTIONS = {
         "reconcile": "outcomes",
         "topups": "journals",
         "recover": "journals",
+        "settle": "journals",
         "topup-config": "settings",
         "spending-limit": "settings",
     },

@@ -120,11 +120,21 @@ def show_usage_error(error: click.ClickException) -> None:
         like = [name for name in error.possibilities or () if name != "--help"]
         guess = f"; did you mean {' or '.join(like)}?" if like else ""
         message = f"there is no option {error.option_name}{guess}"
+    elif isinstance(error, click.BadParameter) and (bounds := _bounds(error.param)):
+        message = bounds
     else:
         message = _QUOTED_OPTION.sub(r"\1", error.format_message()).rstrip(".")
     show_error(message[:1].lower() + message[1:])
     if isinstance(error, click.UsageError) and error.ctx is not None:
         say(f"See `{error.ctx.command_path} --help`.")
+
+
+def _bounds(parameter: click.Parameter | None) -> str:
+    """Return what a whole number must be; empty if the parameter is none."""
+    if parameter is None or not isinstance(kind := parameter.type, click.IntRange):
+        return ""
+    most = "" if kind.max is None else f" and at most {kind.max:,}"
+    return f"{parameter.opts[0]} must be a whole number, at least {kind.min}{most}"
 
 
 _QUOTED_OPTION = re.compile(r"'(--?[a-z][a-z0-9-]*)'")
@@ -170,6 +180,10 @@ _NAME = re.compile("|".join(map(re.escape, _OPTIONS)))
 _CENTS = re.compile(r"\d+ cents \((\$[\d,.]+)\)")
 
 
+_JOURNAL = re.compile(r"SQLiteJournal\('(.*?)'\)")
+
+
 def as_options(message: str) -> str:
     """Return a message of the SDK with the names of the command line."""
+    message = _JOURNAL.sub(r"\1", message)
     return _CENTS.sub(r"\1", _NAME.sub(lambda found: _OPTIONS[found.group()], message))

@@ -14,7 +14,7 @@ from .._core.journal import OPEN, Entry, State
 from .._show.table import Alert, Column, Table, counted
 from ..errors import JournalError
 from ..types import Money
-from ._errors import ExitCode, checked_arguments, one_line_errors, say, show_error
+from ._errors import ExitCode, checked_arguments, command, fail, one_line_errors, say, show_error
 from ._inputs import duration, moment_text, tokens, with_form
 from ._output import Form, show_csv, show_json, show_table
 from ._session import session
@@ -113,7 +113,7 @@ def topups(state: State | None, path: Path | None, form: Form) -> None:
     default="1d",
     show_default=True,
     help="If no invoice is found this long after the first search, nothing was charged; such as "
-    "12h, at least 1h.",
+    "12h, at least 15m.",
 )
 @journal_option(must_exist=True)
 @tokens
@@ -143,7 +143,39 @@ def recover(older_than: timedelta, path: Path | None, form: Form) -> ExitCode:
             show_error(f"{each.entry.key}: {each.error}")
         if is_ambiguous(each):
             say(look_at_invoices(each.entry.account_id))
+            say(then_settle(each.entry.key, path))
     return code_of(found)
+
+
+@click.command()
+@click.argument("key")
+@click.option("--charged", "invoice", metavar="in_…", help="The invoice that it was charged by.")
+@click.option("--not-charged", is_flag=True, help="It was not charged: KEY may charge again.")
+@journal_option(must_exist=True)
+def settle(key: str, invoice: str | None, not_charged: bool, path: Path | None) -> None:
+    """Record what a person found out about the top-up of KEY, if it is unknown; sends nothing.
+
+    Exit codes: 0 it is recorded; 2 it is not unknown, or the invoice is another top-up's.
+    """
+    is_an_invoice = invoice is not None and invoice.startswith("in_")
+    if not (not_charged if invoice is None else is_an_invoice and not not_charged):
+        fail("say either --charged in_… or --not-charged", ExitCode.USAGE)
+    with one_line_errors():
+        journal = open_journal(path)
+        entry = wait_for(journal.find(key))
+        if entry is None or entry.state != "unknown":
+            state = "not in the journal" if entry is None else entry.state
+            fail(f"the top-up {key!r} is {state}", ExitCode.USAGE)
+        is_stored = wait_for(journal.replace(entry, entry.settled(invoice)))
+        wait_for(journal.close())
+    if not is_stored:
+        fail(f"another top-up has the invoice {invoice}, or {key!r} has changed", ExitCode.USAGE)
+
+
+def then_settle(key: str, path: Path | None) -> str:
+    """Return the commands for a person who has looked at the invoices."""
+    again = command("settle", key, *journal_words(path))
+    return f"Then: {again} --charged in_… (or --not-charged)"
 
 
 def code_of(found: Sequence[TopupRecovery]) -> ExitCode:

@@ -148,7 +148,7 @@ def emulator(port: int, accounts: int, tokens: Path | None) -> None:
     except KeyboardInterrupt:
         pass  # how this command is meant to end
     except OSError as error:  # the port is taken
-        fail(error, ExitCode.FAILED)
+        fail(f"--port {port}: {error.strerror}", ExitCode.FAILED)
 
 
 def write_tokens(server: Emulator, path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from ._errors import ExitCode, checked_arguments, fail, wait_for_ending
 from ._inputs import chosen_accounts, duration, everyone, several_accounts, tokens
@@ -74,6 +75,9 @@ def metrics(
     A FILE has one id per line (or CSV with the ids first); blank lines and # comments are skipped.
     FILE - is stdin. TIME is a number with m, h or d, such as 5m.
     """
+    given = click.get_current_context().get_parameter_source
+    if textfile and ParameterSource.COMMANDLINE in (given("port"), given("host")):
+        fail("--textfile excludes --port and --host", ExitCode.USAGE)
     chosen = chosen_accounts(accounts, everyone)
     with session() as client:
         try:
@@ -96,7 +100,8 @@ def serve(found: Metrics, host: str, port: int) -> ExitCode:
     try:
         server, thread = start_http_server(port, host, found.registry)
     except (OSError, UnicodeError) as error:  # the port is taken, or the address is not ours
-        fail(error, ExitCode.FAILED)
+        reason = getattr(error, "strerror", None) or error
+        fail(f"--host {host} --port {port}: {reason}", ExitCode.FAILED)
     shown = f"[{host}]" if ":" in host else host
     with suppress(KeyboardInterrupt), sigterm_raises():  # a signal may follow the line at once
         show_line(f"Serving on http://{shown}:{server.server_port}/metrics until Ctrl-C.")

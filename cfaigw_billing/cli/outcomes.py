@@ -91,7 +91,7 @@ def code_of(status: str) -> ExitCode:
 @click.option(
     "--amount",
     metavar="DOLLARS",
-    callback=whole_cents(least=Money(cents=1)),
+    callback=whole_cents(least=Money.dollars(10)),
     required=True,
     help="The credit that was asked for.",
 )

@@ -42,7 +42,7 @@ from ._inputs import (
 )
 from ._output import Form, show, show_json, show_line
 from ._session import agree, card_name, check_consent, price_of, session
-from .journals import journal_option, journal_words, open_journal, wait_for
+from .journals import journal_option, journal_words, open_journal, then_settle, wait_for
 from .outcomes import (
     found_record,
     look_at_invoices,
@@ -247,6 +247,17 @@ class Report:
             return f"Ask again: {command('reconcile', '--account', self.account, *facts)}"
         return look_at_invoices(self.account)
 
+    def show_next_step(self) -> None:
+        """Print the command to run next."""
+        say(self.next_step())
+        if (
+            self.outcome == "unknown"
+            and self.key is not None
+            and self.found
+            and self.found.invoices
+        ):
+            say(then_settle(self.key, self.path))
+
 
 def charge(
     client: Cloudflare,
@@ -325,7 +336,7 @@ def look_for(client: Cloudflare, error: BaseException | None, report: Report) ->
     if not isinstance(error, TopupOutcomeUnknownError):
         # The call was interrupted at its very beginning or end: it is not known which.
         show_error("stopped: the card may have been charged")
-        say(report.next_step())
+        report.show_next_step()
         return
     report.sent_at = error.sent_at
     show_error(error)
@@ -333,12 +344,12 @@ def look_for(client: Cloudflare, error: BaseException | None, report: Report) ->
         report.found = look_once(client, error, report)
     except (CloudflareError, ValueError) as failure:
         show_error(f"its invoice could not be looked for: {failure}")
-        say(report.next_step())
+        report.show_next_step()
         return
     report.payment_intent_id = report.found.payment_intent_id
     say(verdict(report.found))
     if report.found.outcome != "charged":
-        say(report.next_step())
+        report.show_next_step()
 
 
 def look_once(
@@ -358,11 +369,11 @@ def once_charged(report: Report) -> Generator[None]:
     try:
         yield
     except (KeyboardInterrupt, click.exceptions.Exit):
-        say(report.next_step())
+        report.show_next_step()
         raise
     except Exception as error:
         show_error(error)
-        say(report.next_step())
+        report.show_next_step()
     except SystemExit:  # Rich raises it if nobody reads stdout
         pass
     else:

@@ -7,16 +7,18 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..types import Money
-from ._errors import ExitCode, checked_arguments, fail
+from ._errors import ExitCode, checked_arguments, fail, show_error
 from ._inputs import chosen_accounts, dollars, duration, everyone, several_accounts, tokens, words
 from ._output import json_line
 from ._session import session
@@ -86,14 +88,17 @@ def watch(
     auto_topup_restored, unreadable, readable. TIME is a number with m, h or d, such as 90m.
 
     With --state, no event is reported again after a restart. If COMMAND fails, watch ends, and
-    reports that event again at the next start.
+    reports that event again at the next start. Only one watch at a time may use a state file.
 
     Exit codes: 0 --once is done, or SIGTERM came; 1 the service refused or did not answer, or
-    COMMAND failed; 2 wrong usage; 130 stopped by Ctrl-C. The state is saved in each case.
+    COMMAND failed; 2 wrong usage; 3 --once without --state could not read some accounts; 130
+    stopped by Ctrl-C. The state is saved in each case.
     """
     chosen = chosen_accounts(accounts, everyone)
-    kept = StateFile(state)
-    with session() as client:
+    if program and which(program[0]) is None:  # not only when the first event comes
+        fail(f"--exec {shlex.join(program)}: no such program", ExitCode.USAGE)
+    with alone(state), session() as client:
+        kept = StateFile(state)
         with checked_arguments():
             events = client.ai_gateway.billing.watch(
                 [chosen] if isinstance(chosen, str) else chosen,
@@ -108,7 +113,7 @@ def watch(
                 tell(events, kept, program)
         except Terminated:
             return ExitCode.OK
-    return ExitCode.OK
+    return show_unreadable(events.state) if once and state is None else ExitCode.OK
 
 
 def tell(events: Watch, kept: StateFile, program: list[str] | None) -> None:
@@ -138,6 +143,39 @@ def deliver(line: str, program: list[str]) -> None:
             return
         why = f"exit code {ended.returncode}"
     fail(f"--exec {shlex.join(program)}: {why}; the event will be reported again", ExitCode.FAILED)
+
+
+@contextmanager
+def alone(state: Path | None) -> Generator[None]:
+    """Let no other `watch` use the state file within the block: one would lose what the other told.
+
+    Not on Windows.
+    """
+    if state is None or sys.platform == "win32":
+        yield
+        return
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+    try:
+        file = state.with_name(f"{state.name}.lock").open("a")
+    except OSError as error:
+        fail(f"{state}: {error.strerror}", ExitCode.FAILED)
+    with file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except OSError:
+            fail(f"another `watch` uses {state}", ExitCode.FAILED)
+        yield
+
+
+def show_unreadable(state: dict[str, Any]) -> ExitCode:
+    """Print which accounts could not be read: without a file, no later round will report them."""
+    accounts = [name for name in state if name.startswith("account:")]
+    failed = [name.removeprefix("account:") for name in accounts if "failures" in state[name]]
+    if not failed:
+        return ExitCode.OK
+    show_error(f"{len(failed)} of {len(accounts)} accounts could not be read: {', '.join(failed)}")
+    return ExitCode.FAILED if len(failed) == len(accounts) else ExitCode.PARTLY_FAILED
 
 
 class StateFile:

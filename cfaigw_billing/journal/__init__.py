@@ -29,8 +29,10 @@ __all__ = ["Entry", "Journal", "PostgresJournal", "SQLiteJournal", "State"]
 _MODULES = {"PostgresJournal": ".postgres", "SQLiteJournal": ".sqlite"}
 
 
-def __getattr__(name: str) -> object:
-    return attribute(__name__, _MODULES, name)
+if not TYPE_CHECKING:  # for a type checker, a name that is not there is an error
+
+    def __getattr__(name: str) -> object:
+        return attribute(__name__, _MODULES, name)
 
 
 def __dir__() -> list[str]:

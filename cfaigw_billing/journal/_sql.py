@@ -17,7 +17,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import anyio
 import anyio.to_thread
@@ -28,6 +28,7 @@ from ..errors import JournalError
 
 T = TypeVar("T")
 
+_STATES: tuple[str, ...] = get_args(State)
 TABLE = "cfaigw_billing_topups"
 COLUMNS = tuple(field.name for field in fields(Entry))
 _LIST = ", ".join(COLUMNS)
@@ -82,6 +83,8 @@ class SQLJournal(ABC):
         self, *, state: State | None = None, account_id: str | None = None
     ) -> Sequence[Entry]:
         """Return the entries, oldest first; if given, only those of a state or an account."""
+        if state not in (None, *_STATES):  # else it would look as if there were none
+            raise ValueError(f"`state` must be one of {', '.join(_STATES)}; got {state!r}")
         rows, _ = await self._run(_ENTRIES, state, account_id)
         return [_entry(row) for row in rows]
 
@@ -107,7 +110,9 @@ class SQLJournal(ABC):
             try:
                 return self._on_connection(statement, values)
             except (self._errors, OSError) as error:
-                raise JournalError(f"the journal {self} failed: {error}") from error
+                # In one line: messages of PostgreSQL have several.
+                reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+                raise JournalError(f"the journal {self} failed: {reason}") from error
 
     def _on_connection(self, statement: str, values: Sequence[object]) -> tuple[list[Any], int]:
         """Run a statement. If the connection is lost, try once more on a new one."""

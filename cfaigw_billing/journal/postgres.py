@@ -77,7 +77,12 @@ class PostgresJournal(SQLJournal):
     _taken = psycopg.errors.UniqueViolation
 
     def __init__(self, conninfo: str, *, connect_timeout: int = 10) -> None:
-        self._conninfo = Secret(make_conninfo(conninfo, connect_timeout=connect_timeout))
+        try:
+            self._conninfo = Secret(make_conninfo(conninfo, connect_timeout=connect_timeout))
+        except (psycopg.Error, AttributeError):  # which may show a part of it
+            raise ValueError(
+                "`conninfo` must be a connection string, such as 'postgresql://…' or 'dbname=…'"
+            ) from None
         self._lock_timeout = connect_timeout
         super().__init__()
 

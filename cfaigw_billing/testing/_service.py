@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 from attrs.validators import and_, ge, le
 
+from ..types._validators import check_whole
 from ..types.money import Money
 from ._faults import Fault, Injection
 from ._limit import AddressLimit, RequestLimit, Tokens
@@ -173,7 +174,12 @@ class Service:
             method: Only for requests of this method.
             path: Only for requests whose path ends so, such as "/topup".
         """
-        self._injections.append(Injection(fault, times, method, path))
+        # A fault that never comes would let a test pass that proves nothing.
+        if not isinstance(fault, Fault):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`fault` must be a Fault, not {type(fault).__name__}")
+        if times is not None:
+            check_whole("times", times, 1)
+        self._injections.append(Injection(fault, times, method and method.upper(), path))
 
     def clear_faults(self) -> None:
         """Forget the faults that are left."""

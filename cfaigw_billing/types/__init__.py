@@ -203,8 +203,10 @@ _NAMES = {
 _MODULES = {name: f".{module}" for module, names in _NAMES.items() for name in names}
 
 
-def __getattr__(name: str) -> object:
-    return attribute(__name__, _MODULES, name)
+if not TYPE_CHECKING:  # for a type checker, a name that is not there is an error
+
+    def __getattr__(name: str) -> object:
+        return attribute(__name__, _MODULES, name)
 
 
 def __dir__() -> list[str]:

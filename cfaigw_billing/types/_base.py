@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from .._show.table import Table
     from ._records import Entry
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 # What shows a value is imported where one is shown.
 
 
 @frozen(kw_only=True)
-class Params(Generic[T]):
-    """The parameters of one call, checked when they are made; `T` is the type of the answer.
+class Params(Generic[T_co]):
+    """The parameters of one call, checked when they are made; `T_co` is the type of the answer.
 
     An optional parameter that is `None` is not sent.
     """
 
 
 @frozen(kw_only=True)
-class AccountParams(Params[T]):
+class AccountParams(Params[T_co]):
     """The parameters of a call on one account."""
 
     account_id: str | None = field(default=None, validator=account)

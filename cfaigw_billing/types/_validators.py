@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from attrs import Attribute
 
@@ -15,6 +15,9 @@ Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 MAX_CENTS = 99_999_999
 """The payment processor accepts amounts of at most eight digits ($999,999.99)."""
+
+LEAST_TOPUP = 1000
+"""The smallest top-up that the service accepts, in cents."""
 
 FEE = 0.05
 """The fee on credit, as a part of its amount; tax comes on top where due."""
@@ -32,7 +35,7 @@ def account(_: object, attribute: Attribute[Any], value: Any) -> None:
         check_account(attribute.name, value)
 
 
-def is_account_id(value: object) -> bool:
+def is_account_id(value: object) -> TypeGuard[str]:
     """Whether a value can be the identifier of an account."""
     return isinstance(value, str) and _ACCOUNT_ID.fullmatch(value) is not None
 
@@ -122,15 +125,20 @@ def check_whole(
     name: str, value: Any, minimum: int, maximum: int | None = None, unit: str = ""
 ) -> None:
     """Raise if a value is not an `int` (or is a `bool`), or not within the bounds."""
+    shown = shown_cents if unit == "cents" else str
     if type(value) is not int:
-        raise TypeError(
-            f"`{name}` must be a whole number{f' of {unit}' if unit else ''} (an int), "
-            f"not {type(value).__name__} {value!r}"
-        )
+        wanted = "a whole number of cents (an int) or Money" if unit else "a whole number (an int)"
+        raise TypeError(f"`{name}` must be {wanted}, not {type(value).__name__} {value!r}")
     if value < minimum:
-        raise ValueError(f"`{name}` must be at least {f'{minimum} {unit}'.strip()}, got {value}")
+        raise ValueError(f"`{name}` must be at least {shown(minimum)}, got {shown(value)}")
     if maximum is not None and value > maximum:
-        raise ValueError(f"`{name}` must be at most {f'{maximum} {unit}'.strip()}, got {value}")
+        raise ValueError(f"`{name}` must be at most {shown(maximum)}, got {shown(value)}")
+
+
+def shown_cents(cents: int) -> str:
+    """Return an amount in both units, for a message: people mistake the one for the other."""
+    dollars, rest = divmod(abs(cents), 100)
+    return f"{cents} cents ({'-' if cents < 0 else ''}${dollars:,}.{rest:02})"
 
 
 def cents(minimum: int) -> Validator:

@@ -144,7 +144,7 @@ class Money(Data):
             )
         digits = int(found["digits"] or _digits_of(self.currency))
         text = self._text(digits, found["sign"]).replace(",", found["group"] or ",")
-        return format(text, found["align"] + found["width"])
+        return format(text, (found["align"] or ">") + found["width"])
 
     def _text(self, digits: int, plus: str = "") -> str:
         amount = round(self, digits).major

@@ -11,6 +11,7 @@ from .._wire.secrets import Secret
 from ._base import AccountParams, AccountResponse, Response, of_account
 from ._derived import Derived
 from ._validators import (
+    LEAST_TOPUP,
     cents,
     each_of_type,
     idempotency_key,
@@ -31,7 +32,7 @@ class TopupCreateParams(AccountParams["TopupCreateResponse"]):
         amount: The credit to buy, in whole cents or as `Money`; at least 1000 ($10.00).
     """
 
-    amount: int = field(converter=amount_in_cents, validator=cents(1000))
+    amount: int = field(converter=amount_in_cents, validator=cents(LEAST_TOPUP))
     """The credit to buy, in whole cents or as `Money`; at least 1000 ($10.00).
 
     The card is charged more: a fee of 5 %, and tax where it is due.
@@ -259,7 +260,7 @@ class ConfigCreateParams(AccountParams["ConfigCreateResponse"]):
             500 ($5.00).
     """
 
-    amount: int = field(converter=amount_in_cents, validator=cents(1000))
+    amount: int = field(converter=amount_in_cents, validator=cents(LEAST_TOPUP))
     """The credit to buy each time, in whole cents or as `Money`; at least 1000 ($10.00).
 
     The card is charged more: a fee of 5 %, and tax where it is due.

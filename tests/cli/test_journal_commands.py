@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,7 @@ def test_a_journal_that_cannot_be_written_charges_nothing(
         assert result.exit_code == 1
         error, remedy = result.stderr.splitlines()
         assert "journal" in error
+        assert "SQLiteJournal" not in error
         assert remedy.startswith("Nothing was charged. Use --no-journal")
     assert service.requests == []
     assert run(*TOPUP, "--no-journal").exit_code == 0
@@ -270,7 +272,50 @@ def test_what_is_ambiguous_is_for_a_person(service: Emulator) -> None:
         service.accounts[RICH].add_invoice(5000, id=name)
     result = run("recover")
     assert result.exit_code == 4
-    assert result.stderr == f"Look: cfaigw-billing invoices {RICH} --type manual\n"
+    assert result.stderr == (
+        f"Look: cfaigw-billing invoices {RICH} --type manual\n"
+        "Then: cfaigw-billing settle order-1 --charged in_… (or --not-charged)\n"
+    )
+
+
+def test_a_person_settles_it_and_the_key_goes_on_from_there(service: Emulator) -> None:
+    lose(service, *KEYED, fault=NEVER_SENT)
+    for name in ("in_other", "in_another"):
+        service.accounts[RICH].add_invoice(5000, id=name)
+    service.requests.clear()
+    settled = run("settle", "order-1", "--charged", "in_other")
+    assert (settled.exit_code, settled.output) == (0, "")
+    assert "Charged before, for $50.00 of credit: in_other." in run(*KEYED).stdout
+    assert service.requests == []
+    again = run("settle", "order-1", "--not-charged")
+    assert (again.exit_code, said(again)) == (2, "error: the top-up 'order-1' is charged")
+
+    service.accounts[RICH].add_invoice(5000, id="in_third")
+    lose(service, *TOPUP, "--idempotency-key", "order-2", fault=NEVER_SENT)
+    taken = run("settle", "order-2", "--charged", "in_other")
+    assert taken.exit_code == 2
+    assert said(taken).startswith("error: another top-up has the invoice in_other")
+    assert run("settle", "order-2", "--not-charged").exit_code == 0
+    assert run(*TOPUP, "--idempotency-key", "order-2").exit_code == 0
+    assert len(service.charges) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("order-1", "say either --charged in_… or --not-charged"),
+        ("order-1 --charged in_1 --not-charged", "say either --charged in_… or --not-charged"),
+        ("order-1 --charged ''", "say either --charged in_… or --not-charged"),
+        ("order-1 --charged pi_1 --not-charged", "say either --charged in_… or --not-charged"),
+        ("order-1 --charged pi_1", "say either --charged in_… or --not-charged"),
+        ("order-2 --not-charged", "the top-up 'order-2' is not in the journal"),
+        ("order-1 --not-charged", "the top-up 'order-1' is charged"),
+    ],
+)
+def test_what_is_not_unknown_cannot_be_settled(service: Emulator, words: str, says: str) -> None:
+    assert run(*KEYED).exit_code == 0
+    result = run("settle", *shlex.split(words))
+    assert (result.exit_code, said(result)) == (2, f"error: {says}")
 
 
 def test_what_cannot_be_looked_for_is_told_apart(service: Emulator) -> None:

@@ -135,7 +135,7 @@ def test_a_wrong_number_is_wrong_usage(arguments: list[str]) -> None:
 
 COMMANDS = (
     *("balance", "runway", "accounts", "usage", "invoices", "preview", "limits"),
-    *("watch", "metrics", "topup", "topup-status", "reconcile", "topups", "recover"),
+    *("watch", "metrics", "topup", "topup-status", "reconcile", "topups", "recover", "settle"),
     *("topup-config", "spending-limit", "demo", "emulator"),
 )
 
@@ -148,7 +148,7 @@ def test_help_is_plain(command: str, option: str) -> None:
     assert result.stdout.startswith(f"Usage: cfaigw-billing {command}".rstrip())
     assert not re.search(r"BOOL|INTEGER|TEXT|RANGE|<[a-z]+>", result.stdout)
     assert ("xit codes:" in result.stdout) == (
-        command in ("", "watch", "topup-status", "reconcile", "recover")
+        command in ("", "watch", "topup-status", "reconcile", "recover", "settle")
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -85,7 +86,25 @@ def test_a_refresh_that_is_too_short_is_wrong_usage(service: Emulator) -> None:
 def test_an_address_that_cannot_be_served_on(service: Emulator, host: str) -> None:
     result = run("metrics", RICH, "--host", host)
     assert result.exit_code == 1
-    assert said(result).startswith("error: ")
+    assert said(result).startswith(f"error: --host {host} --port 9188: ")
+
+
+def test_a_port_that_is_taken(service: Emulator) -> None:
+    port = urlsplit(service.base_url).port
+    result = run("metrics", RICH, "--port", port)
+    assert result.exit_code == 1
+    assert said(result) == f"error: --host 127.0.0.1 --port {port}: Address already in use"
+    other = run("emulator", "--port", port)
+    assert other.exit_code == 1
+    assert said(other).startswith(f"error: --port {port}: ")
+
+
+def test_a_file_and_a_port_exclude_each_other(service: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "cfaigw.prom"
+    result = run("metrics", RICH, "--textfile", path, "--port", "9188")
+    assert result.exit_code == 2
+    assert said(result) == "error: --textfile excludes --port and --host"
+    assert not path.exists()
 
 
 def test_without_its_package_it_says_what_to_install(

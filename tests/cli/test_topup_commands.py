@@ -237,7 +237,9 @@ def test_what_is_found_of_a_lost_charge_is_said(
     doubtful = run("topup", RICH, "--amount", "50", "--yes")
     assert doubtful.exit_code == 4
     assert re.search("a person has to look: in_(an)?other, in_(an)?other[.]", doubtful.stderr)
-    assert doubtful.stderr.endswith(f"Look: cfaigw-billing invoices {RICH} --type manual\n")
+    look, then = doubtful.stderr.splitlines()[-2:]
+    assert look == f"Look: cfaigw-billing invoices {RICH} --type manual"
+    assert then.startswith("Then: cfaigw-billing settle ")
 
 
 def test_what_is_found_is_said_although_the_balance_cannot_be_read(service: Emulator) -> None:

@@ -241,7 +241,7 @@ def test_a_service_that_does_not_answer_is_exit_code_1(service: Emulator, now: s
         (f"reconcile --account {RICH} --sent-at 2026-01-31T12:00:00Z", "missing option --amount"),
         (f"reconcile --account {RICH} --amount 50 --sent-at noon", "--sent-at must be a time"),
         (f"reconcile --account {RICH} --amount 50 --sent-at 2026-01-31", "with its zone"),
-        (f"reconcile --account {RICH} --amount 0 --sent-at 2026-01-31T12:00Z", "at least $0.01"),
+        (f"reconcile --account {RICH} --amount 5 --sent-at 2026-01-31T12:00Z", "at least $10.00"),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_sent(

@@ -22,6 +22,7 @@ from .running import (
     OVERDRAWN,
     RICH,
     SECONDS,
+    fail_account,
     needs_posix,
     run,
     said,
@@ -117,10 +118,57 @@ def test_an_event_whose_delivery_failed_is_told_again(
     assert kinds(again) == TOLD
     told = [json.loads(line)["key"] for line in received.read_text().splitlines()]
     assert (len(told), len(set(told))) == (4, 3)
-    assert run(*given, "no-such-program").output == "", "there is nothing left to tell"
-    missing = run("watch", OVERDRAWN, "--once", "--exec", "no-such-program")
-    assert missing.exit_code == 1
-    assert "no-such-program: No such file" in said(missing)
+    assert run(*given, program(received, exit_code=7)).output == "", "nothing is left to tell"
+
+
+@needs_posix
+def test_a_program_that_cannot_be_run(service: Emulator, tmp_path: Path) -> None:
+    missing = run("watch", OVERDRAWN, "--once", "--exec", "no-such-program --now")
+    assert missing.exit_code == 2
+    assert said(missing) == "error: --exec no-such-program --now: no such program"
+    assert service.requests == []
+    no_program = tmp_path / "text"
+    no_program.write_bytes(b"\x00")
+    no_program.chmod(0o700)
+    failed = run("watch", OVERDRAWN, "--once", "--exec", str(no_program))
+    assert failed.exit_code == 1
+    assert said(failed).endswith("Exec format error; the event will be reported again")
+
+
+# Two at a time.
+
+
+@needs_posix
+def test_only_one_at_a_time_uses_a_state_file(service: Emulator, state: Path) -> None:
+    """Else `recovered` could be lost: the other one may not know what it ends."""
+    with start(*MODULE, "watch", "--all", "--state", str(state)) as process:
+        wait_for(state.exists)
+        told = state.read_text()
+        second = run("watch", "--all", "--once", "--state", state)
+        assert (second.exit_code, second.stdout) == (1, "")
+        assert said(second) == f"error: another `watch` uses {state}"
+        assert json.loads(told).keys() <= json.loads(state.read_text()).keys()
+        process.kill()  # which frees the file
+        process.communicate(timeout=SECONDS)
+    assert run("watch", "--all", "--once", "--state", state).exit_code == 0
+
+
+# Accounts that cannot be read.
+
+
+def test_one_round_without_a_file_says_what_it_could_not_read(service: Emulator) -> None:
+    fail_account(service, LOW, Fault(status=403))
+    result = run("watch", LOW, RICH, "--once")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert said(result) == f"error: 1 of 2 accounts could not be read: {LOW}"
+    mistyped = run("watch", "accounts", "--once")
+    assert (mistyped.exit_code, mistyped.stdout) == (1, "")
+    assert said(mistyped) == "error: 1 of 1 accounts could not be read: accounts"
+
+
+def test_rounds_with_a_file_tell_it_after_three_failures(service: Emulator, state: Path) -> None:
+    fail_account(service, LOW, Fault(status=403))
+    assert run("watch", LOW, RICH, "--once", "--state", state).output == ""
 
 
 # What is wrong.

@@ -676,6 +676,11 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a text": ({"amount": "5000", "sent_at": NOW}, TypeError, "`amount`"),
     "a fraction": ({"amount": 50.5, "sent_at": NOW}, TypeError, "`amount`"),
     "no money": ({"amount": 0, "sent_at": NOW}, ValueError, "`amount`"),
+    "dollars": (
+        {"amount": 50, "sent_at": NOW},
+        ValueError,
+        r"`amount` must be at least 1000 cents \(\$10\.00\), got 50 cents \(\$0\.50\)",
+    ),
     "a path": ({"account_id": "a/b", "amount": 5000, "sent_at": NOW}, ValueError, "account_id"),
     "one id": ({"amount": 5000, "sent_at": NOW, "exclude": "in_1"}, TypeError, "`exclude`"),
     "no ids": ({"amount": 5000, "sent_at": NOW, "exclude": [None]}, TypeError, "`exclude`"),

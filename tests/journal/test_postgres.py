@@ -76,6 +76,14 @@ def test_a_server_that_is_not_there(
         create()(client)
     assert posts(billing_emulator) == 0
     assert "hush" not in f"{caught.value!r} {caught.value.__cause__!r} {journal!r} {caplog.text}"
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("conninfo", ["hush", "host=a hush", 5])
+def test_what_is_no_connection_string_is_refused_and_not_shown(conninfo: Any) -> None:
+    with pytest.raises(ValueError, match="`conninfo` must be a connection string") as caught:
+        PostgresJournal(conninfo)
+    assert "hush" not in str(caught.value)
 
 
 def test_a_server_that_goes_away_in_the_middle_hides_no_answer(

@@ -145,6 +145,12 @@ def test_many_journals_that_are_new_at_once_make_one_table(path: Path) -> None:
 # What befalls files.
 
 
+def test_a_mistyped_state_does_not_look_as_if_nothing_were_open(path: Path) -> None:
+    wrong: Any = "open"
+    with pytest.raises(ValueError, match=r"`state` must be one of claimed, sent, unknown, charged"):
+        asyncio.run(SQLiteJournal(path).entries(state=wrong))
+
+
 def test_a_folder_that_is_not_there(
     path: Path, billing_emulator: Emulator, account: EmulatedAccount
 ) -> None:

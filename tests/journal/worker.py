@@ -35,6 +35,7 @@ _WRITES = {
     "charged": ("record", "recorded"),
 }
 
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -209,7 +209,9 @@ async def test_wrong_arguments_are_named_and_not_sent(serve: Serve, service: Emu
         key = await put(url, path="/accounts/acc/topups/" + "k" * 256)
         others = [await put(url, amount) for amount in ("5000", 5000.0, True, None)]
         others += [await ask(url, "PUT", ORDER, data=text) for text in ("{", "[]")]
-    assert small.json == {"detail": "`amount` must be at least 1000 cents, got 999"}
+    assert small.json == {
+        "detail": "`amount` must be at least 1000 cents ($10.00), got 999 cents ($9.99)"
+    }
     assert "more than this client's `max_charge`" in large.json["detail"]
     assert account.json["detail"].startswith("`account_id` must be at most 64 letters")
     assert key.json["detail"].startswith("`idempotency_key` must have 1 to 255")

@@ -25,6 +25,7 @@ from cfaigw_billing import (
     AuthenticationError,
     Cloudflare,
     CloudflareError,
+    Money,
     NotFoundError,
     PermissionDeniedError,
 )
@@ -114,6 +115,17 @@ async def test_without_a_fallback_accounts_cannot_be_listed(emulator: Emulator) 
     assert emulator.requests == []
 
 
+async def test_a_function_alone_does_not_say_which_accounts_there_are(emulator: Emulator) -> None:
+    async with emulator.async_client(api_tokens=emulator.api_tokens.get) as client:
+        billing = client.ai_gateway.billing
+        with pytest.raises(CloudflareError, match="listing them, needs `api_token` too"):
+            await billing.credit_balances()
+        async with billing.watch() as watch:
+            with pytest.raises(CloudflareError, match="listing them, needs `api_token` too"):
+                await anext(aiter(watch))
+        assert (await billing.credit_balances(["a", "b"])).total == Money(cents=3)
+
+
 async def test_options_replace_keep_and_take_away(emulator: Emulator) -> None:
     async with emulator.async_client(api_tokens={"a": "token-of-a"}, api_token=ALL) as client:
         copies = [
@@ -167,6 +179,11 @@ async def test_a_charge_and_what_looks_for_it_use_the_token_of_the_account(
         ({"a": "Bearer t0ken-SECRET"}, ValueError, "remove the word `Bearer`"),
         ({"t0ken SECRET": "a"}, ValueError, "the key of entry 1 of `api_tokens` is no account id"),
         ({5: "t0ken-SECRET"}, ValueError, "the key of entry 1 of `api_tokens` is no account id"),
+        (
+            {"t0ken-SECRET": "0123456789abcdef" * 2},
+            ValueError,
+            "entry 1 of `api_tokens` has the account id in the place of the token",
+        ),
     ],
 )
 @pytest.mark.parametrize("cls", [AsyncCloudflare, Cloudflare])
@@ -359,6 +376,20 @@ async def test_the_time_of_a_call_bounds_the_function_too(emulator: Emulator, li
     async with emulator.async_client(api_tokens=never, **options) as client:
         with pytest.raises(CloudflareError, match=r"no token for the account 'a' in time"):
             await balance(client, "a")
+
+
+async def test_the_timeout_of_one_call_bounds_the_function_too(emulator: Emulator) -> None:
+    async def never(_: str) -> str:
+        await anyio.sleep_forever()
+        return ""
+
+    wrong: Any = "5"
+    async with emulator.async_client(api_tokens=never) as client:
+        billing = client.ai_gateway.billing
+        with pytest.raises(CloudflareError, match=r"no token for the account 'a' in time"):
+            await billing.credit_balance(account_id="a", timeout=0.05)
+        with pytest.raises(TypeError, match="`timeout` must be a number of seconds, not str"):
+            await billing.credit_balance(account_id="a", timeout=wrong)
 
 
 # Rate limits.

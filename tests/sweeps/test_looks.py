@@ -362,7 +362,8 @@ def test_looks_that_nobody_reads_hold_up_the_others() -> None:
 
 
 WRONG: list[tuple[Any, type[Exception], str]] = [
-    ("abc", TypeError, "must be an iterable of str, not a str"),
+    ("abc", TypeError, "`account_ids` must be an iterable of str, not str"),
+    (5, TypeError, "`account_ids` must be an iterable of str, not int"),
     ([1], TypeError, "must hold str, not int"),
     (["a/b"], ValueError, "account_id"),
     ([], ValueError, "at least one account"),

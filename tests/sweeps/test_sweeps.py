@@ -823,7 +823,7 @@ def test_below_is_less_than_and_in_order(cents: int, names: str, result: CreditB
 
 
 def test_below_takes_money_alone(result: CreditBalances) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="`threshold` must be Money, not int"):
         result.below(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

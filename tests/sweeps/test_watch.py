@@ -123,8 +123,8 @@ def test_an_event_that_was_not_saved_comes_again_with_its_key() -> None:
 
 WRONG_STATES: list[tuple[Any, type[Exception], str]] = [
     ([], TypeError, "must be what `watch.state` was, not list"),
-    ({}, ValueError, "must be of version 2, got version None"),
-    ({"version": 3}, ValueError, "must be of version 2, got version 3"),
+    ({}, ValueError, "`state` must be what `watch.state` was, in version 2, not None"),
+    ({"version": 3}, ValueError, "in version 2, not 3"),
     ({"version": 2, "account:a": []}, ValueError, "`state` must be what `watch.state` was"),
     ({"version": 2, "account:a": {"x": 1}}, ValueError, r"state\['account:a'\]"),
     ({"version": 2, "account:a": {"at": nan}}, ValueError, r"expected float.*\.at"),

@@ -265,3 +265,26 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_a_fault_that_cannot_be_is_refused_by_name(fields: dict[str, Any], named: str) -> None:
     with pytest.raises((TypeError, ValueError), match=f"[`']{named}[`']"):
         Fault(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fault", "times", "error", "says"),
+    [
+        ("503", 1, TypeError, "`fault` must be a Fault, not str"),
+        (Fault.reset, 1, TypeError, "`fault` must be a Fault, not method"),
+        (Fault(), 0, ValueError, "`times` must be at least 1, got 0"),
+        (Fault(), "2", TypeError, "`times` must be a whole number"),
+    ],
+)
+def test_a_fault_that_would_never_come_is_refused(
+    fault: Any, times: Any, error: type[Exception], says: str, billing_emulator: Emulator
+) -> None:
+    with pytest.raises(error, match=says):
+        billing_emulator.inject(fault, times=times)
+
+
+def test_the_method_may_be_in_small_letters(ask: Run, billing_emulator: Emulator) -> None:
+    billing_emulator.add_account("a")
+    billing_emulator.inject(Fault(status=403), method="get")
+    with pytest.raises(APIStatusError, match="403"):
+        ask(lambda client: client.ai_gateway.billing.credit_balance(account_id="a"))

@@ -429,6 +429,8 @@ async def asynchronous_many(
     async with client.send_many(some) as limits:
         assert_type((await anext(limits)).unwrap(), TopupLimitsResponse)
     assert_type(limits.unread, tuple[Outcome[TopupLimitsResponse], ...])
+    async with client.send_many([BALANCE, STATUS]) as mixed:
+        assert_type((await anext(mixed)).unwrap().account_id, str | None)
 
 
 def blocking_many(client: Cloudflare) -> None:

@@ -24,7 +24,10 @@ from cfaigw_billing import (
     RateLimitError,
     forecast_runway,
 )
+from cfaigw_billing import Clodflare as Clodflare  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+from cfaigw_billing.journal import SQLJournal as SQLJournal  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 from cfaigw_billing.testing import Emulator, Fault
+from cfaigw_billing.types import Balance as Balance  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 from cfaigw_billing.types import (
     BillingCreditBalanceParams,
     BillingCreditBalanceResponse,

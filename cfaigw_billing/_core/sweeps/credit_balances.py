@@ -43,6 +43,8 @@ class CreditBalances(AccountAnswers[BillingCreditBalanceResponse]):
 
     def below(self, threshold: Money) -> dict[str, BillingCreditBalanceResponse]:
         """Return the accounts with a balance below `threshold`, such as `Money.dollars(10)`."""
+        if not isinstance(threshold, Money):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`threshold` must be Money, not {type(threshold).__name__}")
         return {key: value for key, value in self.items() if value.balance_money < threshold}
 
     def to_records(self) -> list[dict[str, object]]:

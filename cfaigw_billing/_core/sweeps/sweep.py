@@ -23,8 +23,10 @@ def _only(answer: Any) -> Any:
 
 def checked_ids(account_ids: Iterable[str]) -> Generator[str]:
     """Yield the account ids of a caller; raise `TypeError` if one is not a `str`."""
-    if isinstance(account_ids, str):
-        raise TypeError("`account_ids` must be an iterable of str, not a str")
+    if isinstance(account_ids, str) or not isinstance(account_ids, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            f"`account_ids` must be an iterable of str, not {type(account_ids).__name__}"
+        )
     for account_id in account_ids:
         if not isinstance(account_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"`account_ids` must hold str, not {type(account_id).__name__}")

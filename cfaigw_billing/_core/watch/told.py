@@ -97,7 +97,9 @@ class Told:
         given = {**cast("Mapping[str, Any]", state)}
         version = given.pop("version", None)
         if version not in (1, VERSION):
-            raise ValueError(f"`state` must be of version {VERSION}, got version {version!r:.40}")
+            raise ValueError(
+                f"`state` must be what `watch.state` was, in version {VERSION}, not {version!r:.40}"
+            )
         try:
             if version == 1:
                 given = _flat(**given)
