@@ -1,4 +1,4 @@
-"""How an answer goes out over its connection: as a whole, as a fault has it, or not at all."""
+"""Send an answer: whole, changed by a fault, or not at all."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from aiohttp import web
 from ._faults import Fault
 
 Pause = Callable[[float | None], Awaitable[None]]
-"""Waits for so many seconds, or for ever; raises `BrokenOffError` when the emulator stops."""
+"""Waits for so many seconds (None: forever); raises `BrokenOffError` when the emulator stops."""
 
 _LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _TO_ARRIVE = 0.02
-"""Seconds. A reset overtakes what the client has not read yet."""
+"""Seconds to wait before a reset: it discards the bytes that the client has not read yet."""
 
 
 class BrokenOffError(Exception):
-    """Nothing more goes over the connection."""
+    """The connection has ended."""
 
 
 async def deliver(
     request: web.Request, response: web.Response, fault: Fault, pause: Pause
 ) -> web.StreamResponse:
-    """Send the answer as the fault has it."""
+    """Send the answer, slowed down or cut off as the fault says."""
     if fault.truncate is None and not fault.drip:
         return response  # which aiohttp sends
     body = response.body if isinstance(response.body, bytes) else b""
@@ -48,7 +48,7 @@ async def deliver(
 
 
 async def fall_silent(request: web.Request, fault: Fault, pause: Pause) -> NoReturn:
-    """Send what the fault has instead of an answer, if anything, and end the connection."""
+    """Send the raw bytes of the fault, if any, and end the connection as it says."""
     transport = request.transport
     if transport is None:
         raise BrokenOffError
