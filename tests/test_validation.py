@@ -105,7 +105,7 @@ NO_ACCOUNT = [
     *value_errors(ACCOUNT, ".", "..", "/", "a/b", "../b", "\\", "a\nb", "a\n", "\x00", "\x7f"),
     *type_errors("must be a str", 1, 1.5, True, b"acc", ["acc"]),
 ]
-"""What no account id is."""
+"""Values that are not account ids."""
 
 
 def one_of(*choices: str, optional: bool = False) -> list[Wrong]:

@@ -566,7 +566,7 @@ async def test_what_stands_for_a_client_shows_no_credentials(
 
 WRONG: Mapping[str, Mapping[str, Any]] = {
     "base_url": {"base_url": "ftp://nowhere"},
-    "a base_url that is no address": {"base_url": "http://[:"},
+    "a base_url that is not a URL": {"base_url": "http://[:"},
     "a base_url in the clear": {"base_url": "http://example.com"},
     "timeout": {"timeout": "soon"},
     "max_retries": {"max_retries": None},
