@@ -215,7 +215,7 @@ async def main():
 asyncio.run(main())
 """,
         emulator,
-        "a response is read in the process that made the call\n0 True\n",
+        "read a response in the process that made the call\n0 True\n",
         before=loop,
     )
 

@@ -1,4 +1,4 @@
-"""The one way a call takes: build the request, send it, repeat it if that is safe, answer."""
+"""Execute a call: build the request, send it, retry if that is safe, return the answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
-# No `NullHandler`: without one, a warning about a charge is seen where logging is not set up, too.
+# No `NullHandler`, so that warnings about charges also appear if logging is not configured.
 
 
 class Executor:
@@ -58,11 +58,11 @@ class Executor:
         self.clock: Clock = Clock()
         """Time and randomness; tests replace them."""
         self.service_clock: ServiceClock = ServiceClock()
-        """The clock of the service, as its answers show it."""
+        """The service's clock, from the `Date` of its responses."""
         rate = config.max_requests_per_second
         self._interval = 0.0 if rate is None else 1 / rate
         self.recent: Recent = Recent(config.base_url)
-        """The answers of the last seconds, for calls that accept them."""
+        """The cache of recent answers, for calls with `max_age`."""
 
     @classmethod
     def connect(
@@ -72,13 +72,13 @@ class Executor:
         trace_configs: Sequence[TraceConfig] = (),
         http_client: ClientSession | None = None,
     ) -> Self:
-        """Make one with connections of its own, which open when they are needed."""
+        """Return an executor with its own connections, which open when needed."""
         return cls(config, Transport(config.base_url, http_client, trace_configs))
 
     def with_options(self, options: AsyncClientOptions) -> Self:
-        """Make one with other settings on the same connections, unless those must differ.
+        """Return an executor with other settings, if possible on the same connections.
 
-        It shares the rate limit and the recent answers of the same credentials.
+        With the same credentials, it shares the rate limit and the recent answers.
         """
         config = self.config.with_options(options)
         connections = {name: value for name, value in options.items() if name in CONNECTION_OPTIONS}
@@ -95,7 +95,7 @@ class Executor:
         return other
 
     def __reduce__(self) -> str:
-        raise TypeError("a client does not pickle, nor what it holds: make one in each process")
+        raise TypeError("a client and its parts do not pickle: make a client in each process")
 
     @property
     def closed(self) -> bool:
@@ -103,18 +103,18 @@ class Executor:
         return self._transport.closed
 
     def check_credentials(self) -> None:
-        """Raise `CloudflareError` if there are none."""
+        """Raise `CloudflareError` if credentials are missing."""
         if self.config.lists_accounts:
             self.config.credentials.headers()
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing."""
-        self.recent = Recent(self.config.base_url)  # copies that are still open keep the other
+        self.recent = Recent(self.config.base_url)  # open copies keep the old one
         await self._transport.close()
 
     @property
     def is_copy(self) -> bool:
-        """Whether the connections are those of another client."""
+        """Whether it uses the connections of another client."""
         return isinstance(self._transport, BorrowedTransport)
 
     async def run(
@@ -127,14 +127,14 @@ class Executor:
         return await function(self, *args, **kwargs)
 
     async def finish(self, function: Callable[[Executor], Awaitable[None]]) -> None:
-        """Run a function that ends what `run` has begun."""
+        """Run a function that ends something started with `run`."""
         await function(self)
 
     async def send(self, params: Params[T], options: RequestOptions) -> T:
-        """Run one call and return the value that it answers.
+        """Run one call and return its value.
 
-        Raises: as `execute`; `APIStatusError` if the service refuses,
-            `APIResponseValidationError` if the answer is not what the API describes.
+        Raises: the errors of `execute`; `APIStatusError` if the service refuses;
+            `APIResponseValidationError` if the answer does not match the API description.
         """
         answer = await self.execute(params, options)
         return answer.parse()
@@ -150,20 +150,20 @@ class Executor:
         """Run one call and return its answer, which may be a refusal.
 
         Args:
-            params: Which call it is, and with what.
-            options: What every method takes.
-            turn: For a call of a sweep, which waits for the rate limit as long as it takes.
-            stream: Leave the body of a good answer to be read by the caller. That of a charge is
-                read all the same: it decides what became of it.
+            params: The parameters; their class determines the call.
+            options: The options that every method takes.
+            turn: For a call of a sweep: it waits for the rate limit as long as needed.
+            stream: Let the caller read the body of a good answer. The answer to a charge is always
+                read, because it says whether the card was charged.
 
         Raises:
-            ValueError: An argument is wrong; nothing has been sent.
-            TypeError: An argument is of the wrong type; nothing has been sent.
+            ValueError: An argument is wrong; nothing was sent.
+            TypeError: An argument has the wrong type; nothing was sent.
             APIConnectionError: No answer came.
             APITimeoutError: No answer came in time.
-            RateLimitError: The call would have to wait too long, and was not sent.
+            RateLimitError: The call would have to wait too long; it was not sent.
             TopupOutcomeUnknownError: A charge was sent and no understandable answer came.
-            NotSentError: The sweep has ended; nothing has been sent.
+            NotSentError: The sweep has ended; nothing was sent.
         """
         if options:
             conceal_options(options)
@@ -196,19 +196,19 @@ class Executor:
                 raise outcome
             return outcome
         finally:
-            del outcome  # an error that is raised holds this frame, which must not hold the error
+            del outcome  # the raised error refers to this frame, so the frame must not refer to it
 
     def widened(self, concurrency: int) -> AbstractContextManager[None]:
-        """Have connections for so many calls more, which then need not wait for one."""
+        """Allow `concurrency` more connections during the block."""
         return self._transport.widened(concurrency)
 
     def unread(self, answer: Answer[Any]) -> Unread | None:
-        """Return the body that an answer has left to be read."""
+        """Return the body of an answer if the caller must read it, else `None`."""
         return answer.http_response.unread
 
     @property
     def rate_limit(self) -> RateLimit:
-        """The state of the rate limit of the calls that use no token of a single account."""
+        """The state of the rate limit of all calls without a token of a single account."""
         return self.logins.rate_limit(self.clock.monotonic())
 
     def rate_limits(self) -> dict[str | None, RateLimit]:
@@ -216,15 +216,15 @@ class Executor:
         return self.logins.rate_limits(self.clock.monotonic())
 
     def now(self) -> datetime:
-        """The moment by the clock of the service, if that is known, else of this machine."""
+        """Return the time of the service's clock if known, else of this machine."""
         return self.service_clock.corrected(self.clock.now(), self.clock)
 
     def account_id(self, params: Any) -> str:
-        """The account of a call: its own, or else the client's."""
+        """Return the account of a call, or the default account of the client."""
         return self._requests.account_id(params)
 
     def asks(self, url: str) -> bool:
-        """Whether this client sends to the service that the address is of."""
+        """Return whether the URL belongs to the service of this client."""
         return url.startswith(f"{self.config.base_url}/")
 
     async def charge(self, call: Call) -> Outcome:
@@ -232,9 +232,9 @@ class Executor:
         raise NotImplementedError
 
     async def _send(self, call: Call) -> tuple[Outcome, Verdict | None]:
-        """Send until there is an answer or no point in trying. Return the end, and the reason.
+        """Send a call, with retries. Return the last outcome, and why it was not retried.
 
-        No verdict: nothing is wrong with the answer.
+        The verdict is `None` for a good answer.
         """
         so_far: tuple[Outcome, Verdict] | None = None
         wait: float | None = 0.0
@@ -268,7 +268,7 @@ class Executor:
             call.to_come_again()
 
     async def _attempt(self, call: Call) -> Outcome:
-        """Send once, as soon as there is a place within the rate limit and the pace."""
+        """Send once, as soon as the rate limit and the pace allow it."""
         sent_at, operation, turn = self.clock.monotonic(), call.operation, call.turn
         login, reserve = call.login, None if turn is None else turn.batch.reserve
         if not login.limiter.admit(sent_at, reserve, self._interval):
@@ -321,7 +321,7 @@ class Executor:
         )
 
     async def _enter(self, call: Call, began: float, reserve: float | None) -> float:
-        """Wait for a place within the rate limit and the pace; return when there was one."""
+        """Wait until the rate limit and the pace allow the call; return the time."""
         longest = self.config.max_retry_wait
         try:
             with call.waiting():
@@ -342,7 +342,7 @@ class Executor:
         return sent_at
 
     def _wait(self, call: Call, outcome: Outcome, failure: Failure) -> float | None:
-        """Seconds to wait before the next attempt, or `None` to give up."""
+        """Return the seconds to wait before the next attempt; `None` to give up."""
         longest, remaining, asked = self.config.max_retry_wait, self._remaining(call), None
         if isinstance(outcome, Answer):
             asked = retry_after(outcome.http_response.headers, self.clock.now())
@@ -357,7 +357,7 @@ class Executor:
             retry_after=asked,
             jitter=self.clock.jitter(),
         )
-        # The limiter has parked every call until then, this one too, and wakes them one by one.
+        # The limiter holds back all calls until then, so the call need not wait here, too.
         return 0.0 if parks and wait == asked else wait
 
     def _remaining(self, call: Call) -> float:
@@ -378,9 +378,9 @@ class Executor:
             return await self.logins.ask(cast("str", account_id), self._patience(deadline))
 
     async def _renewed(self, call: Call, outcome: Outcome) -> bool:
-        """Ask again for a token that was refused. Whether to repeat the call with another one.
+        """Replace a refused token; return whether to retry the call with the new one.
 
-        A charge is not repeated: the next one has the new token.
+        A charge is not retried; only later calls use the new token.
         """
         if not isinstance(outcome, Answer) or outcome.http_response.status_code != 401:
             return False

@@ -1,16 +1,16 @@
 """Make many calls at once. Each ends in a value or an error.
 
-One task reads the requests and starts a task for each call while there is room. They all belong to
-a task of the `with` block: leaving the block, in any way, cancels it and waits for it. The task
-group belongs to that task, not to the caller's, because a block inside an async generator may be
-left in another task than it was entered in.
+One task reads the requests and starts a task for each call, up to `concurrency` at a time. It is
+the parent of all of them. When the `with` block ends, for any reason, the task is cancelled and
+awaited. It has its own task group because a block inside an async generator may be left in another
+task than it was entered in.
 
 If the iterable of requests raises, or the credentials are refused, nothing more is sent. The calls
-that have been sent go on to their end, and their outcomes are returned before the error is raised:
-a charge must not be cut off.
+already sent still complete, and their outcomes are returned before the error is raised: a charge
+must not be cut off.
 
-An outcome stays in the queue until a reader takes it in one step that cannot be interrupted, so
-none is lost. The sync client reads the requests in the caller's thread: they may come from a
+An outcome stays in the queue until a reader takes it in one step that cannot be interrupted, so no
+outcome is lost. The sync client reads the requests in the caller's thread: they may come from a
 database cursor, or from the client itself.
 """
 
@@ -81,12 +81,12 @@ class ManyCalls(Generic[T]):
         self._cut_off: list[Outcome[T]] = []
         self._open: dict[Turn, Params[T]] = {}
         self._refusal: Exception | None = None
-        """The first refusal of credentials."""
+        """The first error that refused credentials."""
         self._others = False
-        """Whether a call has ended in anything else."""
+        """Whether a call has ended in any other way."""
 
     async def enter(self) -> None:
-        """Begin to read the requests and make the calls."""
+        """Start to read the requests and make the calls."""
         if self._task is not None or self._left:
             raise RuntimeError("a `send_many` can be entered once; call it again")
         self._news = asyncio.Event()
@@ -109,7 +109,7 @@ class ManyCalls(Generic[T]):
             raise lost
 
     async def next(self) -> Outcome[T]:
-        """Wait for the next outcome, and return it."""
+        """Wait for the next outcome and return it."""
         while not self.readable:
             await self.news()
         return self.take()
@@ -159,7 +159,7 @@ class ManyCalls(Generic[T]):
         self._news.set()
 
     def lost(self, error: BaseException | None) -> Exception | None:
-        """Report charges that nobody read. Return the error to raise if there is no other."""
+        """Report charges whose outcome was not read. If `error` is `None`, return one to raise."""
         self.unread = (*self._ended, *self._cut_off)
         self.unsent = tuple(request for turn, request in self._open.items() if not turn.sent)
         raised = None
@@ -171,7 +171,7 @@ class ManyCalls(Generic[T]):
             text = f"a charge whose outcome was not read: {outcome}"
             if error is not None:
                 error.add_note(text)
-            if not isinstance(error, Exception):  # nobody may see the error of a cancellation
+            if not isinstance(error, Exception):  # the caller may not see a cancellation's error
                 _log.warning("%s", text)
         cut_off = [outcome.error for outcome in self._cut_off if outcome.error is not None]
         if error is not None and raised is None and cut_off and error.__cause__ is None:
@@ -189,7 +189,7 @@ class ManyCalls(Generic[T]):
         return interrupt
 
     async def _run(self) -> None:
-        """Start the calls while there is room, and wait until all have ended."""
+        """Start the calls, and wait until all have ended."""
         complete = False
         try:
             with self._executor.widened(self._concurrency):
@@ -227,9 +227,9 @@ class ManyCalls(Generic[T]):
                 self._fail(_cancelled(stray))
 
     async def _have_room(self) -> None:
-        """Wait for the place of the next call."""
+        """Wait until the next call may start."""
         await self._room.acquire()
-        if self._batch.several:  # until its request is read, a call that comes back may have it
+        if self._batch.several:  # a waiting call may take the place until the request is read
             self._room.release()
 
     async def _head_start(self) -> None:
@@ -262,13 +262,13 @@ class ManyCalls(Generic[T]):
 
     async def _outcome(self, turn: Turn, request: Params[T]) -> Outcome[T]:
         if _charges(request) and not self._allow_charges:
-            raise ValueError("`requests` holds a charge; pass `allow_charges=True` if it is meant")
+            raise ValueError("`requests` has a charge; pass `allow_charges=True` if you mean it")
         try:
             answer = await self._executor.execute(request, {}, turn=turn)
             return Outcome(request, answer.parse())
         except (CloudflareError, ValueError, TypeError) as error:
             if type(error) is CloudflareError and not self._executor.logins.several:
-                raise  # there are no credentials
+                raise  # credentials are missing
             return Outcome(request, error=error)
 
     def _end_of_all(self, error: Exception | None) -> Exception | None:
@@ -283,7 +283,7 @@ class ManyCalls(Generic[T]):
         return error if self._executor.logins.all_refused() else None
 
     def _fail(self, fault: Exception) -> None:
-        """Send nothing more, and raise the fault when the calls in flight have ended."""
+        """Stop sending; raise the fault when the calls in flight have ended."""
         self._fault = self._fault or fault
         self._batch.end()
         self._reading.cancel()
@@ -296,8 +296,8 @@ def _charges(request: Params[Any]) -> bool:
 def _never_lifted(error: RateLimitError) -> RateLimitError:
     request = error.request
     result = RateLimitError(
-        f"{request.method} {request.path}: the service refused every call, again after the full "
-        f"wait that it asked for: nothing more was sent",
+        f"{request.method} {request.path}: the service refused every call, even after the full "
+        f"wait that it asked for; nothing more was sent",
         request=request,
         response=error.response,
         errors=error.errors,

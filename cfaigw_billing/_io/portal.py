@@ -22,8 +22,8 @@ client or close it. The loop's thread is never interrupted. So:
   thread needs too. An interrupt at the wrong step would leave it locked forever; and a handler
   that uses the client would wait for the loop, while the loop waits for the interrupted thread. A
   call waits for one bare lock, which is released when its task has ended.
-- An interrupted call cancels its task and waits for its last words, because a charge must report
-  its state. A second interrupt replaces the first and gets the same note and cause. It can only be
+- An interrupted call cancels its task and waits for its result, because a charge must report its
+  state. A second interrupt replaces the first and gets the same note and cause. It can only be
   caught inside a `try`, so no function is called between `except` and the next `try`: Python
   handles signals only when a function is called or a loop repeats.
 
@@ -65,7 +65,7 @@ if _HAS_UVLOOP:
     import_module("uvloop")
 
 _CLEAN_UP_SECONDS = 0.4
-"""Seconds that an interrupt waits for the cancelled call to release its connection."""
+"""How long an interrupt waits for the cancelled call to release its connection, in seconds."""
 _FIRST_WAIT = 0.1
 """Seconds. A signal that comes just before a thread waits for a lock is only handled after the
 wait. So the first wait is short: or else Ctrl-C would do nothing until the call ends."""
@@ -111,7 +111,7 @@ class _Task(Generic[T]):
         self._end()
 
     def refuse(self, error: BaseException) -> None:
-        """End the task before it has begun: there is no loop for it."""
+        """End the task before it has begun, because its loop does not run."""
         if not self._over:
             self.error = error
             self._end()

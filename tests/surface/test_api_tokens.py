@@ -100,7 +100,7 @@ async def test_tokens_of_accounts_replace_the_environment(
         with pytest.raises(CloudflareError) as caught:
             await balance(client, "c")
     assert str(caught.value) == (
-        "no token for the account 'c': `api_tokens` has none, and there is no `api_token` for the "
+        "no token for the account 'c': `api_tokens` has none, and `api_token`, for "
         "accounts without one"
     )
     async with AsyncCloudflare(base_url=emulator.base_url, api_tokens={}) as client:
@@ -330,7 +330,11 @@ async def test_a_function_that_fails_is_the_cause_and_is_asked_again(
 @pytest.mark.parametrize(
     ("token", "error", "message"),
     [
-        (5, TypeError, "what `api_tokens` returned for the account 'a' must be a str, not int"),
+        (
+            5,
+            TypeError,
+            "the token that `api_tokens` returned for the account 'a' must be a str, not int",
+        ),
         ("Bearer SECRET", ValueError, "returned for the account 'a' holds more than the cred"),
     ],
 )
@@ -445,7 +449,7 @@ async def test_an_empty_token_is_no_token_and_no_word_for_none(
     emulator: Emulator, client: AsyncCloudflare, vault: Vault
 ) -> None:
     vault.tokens["a"] = ""
-    with pytest.raises(ValueError, match="returned for the account 'a' is empty; `None` says"):
+    with pytest.raises(ValueError, match="returned for the account 'a' is empty; return `None`"):
         await balance(client, "a")
     assert emulator.requests == []
 
