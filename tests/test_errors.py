@@ -201,8 +201,8 @@ REFUSED = {
         10403,
         "Forbidden",
         call=f"{BILLING}.topup.config.create",
-        then="the credentials need the permission AI Gateway Write; newer: the service lets only "
-        "the dashboard, and no API token, change the automatic top-up",
+        then="the credentials need the permission AI Gateway Write; the service may also refuse "
+        "all API tokens: then change the automatic top-up in the dashboard",
     ),
     "403 of the retired call": refused(
         403,

@@ -20,7 +20,7 @@ DEFAULT_MAX_RETRIES = 2
 DEFAULT_MAX_RETRY_WAIT = 60.0
 """Seconds. The service may ask for five minutes: few callers want to sleep that long."""
 DEFAULT_MAX_REQUESTS_PER_SECOND = 150.0
-"""The service accepts 200 from one address; the rest is room for bursts."""
+"""The service accepts 200 from one address; the difference is a margin for bursts."""
 
 _LONGEST = 1_000_000_000
 """Seconds. Event loops cannot handle more."""
@@ -79,9 +79,9 @@ class ConstructorOptions(TypedDict, total=False):
     max_requests_per_second: float | None
     max_charge: int | Money | None
     default_headers: Mapping[str, str | None] | None
-    """Headers to add to those of the client; `None` as a value leaves one out."""
+    """Headers to add to those of the client; `None` as a value omits a header."""
     default_query: Mapping[str, object] | None
-    """Query parameters to add to those of the client; `None` as a value leaves one out."""
+    """Query parameters to add to those of the client; `None` as a value omits a parameter."""
     trace_configs: Sequence[TraceConfig]
     journal: Journal | None
     """Where top-ups are recorded."""
@@ -186,7 +186,7 @@ def check_headers(name: str, headers: Any) -> None:
         if not isinstance(key, str) or not (value is None or isinstance(value, str)):
             raise TypeError(f"`{name}` must map str to str or None; see {key!r}")
         if not re.fullmatch(_HEADER_NAME, key):
-            raise ValueError(f"`{name}` has a name that is no header name: {key!r}")
+            raise ValueError(f"`{name}` has an invalid header name: {key!r}")
         if key.lower() in _FRAMING:
             raise ValueError(f"`{name}` must not set {key}: it would not fit the body")
         if value is not None and not re.fullmatch(_HEADER_VALUE, value):

@@ -44,11 +44,11 @@ class Failure(Enum):
     """The kinds of failure."""
 
     NOT_SENT = "no connection was made, so nothing was sent"
-    NO_ANSWER = "it was sent, and no whole answer came"
+    NO_ANSWER = "it was sent, and no complete answer came"
     RATE_LIMITED = "429: the limiter in front of the service refused it"
     THROTTLED = "429 without the headers of that limiter: it is not known who refused it, and when"
     BUSY = "a status that says “not now”"
-    UNCLEAR = "an answer that is no envelope, or a failure inside the service"
+    UNCLEAR = "an answer that is not an envelope, or a failure inside the service"
     REFUSED = "the service understood it and refused"
 
 
@@ -71,7 +71,7 @@ _UNSEEN = {Failure.NOT_SENT, Failure.RATE_LIMITED}
 
 
 def decide(safety: Safety, failure: Failure) -> Verdict:
-    """Decide what to do about a failed attempt."""
+    """Return what to do after a failed attempt."""
     if safety in (Safety.READS, Safety.REPEATABLE):
         return Verdict.AGAIN if failure in _PASSING else Verdict.GIVE_UP
     if failure in _UNSEEN:

@@ -122,17 +122,17 @@ def test_an_event_that_was_not_saved_comes_again_with_its_key() -> None:
 
 
 WRONG_STATES: list[tuple[Any, type[Exception], str]] = [
-    ([], TypeError, "must be what `watch.state` was, not list"),
+    ([], TypeError, "must be a saved `watch.state`, not list"),
     ({}, ValueError, "must be of version 2, got version None"),
     ({"version": 3}, ValueError, "must be of version 2, got version 3"),
-    ({"version": 2, "account:a": []}, ValueError, "`state` must be what `watch.state` was"),
+    ({"version": 2, "account:a": []}, ValueError, "`state` must be a saved `watch.state`"),
     ({"version": 2, "account:a": {"x": 1}}, ValueError, r"state\['account:a'\]"),
     ({"version": 2, "account:a": {"at": nan}}, ValueError, r"expected float.*\.at"),
-    ({"version": 2, 1: {}}, ValueError, "`state` must be what `watch.state` was"),
+    ({"version": 2, 1: {}}, ValueError, "`state` must be a saved `watch.state`"),
     ({"version": 2, "accounts": {}}, ValueError, "without 'accounts'"),
-    ({"version": 1}, ValueError, "`state` must be what `watch.state` was"),
-    ({"version": 1, "service": {}, "accounts": {}, "x": {}}, ValueError, "`state` must be what"),
-    ({"version": 1, "service": {}, "accounts": []}, ValueError, "`state` must be what"),
+    ({"version": 1}, ValueError, "`state` must be a saved `watch.state`"),
+    ({"version": 1, "service": {}, "accounts": {}, "x": {}}, ValueError, "`state` must be a saved"),
+    ({"version": 1, "service": {}, "accounts": []}, ValueError, "`state` must be a saved"),
     ({"version": 1, "service": {}, "accounts": {"a": {"x": 1}}}, ValueError, r"state.*:a'\]"),
     (
         {"version": 1, "service": {}, "accounts": {"a": {"at": "x"}}},

@@ -155,7 +155,7 @@ def phase(account_id: str) -> float:
 
 @frozen(kw_only=True)
 class Known:
-    """What the looks so far have shown about an account."""
+    """The state of an account after the looks so far."""
 
     at: datetime
     balance: float

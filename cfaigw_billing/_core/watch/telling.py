@@ -54,7 +54,7 @@ class Step:
 def tell(told: Told, look: Look, thresholds: Thresholds) -> list[Step]:
     """Return the steps after a look, in order, without changing `told`.
 
-    Keep the state of a step (`Told.put`) when its event has been reported.
+    When the event of a step has been reported, store its state with `Told.put`.
     """
     if look.account_id is None:
         return list(_of_the_list(told, look))
