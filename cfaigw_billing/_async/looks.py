@@ -1,7 +1,7 @@
-"""Check many accounts again and again, each when it is due. A look is one check of an account.
+"""Check many accounts repeatedly. A look is one check of an account.
 
-`watch` and `metrics` use it. One task takes the accounts that are due and starts a task for each
-look. The calls wait for the rate limit like those of a sweep. All tasks end with the block.
+`watch` and `metrics` use it. One task starts a task for each account that is due. The calls wait
+for the rate limit like those of a sweep. All tasks end with the block.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ T = TypeVar("T")
 AT_ONCE = 50
 """How many looks may run or wait to be read at a time."""
 QUOTA = 1200.0
-"""The requests per window, until the service has told the number."""
+"""The requests per window, until the service has reported the quota."""
 _OF_AN_ACCOUNT = CloudflareError, ValueError, TypeError
-"""The errors that stay with their account; two of them, if the function of tokens is wrong."""
+"""The errors of one account. A wrong function of tokens raises `ValueError` or `TypeError`."""
 HISTORY = timedelta(weeks=8)
-"""The usage to read: what a forecast needs."""
+"""The usage to read for a forecast."""
 
 
 class Looks:
@@ -78,7 +78,7 @@ class Looks:
             once: Look at each account once, now, and end.
 
         Raises:
-            ValueError: `reserve` or an account id is wrong, or there is no account.
+            ValueError: `reserve` or an account id is wrong, or `account_ids` is empty.
             TypeError: An argument has the wrong type.
         """
         check_reserve(reserve)
@@ -93,7 +93,7 @@ class Looks:
         self._over = False
 
     async def enter(self, executor: Executor) -> None:
-        """Begin to look."""
+        """Start the looks."""
         if self._task is not None or self._over:
             raise RuntimeError("it can be entered once; make another one")
         self._executor = executor
@@ -148,13 +148,13 @@ class Looks:
         except* Exception as faults:
             self._fault = _first(faults)
         finally:
-            if not self._over and self._fault is None:  # cancelled: this is no normal end
+            if not self._over and self._fault is None:  # cancelled
                 self._fault = RuntimeError("the looks were ended from outside")
             self._over = True
             self._news.set()
 
     async def _due(self) -> str | None:
-        """Wait until a look is due and there is room for it. Return `None` if none is left."""
+        """Wait until a look is due and may start; return its account. `None`: no look is left."""
         await self._room.acquire()
         while (account_id := self._schedule.take(self._executor.clock.monotonic())) is None:
             wait = self._schedule.wait()
@@ -220,7 +220,7 @@ class Looks:
     async def _forecast(
         self, balance: BillingCreditBalanceResponse, now: datetime
     ) -> tuple[BillingUsageHistoryResponse | None, Runway | None]:
-        """Read the usage and forecast. What fails is `None`; the next look tries again."""
+        """Read the usage and forecast; `None` if it fails. The next look tries again."""
         _, params = runway_requests(balance.account_id, HISTORY, now)
         try:
             usage = await self._ask(params)
@@ -277,7 +277,7 @@ class Looks:
         self._known = {name: known for name, known in self._known.items() if name in account_ids}
 
     def _room_for(self, account_ids: Collection[str]) -> float:
-        """Return how many accounts the rate limits have room for now."""
+        """Return how many accounts the rate limits allow to check now."""
         calls, room, now = 1 + self._usage + self._days, 0.0, self._executor.clock.monotonic()
         for limit, accounts in self._executor.logins.rate_limits_of(account_ids, now):
             quota = limit.quota or QUOTA
@@ -302,13 +302,13 @@ class Looks:
         return found
 
     async def _ask(self, params: Params[T]) -> T:
-        """Make a call that waits for the rate limit like one of a sweep."""
+        """Make a call that waits for the rate limit like a call of a sweep."""
         batch = Batch(self._reserve, self._room, several=self._executor.logins.several)
         return (await self._executor.execute(params, {}, turn=Turn(batch))).parse()
 
 
 def checked(account_ids: Iterable[str]) -> list[str]:
-    """Return the accounts without duplicates; raise if there is none, or an id is not valid."""
+    """Return the accounts without duplicates; raise if the list is empty or an id is not valid."""
     found = list(dict.fromkeys(checked_ids(account_ids)))
     for account_id in found:
         BillingCreditBalanceParams(account_id=account_id)  # raises

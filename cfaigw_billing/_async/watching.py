@@ -51,11 +51,11 @@ class Watching:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What has been reported, as plain JSON."""
+        """The state of the watch, as plain JSON."""
         return self._told.state
 
     async def enter(self, executor: Executor) -> None:
-        """Begin to look."""
+        """Start the looks."""
         await self._looks.enter(executor)
 
     async def leave(self, _: Executor) -> None:

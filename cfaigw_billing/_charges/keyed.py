@@ -91,7 +91,7 @@ class Keyed:
                 return await self._recorded(cast("Entry", entry))
             elif step is Step.RECONCILE:
                 if reconciled:
-                    return self._unknown(entry, "its invoice was looked for, and it is still open")
+                    return self._unknown(entry, "the search for its invoice left it open")
                 reconciled = True
                 doubt = await self._settle(cast("Entry", entry))
                 if doubt is not None:
@@ -107,7 +107,7 @@ class Keyed:
         try:
             settled = await settle(self._executor, self._journal, entry)
         except (CloudflareError, ValueError) as error:
-            doubt = self._unknown(entry, f"its invoice could not be looked for: {error}")
+            doubt = self._unknown(entry, f"the search for its invoice failed: {error}")
             doubt.__cause__ = error
             return doubt
         except Exception as error:

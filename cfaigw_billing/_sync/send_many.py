@@ -1,6 +1,7 @@
-"""Many calls at once, in blocking code: the requests are read in the thread of the caller.
+"""Many calls at once, in blocking code.
 
-They may come from a database cursor, or from the client itself.
+The requests are read in the thread of the caller, because they may come from a database cursor, or
+from the client itself.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Outcomes(Generic[T]):
         reserve: float = 0.1,
         allow_charges: bool = False,
     ) -> None:
-        # A program of single calls does without it.
+        # Not needed for single calls.
         from .._io.many_calls import ManyCalls, reading_here
 
         self._requests = reading_here(requests)
@@ -88,7 +89,7 @@ class Outcomes(Generic[T]):
             if not self._portal.closed:
                 self._portal.call(partial(self._leave, error))
                 return
-            self._portal.close()  # waits for the end of the loop, and of all that ran on it
+            self._portal.close()  # waits for the end of the loop and of its tasks
             if lost := self._calls.lost(error):
                 raise lost
 
@@ -96,7 +97,7 @@ class Outcomes(Generic[T]):
         return self
 
     def __next__(self) -> Outcome[T]:
-        self._calls.check_process()  # before the lock, which no thread of a child may ever free
+        self._calls.check_process()  # first, because nothing releases the lock in a forked child
         with self._lock:
             while True:
                 try:
@@ -110,7 +111,7 @@ class Outcomes(Generic[T]):
                     self._held = turn, self._next()
 
     def _next(self) -> Params[T] | _Broken:
-        """The next request; an error of theirs goes the way of a request, behind those before."""
+        """Return the next request; an error takes the place of a request, to keep the order."""
         try:
             return next(self._requests, _END)
         except Exception as fault:
@@ -119,11 +120,10 @@ class Outcomes(Generic[T]):
     async def _turn(
         self, held: tuple[_Place[T], Params[T] | _Broken] | None, received: Outcome[T] | None
     ) -> Outcome[T] | _Place[T]:
-        """The next outcome, or else the place of a request that is wanted.
+        """Return the next outcome, or the place for the next request if one is needed.
 
-        Ctrl-C may strike at any time. So a request is brought, and an outcome is handed over, in a
-        way that can be done twice: what was `held` may have been brought before, and what was not
-        `received` is handed over again.
+        Ctrl-C may interrupt at any time, so each step can be repeated: the `held` request may have
+        been delivered before, and an outcome that was not `received` is returned again.
         """
         if held is not None and not held[0].done():
             held[0].set_result(held[1])
@@ -145,7 +145,7 @@ class Outcomes(Generic[T]):
         self._handed = None
 
     async def _brought(self) -> AsyncGenerator[Params[T]]:
-        """The requests, each asked for and then brought by `_turn`."""
+        """Yield the requests; each is asked for here and delivered by `_turn`."""
         while True:
             self._place = asyncio.get_running_loop().create_future()
             self._calls.tell()
@@ -166,6 +166,6 @@ class _Broken:
 
 
 _Place = asyncio.Future[Params[T] | _Broken]
-"""A place for a request that is wanted."""
+"""The place for a request that is needed."""
 _END: Any = object()
 """Takes the place of a request at the end of the requests."""

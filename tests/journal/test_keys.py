@@ -178,7 +178,7 @@ def test_what_cannot_be_looked_for_stays_unknown(
     billing_emulator.inject(Fault(status=403), path="/invoice-history")
     with pytest.raises(TopupOutcomeUnknownError):
         ask(create(), journal=journal)
-    with pytest.raises(TopupOutcomeUnknownError, match="could not be looked for: 403"):
+    with pytest.raises(TopupOutcomeUnknownError, match="search for its invoice failed: 403"):
         ask(create(), journal=journal)
     assert posts(billing_emulator) == 1
 
@@ -191,7 +191,9 @@ def test_what_cannot_be_looked_for_without_a_token_stays_unknown(
     with pytest.raises(TopupOutcomeUnknownError):
         ask(create(), journal=journal)
     vault = Mock(side_effect=[billing_emulator.api_token, OSError("sealed")])
-    with pytest.raises(TopupOutcomeUnknownError, match="could not be looked for: `api_tokens` fa"):
+    with pytest.raises(
+        TopupOutcomeUnknownError, match="search for its invoice failed: `api_tokens` fa"
+    ):
         ask(create(), journal=journal, api_tokens=vault)
     assert len(billing_emulator.charges) == posts(billing_emulator) == 1
 

@@ -101,7 +101,7 @@ async def test_tokens_of_accounts_replace_the_environment(
             await balance(client, "c")
     assert str(caught.value) == (
         "no token for the account 'c': `api_tokens` has none, and `api_token`, for "
-        "accounts without one"
+        "accounts without one, is not set"
     )
     async with AsyncCloudflare(base_url=emulator.base_url, api_tokens={}) as client:
         assert await balance(client, "c") == 3
@@ -109,7 +109,7 @@ async def test_tokens_of_accounts_replace_the_environment(
 
 async def test_without_a_fallback_accounts_cannot_be_listed(emulator: Emulator) -> None:
     async with emulator.async_client(api_tokens=emulator.api_tokens) as client:
-        with pytest.raises(CloudflareError, match="listing them, needs `api_token` too"):
+        with pytest.raises(CloudflareError, match="listing accounts, needs `api_token` too"):
             await client.accounts.list()
     assert emulator.requests == []
 
@@ -361,7 +361,9 @@ async def test_the_time_of_a_call_bounds_the_function_too(emulator: Emulator, li
 
     options: Any = {limit: 0.05}
     async with emulator.async_client(api_tokens=never, **options) as client:
-        with pytest.raises(CloudflareError, match=r"no token for the account 'a' in time"):
+        with pytest.raises(
+            CloudflareError, match=r"not return the token of the account 'a' in time"
+        ):
             await balance(client, "a")
 
 
