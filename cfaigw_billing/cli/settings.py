@@ -58,9 +58,9 @@ def topup_config(
 ) -> None:
     """Show or change the automatic top-up.
 
-    Set it with --amount and --threshold: then the service charges the card by itself, whenever the
-    balance is below the threshold. The service may refuse a change with every API token (403): then
-    only the dashboard can make it.
+    Set it with --amount and --threshold: then the service charges the card automatically, whenever
+    the balance is below the threshold. The service may refuse changes with any API token (403):
+    then use the dashboard.
     """
     change = config_change(account, amount, threshold, off)
     if change is not None:
@@ -76,11 +76,11 @@ def topup_config(
 
 
 def send_change(client: Cloudflare, change: AccountParams[Any], account: str) -> None:
-    """Change the automatic top-up, and say so: whether it can be shown afterwards is not known."""
+    """Change the automatic top-up, and report that at once: showing it afterwards may fail."""
     try:
         client.send(change)
     except (APIConnectionError, InternalServerError, KeyboardInterrupt):
-        say(f"It may have been changed. Look: {command('topup-config', account)}")
+        say(f"It may have been changed. Check: {command('topup-config', account)}")
         raise
     say("It is changed.")
 
@@ -127,7 +127,7 @@ def consequence(
 def spending_limit(account: str, off: bool, yes: bool, form: Form) -> None:
     """Show the spending limit; --off removes it.
 
-    The service has retired setting one (it answers 403): set a spend limit in AI Gateway instead.
+    The service has retired setting it (403): set a spend limit in AI Gateway instead.
     """
     if off:
         check_consent(yes)

@@ -95,9 +95,9 @@ def topup(
 ) -> None:
     """Buy credit with a card; asks before it charges.
 
-    The charge is recorded in a journal, sent once and never again. If its answer is lost, the
-    command checks whether the card was charged, and ends with exit code 4 in any case; `recover`
-    settles it later. A key that was charged before is not charged again.
+    The charge is recorded in a journal and sent only once. If its answer is lost, the command
+    checks whether the card was charged, and always ends with exit code 4; `recover` settles it
+    later. A key that was charged before is not charged again.
 
     With --json, stdout gets one object at the end if a charge was sent. Its outcome is "charged",
     "unconfirmed" (the payer must confirm the payment) or "unknown".
@@ -165,7 +165,7 @@ def usable_journal(path: Path | None, key: str | None) -> Generator[Journal | No
 
 
 def earlier(client: Cloudflare, journal: Journal | None, params: TopupCreateParams) -> Entry | None:
-    """Return the entry of the key, if any; wrong usage if it is for another top-up."""
+    """Return the entry of the key, if any; end the command if it is for another top-up."""
     entry = find(journal, params)
     if entry is not None:
         wanted = evolve(
@@ -201,7 +201,7 @@ class Report:
         self.path = path
         self.sent_at: datetime = datetime.now(UTC)
         self.outcome: str | None = None
-        """`None` while nothing has been sent."""
+        """`None` until something was sent."""
         self.payment_intent_id: str | None = None
         self.status: str | None = None
         self.found: TopupReconciliation | None = None
@@ -255,7 +255,7 @@ def charge(
     report: Report,
     journal: Journal | None,
 ) -> None:
-    """Send a charge once. If the outcome is unknown, look for it and end the command."""
+    """Send a charge once. If the outcome is unknown, search for it and end the command."""
     lost: BaseException | None
     report.sent_at = datetime.now(UTC)
     try:
@@ -273,7 +273,7 @@ def charge(
         entry = find(journal, params)
         if entry is None or entry.state not in ("sent", "unknown", "charged"):
             raise
-        lost = error  # but another command has sent a charge for the same key
+        lost = error  # another command has sent a charge for the same key
     except BaseException as end:  # Ctrl-C, a closed stdout, anything
         lost = end.__cause__
     else:
@@ -281,7 +281,7 @@ def charge(
     report.outcome = report.outcome or "unknown"
     with suppress(BaseException):  # another Ctrl-C or a closed stderr must not change the exit code
         look_for(client, lost, report)
-    ignore_endings()  # nor must a signal while the client closes
+    ignore_endings()  # a signal while the client closes must not change it either
     raise click.exceptions.Exit(ExitCode.UNKNOWN)
 
 
@@ -304,7 +304,7 @@ def repeat(client: Cloudflare, entry: Entry, report: Report) -> None:
 
 @contextmanager
 def endings_as_interrupts() -> Generator[None]:
-    """Let signals that end the process raise `KeyboardInterrupt`, so that it can still report."""
+    """Turn signals that end the process into `KeyboardInterrupt`, so that it can still report."""
     previous = {ending: signal.getsignal(ending) for ending in ENDINGS}
     for ending, handler in previous.items():
         if handler is not signal.SIG_IGN:  # set by `nohup`
@@ -319,7 +319,7 @@ def endings_as_interrupts() -> Generator[None]:
 def look_for(client: Cloudflare, error: BaseException | None, report: Report) -> None:
     """Look for a charge whose answer was lost, and print the result on stderr."""
     if not isinstance(error, TopupOutcomeUnknownError):
-        # The call was interrupted at its very beginning or end: it is not known which.
+        # The call was interrupted at its beginning or its end; it is not known which.
         show_error("stopped: the card may have been charged")
         say(report.next_step())
         return
@@ -328,7 +328,7 @@ def look_for(client: Cloudflare, error: BaseException | None, report: Report) ->
     try:
         report.found = look_once(client, error, report)
     except (CloudflareError, ValueError) as failure:
-        show_error(f"its invoice could not be looked for: {failure}")
+        show_error(f"the search for its invoice failed: {failure}")
         say(report.next_step())
         return
     report.payment_intent_id = report.found.payment_intent_id
@@ -350,7 +350,7 @@ def look_once(
 
 @contextmanager
 def once_charged(report: Report) -> Generator[None]:
-    """End with exit code 4 if something fails after a charge, so that nobody charges again."""
+    """End with exit code 4 if something fails after a charge, to warn against a second charge."""
     try:
         yield
     except (KeyboardInterrupt, click.exceptions.Exit):
@@ -359,7 +359,7 @@ def once_charged(report: Report) -> Generator[None]:
     except Exception as error:
         show_error(error)
         say(report.next_step())
-    except SystemExit:  # Rich raises it if nobody reads stdout
+    except SystemExit:  # Rich raises it if stdout is closed
         pass
     else:
         return

@@ -60,7 +60,7 @@ class Terminated(KeyboardInterrupt):
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file that stores which events were reported.",
+    help="The file that stores the reported events.",
 )
 @click.option(
     "--exec",
@@ -162,7 +162,7 @@ class StateFile:
         self.state = state
         if self._path is None:
             return
-        # With the process id: cron may start the next one while this one still runs.
+        # With the process id: cron may start the next process while this one still runs.
         new = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
             with new.open("w", encoding="utf-8") as file:
@@ -183,7 +183,7 @@ class StateFile:
 
 
 def _episodes(state: dict[str, Any]) -> dict[str, Any]:
-    found = {  # the service stands there with one of the accounts, and not always with the same
+    found = {  # the key of the service contains an account, which may change
         "service" if name.startswith("service:") else name: {
             key: each[key] for key in ("open", "told") if key in each
         }

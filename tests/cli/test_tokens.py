@@ -90,8 +90,8 @@ def test_without_other_credentials_all_accounts_are_those_of_the_file(
     refused = run("balance", OVERDRAWN, "--tokens", tokens, CLOUDFLARE_API_TOKEN="")
     assert refused.exit_code == 2
     assert said(refused) == (
-        f"error: no token for the account '{OVERDRAWN}': --tokens has none, and there is no "
-        f"CLOUDFLARE_API_TOKEN for the accounts without one"
+        f"error: no token for the account '{OVERDRAWN}': --tokens has none, and "
+        f"CLOUDFLARE_API_TOKEN, for accounts without one, is not set"
     )
     assert used(service) == TOKENS
 
@@ -193,7 +193,7 @@ def test_a_command_to_type_has_the_file_that_was_named(service: Emulator, tokens
     service.inject(Fault(status=500), path="/topup/config", method="POST", times=None)
     change = "topup-config", RICH, "--amount", "20", "--threshold", "5", "--yes"
     result = run(*change, "--tokens", tokens)
-    assert f"Look: cfaigw-billing topup-config {RICH} --tokens '{tokens}'" in said(result)
+    assert f"Check: cfaigw-billing topup-config {RICH} --tokens '{tokens}'" in said(result)
     result = run(*change, CLOUDFLARE_API_TOKENS_FILE=str(tokens))
     assert "--tokens" not in result.stderr
 
@@ -210,7 +210,7 @@ def complaint(path: Path) -> str:
     return said(result).removeprefix(f"error: {path}")
 
 
-TWO_WORDS = "it must be an account id, a blank and the token of the account"
+TWO_WORDS = "it must be an account id, a space and the token of the account"
 WRONG_LINES = {
     RICH: TWO_WORDS,
     f"{SECRET}": TWO_WORDS,
@@ -218,8 +218,8 @@ WRONG_LINES = {
     f"{RICH} Bearer {SECRET}": TWO_WORDS,
     f"{RICH} # {SECRET}": TWO_WORDS,
     f"{SECRET}/ {SECRET}": "it must begin with an account id",
-    f"{SECRET} {RICH}": "the account id must stand before the token",
-    f"{LOW} another-{SECRET}": "it names the account of line 2 again",
+    f"{SECRET} {RICH}": "the account id must come before the token",
+    f"{LOW} another-{SECRET}": "it repeats the account of line 2",
     f'{RICH} "{SECRET}"': "the token holds more than the credential: remove the quotes",
     f"{RICH} {SECRET}é": "the token holds more than the credential: remove the characters that "
     "are not printable ASCII",
