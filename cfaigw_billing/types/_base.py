@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What shows a value is imported where one is shown.
+# Modules that show values are imported when a value is shown.
 
 
 @frozen(kw_only=True)
@@ -88,7 +88,7 @@ class Shown(Data):
 
         return self._table(LONGEST).html()
 
-    # How a type differs from this:
+    # For subclasses to set:
 
     _list: ClassVar[str | None] = None
     """The field with the values for the records; `None`: one record of the value itself."""
@@ -175,7 +175,7 @@ class Response(Shown):
     def _properties(cls) -> Iterable[Property]:
         from ._schema import Property
 
-        schema = {"description": "What the service sent and this version does not know."}
+        schema = {"description": "The fields that this version does not know."}
         kind = dict[str, object]
         extra = Property(
             name="extra", written=kind, read=kind, required=False, always=False, schema=schema
