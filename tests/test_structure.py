@@ -330,7 +330,7 @@ UNITS = {
     "in cents": "_money",
     "Unix seconds": "_datetime",
     "Unix milliseconds": "_datetime",
-    "no unit of its own": "",
+    "without a unit": "",
 }
 
 

@@ -22,9 +22,9 @@ T = TypeVar("T")
 _log = logging.getLogger("cfaigw_billing")
 
 BEAT = LEASE.total_seconds() / 3
-"""Seconds between two renewals of the lease."""
+"""The interval of renewals of the lease, in seconds."""
 LONGEST_RECORDING = 30.0
-"""Seconds to wait for a journal. After that the caller gets the answer without a record."""
+"""The longest wait for a journal, in seconds. Then the caller gets the answer without a record."""
 
 
 class Lease:
@@ -42,11 +42,11 @@ class Lease:
         self._beating: asyncio.Task[None] | None = None
 
     async def mark_sent(self) -> None:
-        """Store that the charge is sent, just before it is.
+        """Store the state `sent`, just before the charge is sent.
 
-        Raises: `JournalError` if that cannot be stored, if another sender has taken over the key,
-            or if storing took longer than the lease, so that another may have. Nothing must be
-            sent then.
+        Raises: `JournalError` if it cannot be stored, if another sender has taken over the key, or
+            if storing took longer than the lease, so that another sender may have taken it over.
+            Then nothing must be sent.
         """
         began, monotonic = self._clock.now(), self._clock.monotonic()
         try:
@@ -127,7 +127,7 @@ class Lease:
             return False
 
     def _told(self, moment: datetime) -> datetime | None:
-        """Return the moment by the service's clock, if that is known."""
+        """Return the time by the service's clock; `None` if that is not known."""
         clock = self._service_clock
         return clock.corrected(moment, self._clock) if clock.is_known(self._clock) else None
 

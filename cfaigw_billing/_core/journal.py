@@ -44,7 +44,7 @@ OPEN: frozenset[State] = frozenset({"claimed", "sent", "unknown"})
 
 @frozen(kw_only=True)
 class Entry:
-    """A top-up in a journal: the request, and what is known about it. It holds no secret.
+    """A top-up in a journal: the request and its known facts. It holds no secret.
 
     Attributes:
         amount: The requested credit, in whole cents.

@@ -106,7 +106,7 @@ class LostCharge:
     account_id: str | None
     """The account; `None`: the client's."""
     amount: int
-    """The credit that was asked for, in cents."""
+    """The requested credit, in cents."""
     moments: Sequence[datetime]
     """When it was sent, by the service's clock: all readings, if clocks differ."""
     wrong: datetime | None = None

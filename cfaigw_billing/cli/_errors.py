@@ -102,7 +102,7 @@ def checked_arguments() -> Generator[None]:
 
 
 def show_usage_error(error: click.ClickException) -> None:
-    """Print what is wrong with a command line, and which help to read."""
+    """Print the error of a command line, and the command for its help."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return

@@ -45,7 +45,7 @@ class Fault:
 
     You can combine the fields. With only `delay`, `headers`, `drip` or `truncate`, the request is
     carried out and answered normally, but later, with more headers, slowly or in part. The
-    constructors make the most common faults, and say what the SDK does then. To test a connection
+    constructors make the most common faults, and document how the SDK reacts. To test a connection
     that fails, use an address where no emulator runs.
 
     Attributes:

@@ -40,7 +40,7 @@ class RequestLimit:
     )
 
     def of(self, token: str) -> RequestLimit:
-        """Return the limit of another token: the same settings, with a window of its own."""
+        """Return the limit of another token: the same settings, with its own window."""
         if token not in self._others:
             self._others[token] = attrs.evolve(self)
         return self._others[token]

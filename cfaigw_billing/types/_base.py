@@ -203,7 +203,7 @@ class AccountResponse(Response):
     """
 
     def to_records(self) -> list[dict[str, object]]:
-        """Return flat mappings, as for every answer; each has the `account_id`."""
+        """Return flat mappings like other answers; each has the `account_id`."""
         return [{"account_id": self.account_id, **row} for row in super().to_records()]
 
     @classmethod

@@ -1,6 +1,6 @@
-"""The JSON of a value, property by property, for pydantic: what it reads, writes and describes.
+"""The schema of a value for pydantic: how to read, write and describe each property of its JSON.
 
-The package does not depend on pydantic: only pydantic asks for this, and so it is installed then.
+The package does not depend on pydantic: only pydantic calls these functions.
 """
 
 from __future__ import annotations

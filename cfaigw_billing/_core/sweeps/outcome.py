@@ -25,7 +25,7 @@ class Outcome(Generic[T]):
 
     @property
     def account_id(self) -> str | None:
-        """The account that was asked about; `None` stands for the client's `account_id`."""
+        """The account of the call; `None` stands for the client's `account_id`."""
         return self.request.account_id if isinstance(self.request, AccountParams) else None
 
     def unwrap(self) -> T:

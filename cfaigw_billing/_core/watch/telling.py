@@ -1,4 +1,4 @@
-"""Decide which events to report after a look, from what was reported before."""
+"""Decide which events to report after a look, given the state of the watch."""
 
 from __future__ import annotations
 
