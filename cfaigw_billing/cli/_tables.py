@@ -58,7 +58,7 @@ def _grid(table: Table, widths: Sequence[int], gap: int) -> Grid:
 
 
 def _fitted(table: Table, room: int) -> tuple[Table, list[int]]:
-    """Return the table made to fit `room`, as far as possible, and the widths of its columns."""
+    """Fit a table to `room`, if possible; return it and the widths of its columns."""
     widths = _widths(table)
     flexible = [column for column in table.columns if column.least is not None]
     for column in sorted(flexible, key=attrgetter("least")):

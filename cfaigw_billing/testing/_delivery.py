@@ -14,7 +14,7 @@ from aiohttp import web
 from ._faults import Fault
 
 Pause = Callable[[float | None], Awaitable[None]]
-"""Waits for so many seconds (None: forever); raises `BrokenOffError` when the emulator stops."""
+"""Waits so many seconds (None: forever); raises `BrokenOffError` if the emulator stops."""
 
 _LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _TO_ARRIVE = 0.02

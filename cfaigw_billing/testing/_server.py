@@ -253,7 +253,7 @@ class Emulator(Service):
         return await deliver(request, self._signed(request, response), fault, self._pause)
 
     async def _pause(self, seconds: float | None) -> None:
-        """Wait so many seconds (None: forever); raise `BrokenOffError` when the emulator stops."""
+        """Wait (None: forever); raise `BrokenOffError` if the emulator stops."""
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:

@@ -23,7 +23,7 @@ class Subject:
     open: Mapping[EpisodeKind, float] = field(factory=dict[EpisodeKind, float])
     """The open episodes, and when they were first seen."""
     told: Mapping[str, int] = field(factory=dict[str, int])
-    """How many events of each kind have been reported: the keys number them."""
+    """How many events of each kind were reported, for their keys. Saved states have this name."""
     balance: float | None = None
     """The last balance, in cents."""
     at: float | None = None
