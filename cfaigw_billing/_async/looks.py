@@ -22,7 +22,7 @@ from .._core.pages import ACCOUNTS, PageTurner
 from .._core.runway import forecast_runway, runway_requests
 from .._core.sweeps.sweep import checked_ids
 from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
-from .._io.call import Batch, Room, Turn
+from .._io.call import Batch, BatchMember, Slots
 from .._io.deadlines import end_task
 from .._io.executor import Executor
 from .._io.logins import HEAD_START, lists_no_accounts, refuses_credentials
@@ -98,7 +98,7 @@ class Looks:
             raise RuntimeError("it can be entered once; make another one")
         self._executor = executor
         self._schedule = Schedule(self._aims.interval, executor.clock.monotonic())
-        self._room = Room(AT_ONCE)
+        self._slots = Slots(AT_ONCE)
         self._news, self._changed = asyncio.Event(), asyncio.Event()
         self._pid = os.getpid()
         self._task = asyncio.create_task(self._run())
@@ -123,7 +123,7 @@ class Looks:
             self._news.clear()
             await self._news.wait()
         if self._ended:
-            self._room.release()
+            self._slots.release()
             return self._ended.popleft()
         if self._fault is not None:
             raise self._fault
@@ -137,7 +137,7 @@ class Looks:
     async def _run(self) -> None:
         try:
             with self._executor.widened(AT_ONCE):
-                await self._room.acquire()
+                await self._slots.acquire()
                 await self._list()
                 async with anyio.create_task_group() as tasks:
                     while (account_id := await self._due()) is not None:
@@ -155,7 +155,7 @@ class Looks:
 
     async def _due(self) -> str | None:
         """Wait until a look is due and may start; return its account. `None`: no look is left."""
-        await self._room.acquire()
+        await self._slots.acquire()
         while (account_id := self._schedule.take(self._executor.clock.monotonic())) is None:
             wait = self._schedule.wait()
             if wait == inf and self._once:
@@ -241,7 +241,7 @@ class Looks:
         """Queue the look for the reader, and plan the next one."""
         account_id = str(look.account_id)
         if account_id not in self._schedule:  # no longer in the list
-            self._room.release()
+            self._slots.release()
         else:
             if not self._once:
                 self._schedule.put_back(account_id, gap)
@@ -272,18 +272,18 @@ class Looks:
         self._hand_over(Look(account_id=None, at=at, error=error, accounts=accounts))
 
     def _keep(self, account_ids: Collection[str]) -> None:
-        room = inf if self._once else self._room_for(account_ids)
-        self._schedule.keep(account_ids, room)
+        capacity = inf if self._once else self._capacity_for(account_ids)
+        self._schedule.keep(account_ids, capacity)
         self._known = {name: known for name, known in self._known.items() if name in account_ids}
 
-    def _room_for(self, account_ids: Collection[str]) -> float:
+    def _capacity_for(self, account_ids: Collection[str]) -> float:
         """Return how many accounts the rate limits allow to check now."""
-        calls, room, now = 1 + self._usage + self._days, 0.0, self._executor.clock.monotonic()
+        calls, capacity, now = 1 + self._usage + self._days, 0.0, self._executor.clock.monotonic()
         for limit, accounts in self._executor.logins.rate_limits_of(account_ids, now):
             quota = limit.quota or QUOTA
             left = quota if limit.remaining is None else limit.remaining
-            room += min((left - self._reserve * quota) / calls, accounts)
-        return room
+            capacity += min((left - self._reserve * quota) / calls, accounts)
+        return capacity
 
     async def _all_accounts(self) -> dict[str, str]:
         """Return the names of the accounts that can be listed, by id."""
@@ -303,8 +303,8 @@ class Looks:
 
     async def _ask(self, params: Params[T]) -> T:
         """Make a call that waits for the rate limit like a call of a sweep."""
-        batch = Batch(self._reserve, self._room, several=self._executor.logins.several)
-        return (await self._executor.execute(params, {}, turn=Turn(batch))).parse()
+        batch = Batch(self._reserve, self._slots, several=self._executor.logins.several)
+        return (await self._executor.execute(params, {}, member=BatchMember(batch))).parse()
 
 
 def checked(account_ids: Iterable[str]) -> list[str]:

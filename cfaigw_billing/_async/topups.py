@@ -106,7 +106,7 @@ async def _status(executor: Executor, params: types.TopupStatusParams) -> types.
     answer = await executor.execute(params, {})
     status = answer.parse()
     if status.payment_intent_id != params.payment_intent_id:
-        raise answer.unfit(
+        raise answer.mismatch(
             f"result.payment_intent_id: expected {params.payment_intent_id!r}, "
             f"got {status.payment_intent_id!r:.80}"
         )

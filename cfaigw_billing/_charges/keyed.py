@@ -46,7 +46,7 @@ LONGEST_PAUSE = 1.0
 """Seconds between two reads of an entry while another sender holds it."""
 
 
-class Keyed:
+class KeyedCharge:
     """One call with a key."""
 
     def __init__(
@@ -150,7 +150,7 @@ class Keyed:
         """Send the charge, and record the result."""
         call = self._call
         call.request.before_sending = lease.mark_sent
-        lease.begin_beating()
+        lease.start_renewing()
         try:
             outcome = await self._charge(call)
         except GeneratorExit:  # the event loop is closed: nothing can be awaited

@@ -99,10 +99,10 @@ async def _balance(
 
 def _by_the_services_clock(executor: Executor, charge: LostCharge) -> LostCharge:
     """Add the time of the charge by the service's clock, which is known after an answer."""
-    heard, clock = executor.service_clock, executor.clock
-    charge = charge.read_again(heard.corrected(charge.moments[-1], clock))
+    service_clock, clock = executor.service_clock, executor.clock
+    charge = charge.read_again(service_clock.corrected(charge.moments[-1], clock))
     moments = charge.moments
-    if min(moments) > max(clock.now(), heard.corrected(clock.now(), clock)) + CLOCK_SKEW:
+    if min(moments) > max(clock.now(), service_clock.corrected(clock.now(), clock)) + CLOCK_SKEW:
         raise ValueError(
             f"`sent_at` is {min(moments)}, which is in the future: no invoice can be found by it"
         )

@@ -83,7 +83,7 @@ class Answer(Generic[T]):
         finally:
             del outcome  # the raised error refers to this frame, so the frame must not refer to it
 
-    def unfit(self, reason: str) -> APIResponseValidationError:
+    def mismatch(self, reason: str) -> APIResponseValidationError:
         """Return the error for an answer that is valid but does not match the request."""
         return cast("APIResponseValidationError", self._error(APIResponseValidationError, reason))
 

@@ -157,7 +157,7 @@ def _tokens(value: Any) -> Any:
     return _Tokens(cast("Mapping[str, str]", tokens)) or None
 
 
-def _alone(config: Config, _: object, tokens: APITokens | None) -> None:
+def _not_replaced(config: Config, _: object, tokens: APITokens | None) -> None:
     """Raise if a default header would replace the tokens."""
     if tokens and any(name.lower() in _AUTHENTICATING for name in config.default_headers):
         raise ValueError(
@@ -177,16 +177,16 @@ def check_credential(name: str, value: Any) -> None:
         return
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {kind(value)}")
-    if value.isascii() and value.translate(_MARKS).isalnum():
+    if value.isascii() and value.translate(_WITHOUT_MARKS).isalnum():
         return
-    found = [fault for fault, pattern in _NO_PART_OF_IT.items() if re.search(pattern, value)]
+    found = [fault for fault, pattern in _UNWANTED.items() if re.search(pattern, value)]
     if found:
         raise ValueError(f"{name} holds more than the credential: remove {', '.join(found)}")
 
 
-_MARKS = str.maketrans("", "", "-_.@+")
+_WITHOUT_MARKS = str.maketrans("", "", "-_.@+")
 """The usual characters besides letters and digits; a credential of only these is fine."""
-_NO_PART_OF_IT = {
+_UNWANTED = {
     "the word `Bearer` (the SDK sends it)": r"(?i)\bbearer[\s:]",
     "the quotes": r"^\s*[\"'`]|[\"'`]\s*$",
     "the line breaks": r"[\r\n]",
@@ -289,7 +289,7 @@ class Config:
     default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)
     journal: Journal | None = field(default=None, validator=_journal)
-    api_tokens: APITokens | None = field(default=None, converter=_tokens, validator=_alone)
+    api_tokens: APITokens | None = field(default=None, converter=_tokens, validator=_not_replaced)
 
     def __str__(self) -> str:
         account = "no account" if self.account_id is None else f"account {self.account_id}"
@@ -337,7 +337,7 @@ class Config:
             if instead is not None:
                 changes[name] = instead
             elif isinstance(added, Mapping):
-                changes[name] = _joined(name, getattr(self, name), added)
+                changes[name] = _merged(name, getattr(self, name), added)
         return evolve(self, **changes)
 
 
@@ -353,7 +353,7 @@ def with_credentials_of(headers: Mapping[str, str], others: Mapping[str, str]) -
     return kept | {name: others[name] for name in others if name.lower() in _AUTHENTICATING}
 
 
-def _joined(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two mappings; `added` wins. Header names are compared case-insensitively."""
     spelled = str.lower if name == "default_headers" else str
     replaced = {spelled(str(key)) for key in added}

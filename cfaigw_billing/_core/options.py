@@ -162,12 +162,14 @@ def check_max_age(value: Any) -> None:
         )
 
 
-def check_span(name: str, value: object, bounds: tuple[timedelta, timedelta], told: str) -> None:
+def check_span(
+    name: str, value: object, bounds: tuple[timedelta, timedelta], range_text: str
+) -> None:
     """Raise if `value` is not a `timedelta` within the bounds."""
     if not isinstance(value, timedelta):
         raise TypeError(f"`{name}` must be a timedelta, not {type(value).__name__}")
     if not bounds[0] <= value <= bounds[1]:
-        raise ValueError(f"`{name}` must be {told}, got {value}")
+        raise ValueError(f"`{name}` must be {range_text}, got {value}")
 
 
 def check_reserve(reserve: object) -> None:

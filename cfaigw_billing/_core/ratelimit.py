@@ -53,7 +53,7 @@ from .._wire.messages import listed
 
 FIRST_CALLS = 8
 """How many calls of a sweep may be in flight while the limit is not known."""
-LONGEST_PARK = 600.0
+LONGEST_RESET_WAIT = 600.0
 """The longest wait of a sweep for a reset, in seconds; the service's windows last 300 seconds."""
 _PRIOR = 10.0
 """The weight of the previous window's share in the current share, in requests."""
@@ -65,7 +65,7 @@ _LAST_CALLS = 7.0
 """How many calls of a window are left to others: one for each of seven other clients."""
 _LAST_PART = 1 / 8
 """The largest part of the quota that is left to others."""
-_UNSEEN = 200.0
+_OTHERS_PER_SECOND = 200.0
 """How many calls others may send per second: the service accepts no more from one address."""
 _REMEMBERED = 100
 """For how many windows a client that has seen others still expects them."""
@@ -140,7 +140,7 @@ class Window:
     length: float | None = None
     policy: str = ""
     """The header that `quota` and `length` come from."""
-    untold: int = 0
+    unreported: int = 0
     """How many calls ended without a response about this limit; the service may count them."""
     _since: float = -inf
     """When the window was first seen."""
@@ -149,9 +149,9 @@ class Window:
     _own: int = 0
     """How many calls of this client were answered in this window."""
     _share: float = 1.0
-    _quiet: int = _REMEMBERED
+    _windows_alone: int = _REMEMBERED
     """How many windows this client used since it last saw others."""
-    _told_at: float = -inf
+    _counted_at: float = -inf
     """When the call was sent whose response set `remaining`."""
 
     def wait(self, in_flight: int, now: float, reserve: float | None) -> float:
@@ -159,20 +159,20 @@ class Window:
         if self.remaining is None:
             return 0.0
         kept, part, unseen = 0.0, 1.0, 0.0
-        if reserve is not None or self._quiet < _REMEMBERED:
+        if reserve is not None or self._windows_alone < _REMEMBERED:
             quota, part = self.quota or 0.0, self._share * _PART
-            if self._quiet < _REMEMBERED:
+            if self._windows_alone < _REMEMBERED:
                 kept = min(_LAST_CALLS, quota * _LAST_PART // 1)
             if reserve is not None:
                 kept = max(kept, min(reserve * quota, quota - 1))  # leaves at least one usable
             else:
-                part, unseen = max(part, _LEAST_PART), _UNSEEN * (now - self._told_at)
+                part, unseen = max(part, _LEAST_PART), _OTHERS_PER_SECOND * (now - self._counted_at)
         left = self.remaining - kept
         if left < 1:
             return self.resets_at - now if self.resets_at > now else inf
         return 0.0 if in_flight < 1 or in_flight + 1 <= part * (left - unseen) else inf
 
-    def told(
+    def update(
         self, left: float, resets_at: float, now: float, sent_at: float, in_flight: int
     ) -> None:
         """Update the state from a response, while `in_flight` other calls are in flight."""
@@ -190,15 +190,15 @@ class Window:
             self._end()
             self.remaining, self.resets_at, self._since = left, resets_at, now
             self._expected = False
-        if sent_at > self._told_at:
-            self._told_at = sent_at
+        if sent_at > self._counted_at:
+            self._counted_at = sent_at
         self._own += 1
         used = max((self.quota or 0.0) - self.remaining, self._own)
         self._share = (self._own + _PRIOR * self._share) / (used + _PRIOR)
-        if used > self._own + self.untold + in_flight:
-            self._quiet = 0
+        if used > self._own + self.unreported + in_flight:
+            self._windows_alone = 0
 
-    def turn(self, now: float) -> bool:
+    def start_next(self, now: float) -> bool:
         """Start the next window with the full quota; return false if quota or length is unknown."""
         if self.remaining is None:
             return True
@@ -208,7 +208,7 @@ class Window:
         self._end()
         self.remaining, self._expected = self.quota, True
         self._since = self.resets_at + self.length * ((now - self.resets_at) // self.length)
-        self.resets_at, self._told_at = self._since + self.length, self._since
+        self.resets_at, self._counted_at = self._since + self.length, self._since
         return True
 
     def forget(self) -> None:
@@ -217,8 +217,8 @@ class Window:
 
     def _end(self) -> None:
         """Reset the counters of the ended window."""
-        self._quiet += self._own > 0
-        self._own = self.untold = 0
+        self._windows_alone += self._own > 0
+        self._own = self.unreported = 0
 
 
 @define(eq=False)
@@ -237,7 +237,7 @@ class Budget:
         """Return the tightest of the limits."""
         for window in self._windows.values():
             if now >= window.resets_at:
-                self._answered &= window.turn(now)
+                self._answered &= window.start_next(now)
         tightest = min(
             self._windows.values(),
             key=lambda window: inf if window.remaining is None else window.remaining,
@@ -264,7 +264,7 @@ class Budget:
         until_reset, until_answer, unknown = 0.0, False, True
         for window in self._windows.values():
             if now >= window.resets_at:
-                self._answered &= window.turn(now)
+                self._answered &= window.start_next(now)
             unknown = unknown and window.remaining is None
             wait = window.wait(self.in_flight, now, reserve)
             if wait == inf:
@@ -284,19 +284,19 @@ class Budget:
     def answered(self, now: float, sent_at: float, headers: Mapping[str, str] | None) -> None:
         """Record the end of a call; `headers` of its response, `None` if it got none."""
         self.in_flight -= 1
-        told = None
+        reported = None
         if headers is not None:
             for window in self._windows.values():
                 if now >= window.resets_at:
-                    window.turn(now)
+                    window.start_next(now)
             self._answered, self._after_block = True, False
-            told = listed(headers, _LIMITS)
-        if headers is None or told is None:
+            reported = listed(headers, _LIMITS)
+        if headers is None or reported is None:
             for window in self._windows.values():
-                window.untold += 1
+                window.unreported += 1
             return
         policy = listed(headers, _POLICIES) or ""
-        for name, left, resets_in in limits(told):
+        for name, left, resets_in in limits(reported):
             if name not in self._windows:
                 if len(self._windows) >= _MOST_LIMITS:
                     continue
@@ -305,7 +305,7 @@ class Budget:
             if window.policy != policy:
                 _take_policy(window, name, policy)
             resets_at = now + (resets_in if resets_in < _LONGEST_BELIEVED else _LONGEST_BELIEVED)
-            window.told(left, resets_at, now, sent_at, self.in_flight)
+            window.update(left, resets_at, now, sent_at, self.in_flight)
 
     def blocked(self, now: float, seconds: float) -> None:
         """Record a 429: send no call for so many seconds."""

@@ -88,7 +88,7 @@ HOOKS: dict[Any, Hook] = {
 }
 """The functions that check and convert the values of fields, by type."""
 
-_UNLIKE = {
+_NEEDS_HOOK = {
     str: "type(x) is not str",
     bool: "type(x) is not bool",
     int: "type(x) is not int",
@@ -143,11 +143,11 @@ def structure_function(
     for index, (field, name) in enumerate(zip(fields, wire, strict=True)):
         member, optional = member_of(field.type)
         scope |= {f"hook{index}": hook_for(member), f"type{index}": member}
-        unlike = _UNLIKE.get(member, "True")
+        needs_hook = _NEEDS_HOOK.get(member, "True")
         lines += [
             f"x = value.get({name!r})" if optional else f"x = value[{name!r}]",
             "if type(x) is int: x = float(x)" if member is float else "",
-            f"if {'x is not None and ' if optional else ''}({unlike}):",
+            f"if {'x is not None and ' if optional else ''}({needs_hook}):",
             f"    x = hook{index}(x, type{index})",
             f"self.{field.name} = x",
         ]

@@ -43,7 +43,7 @@ class _Share:
     in_flight: int = 0
     refusals: int = 0
     """How many times in a row the service has refused all of them."""
-    parked_until: float = -inf
+    blocked_until: float = -inf
     blocked: bool = False
     """Whether sending has stopped: the service refused all calls, even after the full wait."""
 
@@ -52,19 +52,19 @@ class _Share:
             scope.cancel()
 
 
-class Room(asyncio.Semaphore):
+class Slots(asyncio.Semaphore):
     """Limits how many calls of a sweep run at a time."""
 
-    _owed = 0
+    _overdrawn = 0
 
-    def owe(self) -> None:
+    def take_at_once(self) -> None:
         """Take a place without waiting; the next `release` then frees none."""
-        self._owed += 1
+        self._overdrawn += 1
 
     def release(self) -> None:
         """Give a place back."""
-        if self._owed:
-            self._owed -= 1
+        if self._overdrawn:
+            self._overdrawn -= 1
         else:
             super().release()
 
@@ -75,7 +75,7 @@ class Batch:
 
     reserve: float
     """The part of the rate limit to leave to others, from 0 to 1."""
-    room: Room
+    slots: Slots
     """The places of its calls."""
     several: bool = False
     """Whether accounts may have their own tokens. Then a call that waits for the rate limit gives
@@ -84,11 +84,11 @@ class Batch:
     """Whether sending has stopped. Calls that were already sent still complete."""
     blocked: bool = False
     """Whether it ended because the service refused all calls, even after the full wait."""
-    line: asyncio.Lock = field(factory=asyncio.Lock)
+    pace_lock: asyncio.Lock = field(factory=asyncio.Lock)
     """Lets only one call of the sweep wait for the pace, so that other calls of the program wait
     behind one call and not behind the whole sweep."""
     _shares: dict[Login | None, _Share] = field(factory=dict["Login | None", _Share])
-    _aside: int = 0
+    _without_slot: int = 0
 
     def end(self) -> None:
         """Send nothing more, and cancel the calls that wait to be sent."""
@@ -122,24 +122,24 @@ class Batch:
             raise NotSentError
 
     @asynccontextmanager
-    async def aside(self) -> AsyncGenerator[None]:
+    async def without_slot(self) -> AsyncGenerator[None]:
         """Wrap a wait for the rate limit of a token: it frees the place of the call meanwhile."""
-        if not self.several or self._aside >= AHEAD:
+        if not self.several or self._without_slot >= AHEAD:
             yield
             return
-        self._aside += 1
-        self.room.release()
+        self._without_slot += 1
+        self.slots.release()
         has_place = False
         try:
             try:
                 yield
             finally:
-                self._aside -= 1
-            await self.room.acquire()
+                self._without_slot -= 1
+            await self.slots.acquire()
             has_place = True
         finally:
             if not has_place:  # an error ended the call, whose end will `release` a place
-                self.room.owe()
+                self.slots.take_at_once()
 
     def call_began(self, login: Login) -> None:
         """Count a call that is about to be sent."""
@@ -160,8 +160,8 @@ class Batch:
         share = self._share(login)
         share.in_flight -= 1
         if blocked > 0:
-            share.refusals += sent_at >= share.parked_until  # else it is the same block
-            share.parked_until = max(share.parked_until, now + blocked)
+            share.refusals += sent_at >= share.blocked_until  # else it is the same block
+            share.blocked_until = max(share.blocked_until, now + blocked)
         elif status not in (None, 429):
             share.refusals = 0
         if share.refusals > 1 and not share.in_flight:
@@ -180,7 +180,7 @@ class Batch:
 
 
 @define(eq=False)
-class Turn:
+class BatchMember:
     """One call of a sweep."""
 
     batch: Batch
@@ -215,7 +215,7 @@ class Call:
     """The timeout of one attempt."""
     deadline: float
     """When the call must have ended, by the monotonic clock."""
-    turn: Turn | None
+    member: BatchMember | None
     """Its state in a sweep, if any. In a sweep it waits for the rate limit as long as needed, and
     that wait extends the deadline."""
     stream: bool
@@ -237,16 +237,16 @@ class Call:
         self.request.headers = CIMultiDict(headers)
         return True
 
-    def to_come_again(self) -> None:
+    def reset_for_retry(self) -> None:
         """Mark the call as not sent, before a retry."""
         self.request.may_have_arrived = False
-        if self.turn is not None:
-            self.turn.sent = False
+        if self.member is not None:
+            self.member.sent = False
 
     def waiting(self) -> AbstractContextManager[None]:
         """Wrap a wait before the call is sent."""
-        return nullcontext() if self.turn is None else self.turn.batch.waiting(self.login)
+        return nullcontext() if self.member is None else self.member.batch.waiting(self.login)
 
-    def aside(self) -> AbstractAsyncContextManager[None]:
+    def without_slot(self) -> AbstractAsyncContextManager[None]:
         """Wrap a wait for the rate limit."""
-        return nullcontext() if self.turn is None else self.turn.batch.aside()
+        return nullcontext() if self.member is None else self.member.batch.without_slot()

@@ -43,20 +43,20 @@ class ServiceClock:
     """
 
     def __init__(self) -> None:
-        self._heard: tuple[str, datetime, float] | None = None
+        self._last_date: tuple[str, datetime, float] | None = None
 
-    def heard(self, date: str | None, clock: Clock) -> None:
+    def store_date(self, date: str | None, clock: Clock) -> None:
         """Store the `Date` of a response that has just arrived, unless it is the same as before."""
-        if date is not None and (self._heard is None or date != self._heard[0]):
-            self._heard = date, clock.now(), clock.monotonic()
+        if date is not None and (self._last_date is None or date != self._last_date[0]):
+            self._last_date = date, clock.now(), clock.monotonic()
 
     def now(self, clock: Clock) -> datetime:
         """Return the time of the service's clock if known, else of the machine's clock."""
-        if self._heard is not None:
-            date, _, monotonic = self._heard
-            told = parse_date(date)
-            if told is not None:
-                return told + timedelta(seconds=clock.monotonic() - monotonic)
+        if self._last_date is not None:
+            date, _, monotonic = self._last_date
+            service_time = parse_date(date)
+            if service_time is not None:
+                return service_time + timedelta(seconds=clock.monotonic() - monotonic)
         return clock.now()
 
     def corrected(self, moment: datetime, clock: Clock) -> datetime:
@@ -73,11 +73,11 @@ class ServiceClock:
 
     def _ahead(self, clock: Clock) -> timedelta | None:
         """Return how far the machine's clock is ahead; `None` if not known."""
-        if self._heard is None:
+        if self._last_date is None:
             return None
-        date, now, monotonic = self._heard
-        told = parse_date(date)
+        date, now, monotonic = self._last_date
+        service_time = parse_date(date)
         passed = timedelta(seconds=clock.monotonic() - monotonic)
-        if told is None or abs(clock.now() - now - passed) > _WAS_SET:
+        if service_time is None or abs(clock.now() - now - passed) > _WAS_SET:
             return None
-        return now - told
+        return now - service_time

@@ -16,20 +16,20 @@ from .._core.answer import Answer
 from .._core.config import Config
 from .._core.operations import Operation, Safety
 from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions, seconds_of
-from .._core.ratelimit import LONGEST_PARK, RateLimit
+from .._core.ratelimit import LONGEST_RESET_WAIT, RateLimit
 from .._core.request import RequestBuilder
-from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
+from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_retry
 from .._core.untyped import operation_of
 from .._wire.messages import Unread
 from .._wire.secrets import conceal_options
 from ..errors import APIError
 from ..types import Params
-from .call import Call, NotSentError, Turn
+from .call import BatchMember, Call, NotSentError
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error
 from .logins import Limiters, Login, Logins
 from .pace import NEVER_LIFTED, RateLimitedError, pace_of
-from .recent import Outcome, Recent, max_age_of
+from .recent import AnswerCache, Outcome, max_age_of
 from .transport import BorrowedTransport, Transport
 
 P = ParamSpec("P")
@@ -61,7 +61,7 @@ class Executor:
         """The service's clock, from the `Date` of its responses."""
         rate = config.max_requests_per_second
         self._interval = 0.0 if rate is None else 1 / rate
-        self.recent: Recent = Recent(config.base_url)
+        self.recent: AnswerCache = AnswerCache(config.base_url)
         """The cache of recent answers, for calls with `max_age`."""
 
     @classmethod
@@ -109,7 +109,7 @@ class Executor:
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing."""
-        self.recent = Recent(self.config.base_url)  # open copies keep the old one
+        self.recent = AnswerCache(self.config.base_url)  # open copies keep the old one
         await self._transport.close()
 
     @property
@@ -144,7 +144,7 @@ class Executor:
         params: Params[T],
         options: RequestOptions,
         *,
-        turn: Turn | None = None,
+        member: BatchMember | None = None,
         stream: bool = False,
     ) -> Answer[T]:
         """Run one call and return its answer, which may be a refusal.
@@ -152,7 +152,7 @@ class Executor:
         Args:
             params: The parameters; their class determines the call.
             options: The options that every method takes.
-            turn: For a call of a sweep: it waits for the rate limit as long as needed.
+            member: For a call of a sweep: it waits for the rate limit as long as needed.
             stream: Let the caller read the body of a good answer. The answer to a charge is always
                 read, because it says whether the card was charged.
 
@@ -169,7 +169,7 @@ class Executor:
             conceal_options(options)
         operation, total = operation_of(params), self.config.total_timeout
         deadline = inf if total is None else self.clock.monotonic() + total
-        login = self.logins.only or await self._login(operation, params, deadline, turn)
+        login = self.logins.only or await self._login(operation, params, deadline, member)
         call = Call(
             operation=operation,
             params=params,
@@ -177,7 +177,7 @@ class Executor:
             login=login,
             timeout=options.get("timeout", self.config.timeout),
             deadline=deadline,
-            turn=turn,
+            member=member,
             stream=stream,
         )
         self._transport.check_open()
@@ -247,7 +247,7 @@ class Executor:
             except NotSentError:
                 if so_far is not None:
                     return so_far
-                if call.turn is None or call.turn.batch.ended:
+                if call.member is None or call.member.batch.ended:
                     raise
                 raise NEVER_LIFTED.about(call.request) from None
             if isinstance(outcome, Answer):
@@ -260,25 +260,25 @@ class Executor:
             verdict = decide(call.operation.safety, failure)
             so_far = outcome, verdict
             if await self._renewed(call, outcome):
-                call.to_come_again()
+                call.reset_for_retry()
                 continue
-            wait = self._wait(call, outcome, failure) if verdict is Verdict.AGAIN else None
+            wait = self._wait(call, outcome, failure) if verdict is Verdict.RETRY else None
             if wait is None:
                 return so_far
-            call.to_come_again()
+            call.reset_for_retry()
 
     async def _attempt(self, call: Call) -> Outcome:
         """Send once, as soon as the rate limit and the pace allow it."""
-        sent_at, operation, turn = self.clock.monotonic(), call.operation, call.turn
-        login, reserve = call.login, None if turn is None else turn.batch.reserve
+        sent_at, operation, member = self.clock.monotonic(), call.operation, call.member
+        login, reserve = call.login, None if member is None else member.batch.reserve
         if not login.limiter.admit(sent_at, reserve, self._interval):
             sent_at = await self._enter(call, sent_at, reserve)
         headers: Mapping[str, str] | None = None
-        parked: float | None = None
+        blocked_for: float | None = None
         status: int | None = None
         try:
-            if turn is not None:
-                turn.begin(login)
+            if member is not None:
+                member.begin(login)
             if operation.charges:
                 call.request.sent_at = self.clock.now()
             response = await self._transport.send(
@@ -289,18 +289,18 @@ class Executor:
                 stream=call.stream and not operation.fresh,
             )
             headers, status = response.headers, response.status_code
-            self.service_clock.heard(headers.get("Date"), self.clock)
+            self.service_clock.store_date(headers.get("Date"), self.clock)
             if status == 429:
-                parked = retry_after(headers, self.clock.now())
+                blocked_for = retry_after(headers, self.clock.now())
         except TransportError as error:
             self._note(call, sent_at, str(error))
             return connection_error(call.request, error)
         finally:
             now = self.clock.monotonic()
-            login.limiter.leave(now, sent_at, headers, parked)
-            if turn is not None:
+            login.limiter.leave(now, sent_at, headers, blocked_for)
+            if member is not None:
                 blocked = login.limiter.state(now).resets_in if status == 429 else 0.0
-                turn.end(login, now, sent_at, status, blocked)
+                member.end(login, now, sent_at, status, blocked)
         if _log.isEnabledFor(logging.DEBUG):
             self._note(call, sent_at, response.status_code, response.cf_ray)
         account_id = self.account_id(call.params) if operation.names_account else None
@@ -328,16 +328,16 @@ class Executor:
                 sent_at = await call.login.limiter.enter(
                     self.clock,
                     reserve=reserve,
-                    patience=LONGEST_PARK if call.turn else longest,
-                    deadline=inf if call.turn else min(began + longest, call.deadline),
+                    patience=LONGEST_RESET_WAIT if call.member else longest,
+                    deadline=inf if call.member else min(began + longest, call.deadline),
                     interval=self._interval,
-                    total=inf if call.turn else call.deadline,
-                    line=call.turn.batch.line if call.turn else None,
-                    aside=call.aside,
+                    total=inf if call.member else call.deadline,
+                    pace_lock=call.member.batch.pace_lock if call.member else None,
+                    without_slot=call.without_slot,
                 )
         except RateLimitedError as error:
             raise error.about(call.request) from None
-        if call.turn is not None:
+        if call.member is not None:
             call.deadline += sent_at - began
         return sent_at
 
@@ -346,10 +346,10 @@ class Executor:
         longest, remaining, asked = self.config.max_retry_wait, self._remaining(call), None
         if isinstance(outcome, Answer):
             asked = retry_after(outcome.http_response.headers, self.clock.now())
-        parks = failure is Failure.RATE_LIMITED and asked is not None
-        if parks and call.turn is not None:
-            longest, remaining = LONGEST_PARK, inf
-        wait = wait_before_repeat(
+        is_block = failure is Failure.RATE_LIMITED and asked is not None
+        if is_block and call.member is not None:
+            longest, remaining = LONGEST_RESET_WAIT, inf
+        wait = wait_before_retry(
             call.request.attempts - 1,
             max_retries=self.config.max_retries,
             max_retry_wait=longest,
@@ -358,7 +358,7 @@ class Executor:
             jitter=self.clock.jitter(),
         )
         # The limiter holds back all calls until then, so the call need not wait here, too.
-        return 0.0 if parks and wait == asked else wait
+        return 0.0 if is_block and wait == asked else wait
 
     def _remaining(self, call: Call) -> float:
         return inf if call.deadline == inf else call.deadline - self.clock.monotonic()
@@ -368,13 +368,13 @@ class Executor:
         return min(seconds_of(self.config.timeout), deadline - self.clock.monotonic())
 
     async def _login(
-        self, operation: Operation[Any], params: Any, deadline: float, turn: Turn | None
+        self, operation: Operation[Any], params: Any, deadline: float, member: BatchMember | None
     ) -> Login:
         account_id = self._requests.account_named(operation, params)
         login = self.logins.known(account_id)
         if login is not None:
             return login
-        with nullcontext() if turn is None else turn.batch.waiting(None):
+        with nullcontext() if member is None else member.batch.waiting(None):
             return await self.logins.ask(cast("str", account_id), self._patience(deadline))
 
     async def _renewed(self, call: Call, outcome: Outcome) -> bool:

@@ -55,8 +55,8 @@ class Limiter:
         deadline: float,
         interval: float = 0.0,
         total: float = inf,
-        line: asyncio.Lock | None = None,
-        aside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        pace_lock: asyncio.Lock | None = None,
+        without_slot: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> float:
         """Wait until the call is admitted; return that time. The call must then `leave`.
 
@@ -69,9 +69,9 @@ class Limiter:
                 the pace extends it.
             interval: The seconds between two requests at the pace of the client; 0: no pace.
             total: The time at which all waiting ends.
-            line: For a call of a sweep, the lock to hold during the wait for the pace (see
-                `Batch.line`).
-            aside: Wraps each wait for the rate limit.
+            pace_lock: For a call of a sweep, the lock to hold during the wait for the pace (see
+                `Batch.pace_lock`).
+            without_slot: Wraps each wait for the rate limit.
 
         Raises:
             RateLimitedError: The wait would be too long. Raised as soon as that is known.
@@ -88,10 +88,10 @@ class Limiter:
                     self._pace.give_back(interval)
             has_turn = wait == 0
             if has_turn:
-                await self._turn(clock, interval, total, line)
+                await self._turn(clock, interval, total, pace_lock)
                 deadline = min(deadline + clock.monotonic() - now, total)
             elif wait == inf and now < deadline:
-                async with aside():
+                async with without_slot():
                     await self._until_an_answer_comes(deadline - now)
             elif wait > patience + _ROUNDING or now + wait > deadline + _ROUNDING:
                 self._wake_one()  # the next in the queue may fail for the same reason
@@ -104,11 +104,15 @@ class Limiter:
             else:
                 longest = max(longest, wait)  # a short last wait still spreads like the whole wait
                 late = clock.jitter() * self.budget.spread(longest)
-                async with aside():
+                async with without_slot():
                     await clock.sleep(min(wait + late, max(wait, deadline - now)))
 
     def leave(
-        self, now: float, sent_at: float, headers: Mapping[str, str] | None, parked: float | None
+        self,
+        now: float,
+        sent_at: float,
+        headers: Mapping[str, str] | None,
+        blocked_for: float | None,
     ) -> None:
         """Record the end of an admitted call.
 
@@ -116,22 +120,22 @@ class Limiter:
             now: The current time.
             sent_at: The time that `enter` returned.
             headers: The headers of the answer; `None` if none came.
-            parked: For how many seconds a 429 refuses every call; `None` if it does not say.
+            blocked_for: For how many seconds a 429 refuses every call; `None` if it does not say.
         """
         with self._pace.lock:
             self.budget.answered(now, sent_at, headers)
-            if parked is not None:
-                self.budget.blocked(now, parked)
+            if blocked_for is not None:
+                self.budget.blocked(now, blocked_for)
         if self._queue:
             # One for the call that ended, one because the answer may allow one call more.
             self._wake_one()
             self._wake_one()
 
     async def _turn(
-        self, clock: Clock, interval: float, total: float, line: asyncio.Lock | None
+        self, clock: Clock, interval: float, total: float, pace_lock: asyncio.Lock | None
     ) -> None:
         try:
-            async with line or nullcontext():
+            async with pace_lock or nullcontext():
                 await self._pace.turn(clock, interval, total)
         except BaseException:
             self._wake_one()  # another call may go instead

@@ -36,7 +36,7 @@ from ..errors import (
 )
 from ..types import Params
 from ..types._validators import check_whole
-from .call import Batch, NotSentError, Room, Turn
+from .call import Batch, BatchMember, NotSentError, Slots
 from .deadlines import end_task
 from .executor import Executor
 from .logins import HEAD_START, refuses_credentials
@@ -69,8 +69,8 @@ class ManyCalls(Generic[T]):
         self._executor = executor
         self._requests = _reading(requests)
         self._concurrency = concurrency
-        self._room = Room(concurrency)
-        self._batch = Batch(reserve, self._room, several=executor.logins.several)
+        self._slots = Slots(concurrency)
+        self._batch = Batch(reserve, self._slots, several=executor.logins.several)
         self._allow_charges = allow_charges
         self._task: asyncio.Task[None] | None = None
         self._pid: int | None = None
@@ -79,7 +79,7 @@ class ManyCalls(Generic[T]):
         self._fault: Exception | None = None
         self._ended: deque[Outcome[T]] = deque()
         self._cut_off: list[Outcome[T]] = []
-        self._open: dict[Turn, Params[T]] = {}
+        self._open: dict[BatchMember, Params[T]] = {}
         self._refusal: Exception | None = None
         """The first error that refused credentials."""
         self._others = False
@@ -89,7 +89,7 @@ class ManyCalls(Generic[T]):
         """Start to read the requests and make the calls."""
         if self._task is not None or self._left:
             raise RuntimeError("a `send_many` can be entered once; call it again")
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._answered = asyncio.Event()
         self._calls = anyio.create_task_group()
         self._reading = anyio.CancelScope()
@@ -111,7 +111,7 @@ class ManyCalls(Generic[T]):
     async def next(self) -> Outcome[T]:
         """Wait for the next outcome and return it."""
         while not self.readable:
-            await self.news()
+            await self.wait_for_change()
         return self.take()
 
     @property
@@ -138,7 +138,7 @@ class ManyCalls(Generic[T]):
     def take(self) -> Outcome[T]:
         """Return the next outcome. At the end, raise the error that ended the calls, if any."""
         if self._ended:
-            self._room.release()
+            self._slots.release()
             return self._ended.popleft()
         if self._fault is not None:
             raise self._fault from self._fault.__cause__
@@ -146,22 +146,22 @@ class ManyCalls(Generic[T]):
 
     def put_back(self, outcome: Outcome[T]) -> None:
         """Put back an outcome that did not reach its reader."""
-        self._room.owe()
+        self._slots.take_at_once()
         self._ended.appendleft(outcome)
 
-    async def news(self) -> None:
+    async def wait_for_change(self) -> None:
         """Wait until `readable` may have changed."""
-        self._news.clear()
-        await self._news.wait()
+        self._changed.clear()
+        await self._changed.wait()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Wake all tasks that wait for news."""
-        self._news.set()
+        self._changed.set()
 
     def lost(self, error: BaseException | None) -> Exception | None:
         """Report charges whose outcome was not read. If `error` is `None`, return one to raise."""
         self.unread = (*self._ended, *self._cut_off)
-        self.unsent = tuple(request for turn, request in self._open.items() if not turn.sent)
+        self.unsent = tuple(request for member, request in self._open.items() if not member.sent)
         raised = None
         if error is None and self._cut_off:
             raised = error = self._cut_off[0].error
@@ -203,22 +203,22 @@ class ManyCalls(Generic[T]):
             if not complete:  # cancelled: after a fault the group ends normally
                 self._fault = self._fault or RuntimeError("the calls were ended from outside")
             self._over = True
-            self.tell()
+            self.notify()
 
     async def _start(self) -> None:
         with self._reading:
             try:
                 async with aclosing(self._requests) as requests:
-                    await self._have_room()
+                    await self._wait_for_slot()
                     async for request in requests:
-                        turn = Turn(self._batch)
-                        self._open[turn] = request
+                        member = BatchMember(self._batch)
+                        self._open[member] = request
                         if self._batch.several:
-                            await self._room.acquire()
-                        self._calls.start_soon(self._call, turn, request)
+                            await self._slots.acquire()
+                        self._calls.start_soon(self._call, member, request)
                         if self._executor.logins.wants_proof and not self._answered.is_set():
                             await self._head_start()
-                        await self._have_room()
+                        await self._wait_for_slot()
             except Exception as fault:
                 self._fail(fault)
             except asyncio.CancelledError as stray:
@@ -226,11 +226,11 @@ class ManyCalls(Generic[T]):
                     raise
                 self._fail(_cancelled(stray))
 
-    async def _have_room(self) -> None:
+    async def _wait_for_slot(self) -> None:
         """Wait until the next call may start."""
-        await self._room.acquire()
+        await self._slots.acquire()
         if self._batch.several:  # a waiting call may take the place until the request is read
-            self._room.release()
+            self._slots.release()
 
     async def _head_start(self) -> None:
         """Wait for the client's first answer, so that wrong credentials are refused only once."""
@@ -238,9 +238,9 @@ class ManyCalls(Generic[T]):
             await self._answered.wait()
         self._answered.set()
 
-    async def _call(self, turn: Turn, request: Params[T]) -> None:
+    async def _call(self, member: BatchMember, request: Params[T]) -> None:
         try:
-            outcome = await self._outcome(turn, request)
+            outcome = await self._outcome(member, request)
         except NotSentError:
             pass
         except Exception as fault:
@@ -252,19 +252,19 @@ class ManyCalls(Generic[T]):
                 raise
             self._fail(_cancelled(interrupt))
         else:
-            del self._open[turn]
+            del self._open[member]
             self._ended.append(outcome)
             if (end := self._end_of_all(outcome.error)) is not None:
                 self._fail(end)
         finally:
             self._answered.set()
-            self.tell()
+            self.notify()
 
-    async def _outcome(self, turn: Turn, request: Params[T]) -> Outcome[T]:
+    async def _outcome(self, member: BatchMember, request: Params[T]) -> Outcome[T]:
         if _charges(request) and not self._allow_charges:
             raise ValueError("`requests` has a charge; pass `allow_charges=True` if you mean it")
         try:
-            answer = await self._executor.execute(request, {}, turn=turn)
+            answer = await self._executor.execute(request, {}, member=member)
             return Outcome(request, answer.parse())
         except (CloudflareError, ValueError, TypeError) as error:
             if type(error) is CloudflareError and not self._executor.logins.several:

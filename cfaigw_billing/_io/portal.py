@@ -126,7 +126,7 @@ class _Task(Generic[T]):
             raise self.error
         return cast("T", self._result)
 
-    def told(self, interrupt: BaseException) -> BaseException:
+    def cancel_for(self, interrupt: BaseException) -> BaseException:
         """Cancel the task, copy its notes and cause to the interrupt, and return the interrupt.
 
         If another interrupt cuts this short, call it again with that one.
@@ -356,7 +356,7 @@ class Portal:
         """
         task = _Task(function)
         interrupt: BaseException | None = None
-        told: BaseException | None = None
+        raised: BaseException | None = None
         try:
             self._loop.begin(task)
             return task.result()
@@ -364,16 +364,16 @@ class Portal:
             if error is task.error:
                 raise
             interrupt = error
-            while told is None:
+            while raised is None:
                 try:
                     self._loop.waiting.discard(task)
-                    told = task.told(interrupt)
+                    raised = task.cancel_for(interrupt)
                 except BaseException as again:
                     interrupt = again
-            raise told  # noqa: B904  # it is `error`, or came after it
+            raise raised  # noqa: B904  # it is `error`, or came after it
         finally:
             # Their tracebacks hold this frame, which keeps the client alive.
-            task.error = interrupt = told = None
+            task.error = interrupt = raised = None
 
     @property
     def closed(self) -> bool:

@@ -57,7 +57,7 @@ class Call(Protocol):
     deadline: float
 
 
-class Recent:
+class AnswerCache:
     """The recent answers and the requests in flight of a client and its copies.
 
     Args:
@@ -174,7 +174,9 @@ class Recent:
         except APIError as error:
             return error.with_traceback(None)
         if isinstance(outcome, Answer) and outcome.error() is None:
-            kept = _Kept(_own(outcome, outcome.operation), flight.account, clock.monotonic())
+            kept = _CachedAnswer(
+                _own(outcome, outcome.operation), flight.account, clock.monotonic()
+            )
             with self._lock:
                 if flight.is_current:
                     self._answers.add(flight.key, kept)
@@ -230,7 +232,7 @@ class _Flight:
 
 
 @frozen
-class _Kept:
+class _CachedAnswer:
     """A cached answer, its account (if any) and its time."""
 
     answer: Answer[Any]
@@ -247,7 +249,7 @@ class _Answers:
     """The cached answers; a LRU cache."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _CachedAnswer] = OrderedDict()
         self._size = 0
 
     def get(self, key: Hashable, after: float) -> Answer[Any] | None:
@@ -258,7 +260,7 @@ class _Answers:
         self._kept.move_to_end(key)
         return kept.answer
 
-    def add(self, key: Hashable, kept: _Kept) -> None:
+    def add(self, key: Hashable, kept: _CachedAnswer) -> None:
         """Store an answer; it replaces an older one."""
         if key in self._kept:
             self._remove(key)

@@ -45,7 +45,7 @@ class Secret(str):
         return Secret, (REDACTED,)
 
 
-class Unfit:
+class WrongType:
     """Replaces a value of the wrong type that may be a secret."""
 
     def __init__(self, value: object) -> None:
@@ -60,13 +60,13 @@ def conceal(*values: Any) -> tuple[Any, ...]:
 def _conceal(value: object) -> object:
     if isinstance(value, str):
         return Secret(value)
-    return value if value is None else Unfit(value)
+    return value if value is None else WrongType(value)
 
 
 def conceal_headers(headers: Any) -> Any:
     """Return the headers; values with secrets are `Secret`s."""
     if not isinstance(headers, Mapping):
-        return headers if headers is None else Unfit(headers)
+        return headers if headers is None else WrongType(headers)
     given = cast("Mapping[object, object]", headers)
     return {name: _conceal(value) if _is_secret(name) else value for name, value in given.items()}
 
@@ -96,7 +96,7 @@ def conceal_tokens(tokens: Any) -> Any:
     if callable(tokens):
         return TokenFunction(tokens)
     if not isinstance(tokens, Mapping):
-        return Unfit(tokens)
+        return WrongType(tokens)
     given = cast("Mapping[object, object]", tokens)
     return {account_id: _conceal(token) for account_id, token in given.items()}
 
@@ -190,4 +190,4 @@ def _is_secret(name: object) -> bool:
 
 def kind(value: object) -> str:
     """Return the name of a value's type, for a message that must not show the value."""
-    return value.kind if isinstance(value, Unfit) else type(value).__name__
+    return value.kind if isinstance(value, WrongType) else type(value).__name__

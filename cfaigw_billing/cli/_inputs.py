@@ -130,8 +130,8 @@ def checked_account(account: str, how: str = "name one") -> str:
     if not account:
         lists = f"`{command('accounts')}` lists the ids"
         fail(f"no account: {how}, or set CLOUDFLARE_ACCOUNT_ID; {lists}", ExitCode.USAGE)
-    if complaint := _complaint(account):
-        fail(complaint, ExitCode.USAGE)
+    if problem := _id_problem(account):
+        fail(problem, ExitCode.USAGE)
     return account
 
 
@@ -167,8 +167,8 @@ def listed_accounts(source: str) -> list[str]:
     name = "stdin" if source == "-" else source
     found: list[str] = []
     for number, account in enumerate(_lines(source, name), start=1):
-        if account and (complaint := _complaint(account)):
-            fail(f"{name}, line {number}: {complaint}", ExitCode.USAGE)
+        if account and (problem := _id_problem(account)):
+            fail(f"{name}, line {number}: {problem}", ExitCode.USAGE)
         found += [account] if account else []
     return found or fail(f"{name} has no accounts", ExitCode.USAGE)
 
@@ -190,7 +190,7 @@ def _lines(source: str, name: str) -> Iterator[str]:
         yield "" if number == 0 and cell in ("id", "account_id") else cell  # skip a CSV heading
 
 
-def _complaint(account: str) -> str | None:
+def _id_problem(account: str) -> str | None:
     try:
         BillingCreditBalanceParams(account_id=account)
     except ValueError as error:
@@ -221,8 +221,8 @@ def tokens_of(path: Path) -> dict[str, Secret]:
         where = f"{path}, line {number}"
         if not words:
             continue
-        if complaint := _complaint_about(words):
-            fail(f"{where}: {complaint}", ExitCode.USAGE)
+        if problem := _line_problem(words):
+            fail(f"{where}: {problem}", ExitCode.USAGE)
         account, token = words
         if account in found:
             fail(f"{where}: it repeats the account of line {lines[account]}", ExitCode.USAGE)
@@ -250,14 +250,14 @@ def _secret_words(path: Path) -> Iterator[list[Secret]]:
         yield words[:comment]
 
 
-def _complaint_about(words: Sequence[Secret]) -> str | None:
+def _line_problem(words: Sequence[Secret]) -> str | None:
     """Return the problem of a line in a file of tokens; `None` if it is valid."""
     if len(words) != 2:
         return "it must be an account id, a space and the token of the account"
     account, token = words
     if _ID.fullmatch(token) and not _ID.fullmatch(account):
         return "the account id must come before the token"
-    return None if _complaint(account) is None else "it must begin with an account id"
+    return None if _id_problem(account) is None else "it must begin with an account id"
 
 
 def _keep_tokens(context: click.Context, _: click.Parameter, path: Path | None) -> None:

@@ -77,7 +77,7 @@ def asked_token() -> str:
     has_person = can_ask() and is_terminal(sys.stderr)
     if given or not has_person:
         fail(NO_CREDENTIALS, ExitCode.USAGE)
-    token = typed(lambda: getpass("Cloudflare API token: ", stream=sys.stderr))
+    token = prompt(lambda: getpass("Cloudflare API token: ", stream=sys.stderr))
     return token or fail(NO_CREDENTIALS, ExitCode.USAGE)
 
 
@@ -86,7 +86,7 @@ def can_ask() -> bool:
     return is_terminal(sys.stdin)
 
 
-def typed(read: Callable[[], str]) -> str:
+def prompt(read: Callable[[], str]) -> str:
     """Ask a question and return the answer; empty on Ctrl-D."""
     try:
         return read().strip()
@@ -105,21 +105,21 @@ def check_consent(yes: bool) -> None:
         fail("cannot ask, stdin is not a terminal: use --yes to agree in advance", ExitCode.USAGE)
 
 
-def agree(plan: str, facts: str = "", *, yes: bool) -> None:
+def ask_consent(plan: str, facts: str = "", *, yes: bool) -> None:
     """Print the plan, and ask for consent unless `yes`; end the command if it is not given."""
     if service := os.environ.get("CLOUDFLARE_BASE_URL"):
         facts = f"{facts} The service is {service}.".strip()
     if yes:
         say(f"{plan}. {facts}".strip())
         return
-    forget_what_was_typed()
+    drop_typed_input()
     say(f"{plan}? {facts}".strip(), end=" [y/N] ")
-    if typed(input).lower() not in ("y", "yes"):
+    if prompt(input).lower() not in ("y", "yes"):
         say("Nothing was done.")
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def forget_what_was_typed() -> None:
+def drop_typed_input() -> None:
     """Drop input that was typed before the question was shown."""
     try:
         import termios  # not on Windows

@@ -20,7 +20,7 @@ from ..types.balance import topup_text
 from ._errors import ExitCode, checked_arguments, command, fail, say
 from ._inputs import account, tokens, whole_cents, with_form, yes
 from ._output import Form, show
-from ._session import agree, card_name, check_consent, price_of, session
+from ._session import ask_consent, card_name, check_consent, price_of, session
 
 if TYPE_CHECKING:
     from .. import Cloudflare
@@ -69,7 +69,7 @@ def topup_config(
         billing = client.ai_gateway.billing
         if change is not None:
             balance = billing.credit_balance(account_id=account)
-            agree(*consequence(account, amount, threshold, balance), yes=yes)
+            ask_consent(*consequence(account, amount, threshold, balance), yes=yes)
             send_change(client, change, account)
         answer = billing.topup.config.get(account_id=account)
     show(answer, form, account)
@@ -134,7 +134,7 @@ def spending_limit(account: str, off: bool, yes: bool, form: Form) -> None:
     with session() as client:
         limit = client.ai_gateway.billing.spending_limit
         if off:
-            agree(f"Remove the spending limit of account {account}", yes=yes)
+            ask_consent(f"Remove the spending limit of account {account}", yes=yes)
             limit.delete(account_id=account)
         answer = limit.get(account_id=account)
     show(answer, form, account)

@@ -41,7 +41,7 @@ from ._inputs import (
     yes,
 )
 from ._output import Form, show, show_json, show_line
-from ._session import agree, card_name, check_consent, price_of, session
+from ._session import ask_consent, card_name, check_consent, price_of, session
 from .journals import journal_option, journal_words, open_journal, wait_for
 from .outcomes import (
     found_record,
@@ -125,7 +125,7 @@ def topup(
             balance = client.ai_gateway.billing.credit_balance(account_id=account)
             card = payment_method or card_name(balance)
             plan = f"Charge {card} of account {account} for {price_of(amount)}"
-            agree(plan, f"The balance is {balance.balance_money}.", yes=yes)
+            ask_consent(plan, f"The balance is {balance.balance_money}.", yes=yes)
             with report.shown():
                 charge(client, params, card, report, journal)
                 settle(client, report, wait, timeout)
@@ -230,7 +230,7 @@ class Report:
             "reconciliation": None if self.found is None else found_record(self.found),
         }
 
-    def tell(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line; to stderr if stdout is for JSON."""
         (say if self.as_json else show_line)(line)
 
@@ -264,7 +264,7 @@ def charge(
         report.outcome = "charged" if created.client_secret is None else "unconfirmed"
         if created.client_secret is None:
             charged = " ".join(filter(None, (created.brand, created.last4))) or card
-            report.tell(
+            report.print_line(
                 f"Charged {charged} for {report.amount} of credit: {created.payment_intent_id}."
             )
     except TopupOutcomeUnknownError as error:
@@ -299,7 +299,7 @@ def repeat(client: Cloudflare, entry: Entry, report: Report) -> None:
                 return
             report.outcome = "charged"
         credit = f"{report.amount} of credit: {report.payment_intent_id}"
-        report.tell(f"Charged before, for {credit}. Nothing was sent.")
+        report.print_line(f"Charged before, for {credit}. Nothing was sent.")
 
 
 @contextmanager

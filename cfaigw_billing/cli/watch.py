@@ -105,13 +105,13 @@ def watch(
             )
         try:
             with sigterm_raises(), events:
-                tell(events, kept, program)
+                report_events(events, kept, program)
         except Terminated:
             return ExitCode.OK
     return ExitCode.OK
 
 
-def tell(events: Watch, kept: StateFile, program: list[str] | None) -> None:
+def report_events(events: Watch, kept: StateFile, program: list[str] | None) -> None:
     """Deliver events, and save the state after each."""
     kept.save(events.state)  # fails now, before the first event, if the file cannot be written
     try:

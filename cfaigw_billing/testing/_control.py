@@ -274,7 +274,7 @@ def control_app(emulator: Service) -> web.Application:
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        _refuse_strangers(request)
+        _refuse_others(request)
         return await handler(request)
     except RefusedError as refused:
         return web.json_response({"error": refused.message}, status=refused.status)
@@ -284,7 +284,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.json_response(answer, status=error.status)
 
 
-def _refuse_strangers(request: web.Request) -> None:
+def _refuse_others(request: web.Request) -> None:
     """Refuse other machines, and web pages: they send `Origin` or another host."""
     if "Origin" in request.headers:
         raise RefusedError(

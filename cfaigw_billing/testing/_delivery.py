@@ -14,14 +14,14 @@ from aiohttp import web
 from ._faults import Fault
 
 Pause = Callable[[float | None], Awaitable[None]]
-"""Waits so many seconds (None: forever); raises `BrokenOffError` if the emulator stops."""
+"""Waits so many seconds (None: forever); raises `ConnectionEndedError` if the emulator stops."""
 
 _LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-_TO_ARRIVE = 0.02
+_RESET_DELAY = 0.02
 """Seconds to wait before a reset: it discards the bytes that the client has not read yet."""
 
 
-class BrokenOffError(Exception):
+class ConnectionEndedError(Exception):
     """The connection has ended."""
 
 
@@ -41,28 +41,28 @@ async def deliver(
             if fault.drip:
                 await pause(fault.drip)
     except ConnectionError:  # the client has gone
-        raise BrokenOffError from None
+        raise ConnectionEndedError from None
     if fault.truncate is not None:
-        await fall_silent(request, fault, pause)
+        await end_connection(request, fault, pause)
     return stream
 
 
-async def fall_silent(request: web.Request, fault: Fault, pause: Pause) -> NoReturn:
+async def end_connection(request: web.Request, fault: Fault, pause: Pause) -> NoReturn:
     """Send the raw bytes of the fault, if any, and end the connection as it says."""
     transport = request.transport
     if transport is None:
-        raise BrokenOffError
+        raise ConnectionEndedError
     if fault.raw:
         transport.write(fault.raw)
     if fault.silence == "hang":
         await pause(None)
     if fault.silence == "reset":
-        await asyncio.sleep(_TO_ARRIVE)
+        await asyncio.sleep(_RESET_DELAY)
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
         transport.abort()
     transport.close()
-    raise BrokenOffError
+    raise ConnectionEndedError
 
 
 def _pieces(body: bytes, drip: float) -> Iterator[bytes]:

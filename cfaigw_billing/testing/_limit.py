@@ -63,14 +63,14 @@ class RequestLimit:
         left = max(self.quota - self._used, 0)
         resets_in = max(self._started + self.window - now, 0.0)
         headers = {
-            "Ratelimit": f'"default";r={left};t={self._told(resets_in)}',
-            "Ratelimit-Policy": f'"default";q={self.quota};w={self._told(self.window)}',
+            "Ratelimit": f'"default";r={left};t={self._text(resets_in)}',
+            "Ratelimit-Policy": f'"default";q={self.quota};w={self._text(self.window)}',
         }
         if now < self._blocked_until:
-            headers["Retry-After"] = self._told(self._blocked_until - now)
+            headers["Retry-After"] = self._text(self._blocked_until - now)
         return headers
 
-    def _told(self, seconds: float) -> str:
+    def _text(self, seconds: float) -> str:
         """Return whole seconds, rounded up, as the service does; milliseconds for short windows."""
         if self.window >= _LONG:
             return f"{math.ceil(seconds)}"
@@ -97,18 +97,18 @@ class AddressLimit:
     per_second: int = 200
     most: int = attrs.field(default=0, init=False)
     refused: int = attrs.field(default=0, init=False)
-    _came: defaultdict[str, deque[float]] = attrs.field(
+    _arrivals: defaultdict[str, deque[float]] = attrs.field(
         factory=lambda: defaultdict[str, deque[float]](deque), init=False
     )
 
     def take(self, address: str, now: float) -> bool:
         """Count a request at `now`; return false if it is refused."""
-        came = self._came[address]
-        came.append(now)
-        while came[0] <= now - 1:
-            came.popleft()
-        self.most = max(self.most, len(came))
-        if len(came) > self.per_second:
+        arrivals = self._arrivals[address]
+        arrivals.append(now)
+        while arrivals[0] <= now - 1:
+            arrivals.popleft()
+        self.most = max(self.most, len(arrivals))
+        if len(arrivals) > self.per_second:
             self.refused += 1
             return False
         return True
@@ -118,15 +118,15 @@ class AddressLimit:
 class Tokens:
     """The tokens of accounts, and their limits.
 
-    A token without its own limit has the settings of the `usual` limit, if any.
+    A token without its own limit has the settings of the `default` limit, if any.
     """
 
-    usual: Callable[[], RequestLimit | None]
+    default: Callable[[], RequestLimit | None]
     of_accounts: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
     """The token of each account that has one; accounts may share a token."""
     _given: dict[str, RequestLimit] = attrs.field(factory=dict[str, RequestLimit], init=False)
 
-    def give(self, account_id: str, token: str | None) -> None:
+    def set_token(self, account_id: str, token: str | None) -> None:
         """Set the account's own token, which replaces the one before; None: remove it."""
         if token is None:
             self.of_accounts.pop(account_id, None)
@@ -139,8 +139,8 @@ class Tokens:
 
     def limit(self, token: str) -> RequestLimit | None:
         """Return the limit of a token; None: no limit."""
-        usual = self.usual()
-        return self._given.get(token) or (usual and usual.of(token))
+        default = self.default()
+        return self._given.get(token) or (default and default.of(token))
 
     def set_limit(self, account_id: str, limit: RequestLimit | None) -> None:
         """Set the limit of the account's token; None: back to the usual settings."""

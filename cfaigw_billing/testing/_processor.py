@@ -48,14 +48,14 @@ class CardProcessor:
     topup_seconds: float
     fee: float = 0.0
     tax: float = 0.0
-    stands_still_at: float | None = None
+    fixed_time: float | None = None
     charges: list[Charge] = attrs.field(factory=list[Charge], init=False)
     _skipped: float = attrs.field(default=0.0, init=False)
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
 
     def now(self) -> float:
         """Return the emulator's time in Unix seconds."""
-        start = time.time() if self.stands_still_at is None else self.stands_still_at
+        start = time.time() if self.fixed_time is None else self.fixed_time
         return start + self._skipped
 
     def advance(self, seconds: float) -> None:

@@ -16,7 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from ._control import CONTROL_PATH, control_app
-from ._delivery import BrokenOffError, deliver, fall_silent
+from ._delivery import ConnectionEndedError, deliver, end_connection
 from ._faults import Fault
 from ._messages import BASE_PATH, RecordedRequest, api_token, envelope, parameters, refusal
 from ._operations import AccountList, Paging
@@ -206,10 +206,10 @@ class Emulator(Service):
         self.requests.append(recorded)
         if not self._within_limits(request):
             refused = RefusedError(429, RATE_LIMITED, "Too many requests.")
-            return self._signed(request, refusal(refused))
+            return self._with_headers(request, refusal(refused))
         try:
             return await self._answer(request, handler, self._next_fault(recorded))
-        except BrokenOffError:
+        except ConnectionEndedError:
             if request.transport is not None and not request.transport.is_closing():
                 request.transport.abort()
             return web.Response()  # not sent: the connection is closed
@@ -223,7 +223,7 @@ class Emulator(Service):
         limit = self.limit_of(api_token(request.headers))
         return limit is None or limit.take(self._processor.now())
 
-    def _signed(self, request: web.Request, response: web.Response) -> web.Response:
+    def _with_headers(self, request: web.Request, response: web.Response) -> web.Response:
         """Add the headers that every response has."""
         response.headers.setdefault("Date", self._date())
         limit = self.limit_of(api_token(request.headers))
@@ -247,18 +247,18 @@ class Emulator(Service):
         if fault.delay:
             await self._pause(fault.delay)
         if not fault.answers:
-            await fall_silent(request, fault, self._pause)
+            await end_connection(request, fault, self._pause)
         response = fault.answer() or carried_out or await self._carry_out(request, handler)
         response.headers.update(fault.headers)
-        return await deliver(request, self._signed(request, response), fault, self._pause)
+        return await deliver(request, self._with_headers(request, response), fault, self._pause)
 
     async def _pause(self, seconds: float | None) -> None:
-        """Wait (None: forever); raise `BrokenOffError` if the emulator stops."""
+        """Wait (None: forever); raise `ConnectionEndedError` if the emulator stops."""
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
             return
-        raise BrokenOffError
+        raise ConnectionEndedError
 
     async def _carry_out(self, request: web.Request, handler: Handler) -> web.Response:
         try:

@@ -34,13 +34,13 @@ def _new_tokens(service: Service) -> Tokens:
     return Tokens(lambda: service.limit)
 
 
-def _tell_processor(service: Service, setting: attrs.Attribute[float], value: float) -> float:
+def _copy_to_processor(service: Service, setting: attrs.Attribute[float], value: float) -> float:
     setattr(service._processor, setting.name, value)  # pyright: ignore[reportPrivateUsage]
     return value
 
 
 _rate: Any = and_(ge(0), le(1))
-_FOR_PROCESSOR: Any = [attrs.setters.validate, _tell_processor]
+_FOR_PROCESSOR: Any = [attrs.setters.validate, _copy_to_processor]
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)

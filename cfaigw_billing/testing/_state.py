@@ -122,7 +122,7 @@ class EmulatedAccount:
 
     @api_token.setter
     def api_token(self, token: str | None) -> None:
-        self.tokens.give(self.id, token)
+        self.tokens.set_token(self.id, token)
 
     @property
     def limit(self) -> RequestLimit | None:

@@ -73,7 +73,7 @@ def test_the_card_that_was_charged_is_the_one_that_the_service_names(
     def another(*_: object, **__: object) -> None:
         service.accounts[RICH].payment_method = {"brand": "mastercard", "last4": "4444"}
 
-    monkeypatch.setattr(topups, "agree", another)  # somebody changes it during the question
+    monkeypatch.setattr(topups, "ask_consent", another)  # somebody changes it during the question
     result = run("topup", RICH, "--amount", "10", "--yes")
     assert result.stdout.startswith("Charged mastercard 4444 for $10.00 of credit: ")
 

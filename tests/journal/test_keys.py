@@ -363,7 +363,7 @@ async def test_a_long_charge_shows_that_its_sender_lives(
     journal: MemoryJournal,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cfaigw_billing._charges.lease.BEAT", 0.02)
+    monkeypatch.setattr("cfaigw_billing._charges.lease.RENEWAL_INTERVAL", 0.02)
     billing_emulator.inject(Fault(delay=0.4), path="/topup")
     async with billing_emulator.async_client(journal=journal) as client:
         await create()(client)

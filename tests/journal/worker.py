@@ -33,7 +33,7 @@ _WRITES = {"claimed": ("claim", "claimed"), "sent": ("mark", "marked")}
 
 for module in (keyed, lease):
     vars(module)["LEASE"] = timedelta(seconds=0.2)  # of the dead, and of the slow
-lease.BEAT = 0.05
+lease.RENEWAL_INTERVAL = 0.05
 
 
 def die() -> None:

@@ -341,7 +341,7 @@ async def test_a_closed_client_keeps_nothing(make: Any, emulator: Emulator) -> N
     assert kept(client) == 1
     await do(client.close)
     gc.collect()
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, recent._Kept)]
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, recent._CachedAnswer)]
     with pytest.raises(RuntimeError, match="closed"):
         await do(partial(client.ai_gateway.billing.credit_balance, account_id="a", max_age=60))
 

@@ -299,7 +299,12 @@ def test_single_calls_do_not_wait_behind_a_sweep() -> None:
             began = clock.monotonic()
             if not limiter.admit(began, reserve, INTERVAL):
                 await limiter.enter(
-                    clock, reserve=reserve, patience=60, deadline=60, interval=INTERVAL, line=line
+                    clock,
+                    reserve=reserve,
+                    patience=60,
+                    deadline=60,
+                    interval=INTERVAL,
+                    pace_lock=line,
                 )
             at = clock.monotonic()
             limiter.leave(at, at, {}, None)

@@ -40,7 +40,7 @@ class Subject:
     """The kind of the last failure: `outage`, or else the name of the error."""
 
 
-class Told:
+class WatchState:
     """The state of a watch: of all accounts and of the service."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Told:
         return {"version": VERSION, **_converter.unstructure(subjects)}
 
     @classmethod
-    def from_state(cls, state: object) -> Told:
+    def from_state(cls, state: object) -> WatchState:
         """Return the state that the plain JSON describes.
 
         Raises:
