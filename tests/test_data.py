@@ -206,7 +206,7 @@ def test_copies_know_their_account(again: Callable[[Any], Any]) -> None:
 
 
 class Report(BaseModel):
-    """A model of somebody's app."""
+    """A model of a user's app."""
 
     balance: BillingCreditBalanceResponse
     limit: Money

@@ -1,4 +1,4 @@
-"""What is repeated, after how long, and what never is."""
+"""Retries: which calls, and after how long."""
 
 from __future__ import annotations
 

@@ -323,7 +323,7 @@ def definitions(path: Path) -> Iterator[str]:
         yield from (name for name in names if name[0].isupper())
 
 
-# What the fields of the types say.
+# Docstrings of fields.
 
 UNITS = {
     # what the text of a number says, and the ending of the attribute that must stand beside it
@@ -355,7 +355,7 @@ class Field:
 
 
 def fields() -> Iterator[Field]:
-    """What is public and assigned or annotated in a class of `types`, and the string below it."""
+    """Yield the public attributes of classes in `types`, with their docstrings."""
     sources = [path for module, path in MODULES.items() if module.startswith("types.")]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sources]
     for cls in (node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)):
@@ -371,7 +371,7 @@ def fields() -> Iterator[Field]:
 
 
 def string(node: ast.stmt | None) -> str | None:
-    """What the statement is, if it is a string alone."""
+    """Return the text of a statement that is only a string."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return str(node.value.value)
     return None

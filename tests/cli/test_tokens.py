@@ -202,7 +202,7 @@ def test_a_command_to_type_has_the_file_that_was_named(service: Emulator, tokens
 
 
 def complaint(path: Path) -> str:
-    """What a command says of a file before it does anything; it never shows a token."""
+    """A command refuses a wrong file at once, and never shows a token."""
     result = run("balance", "--all", "--tokens", path)
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -289,11 +289,11 @@ def test_a_token_may_have_a_hash_within(service: Emulator, tmp_path: Path) -> No
     assert run("balance", RICH, "--tokens", path).exit_code == 0
 
 
-# What is never shown
+# Secrets
 
 
 def traceback_of(*words: object) -> str:
-    """What a reporter of errors can show of the end of a command: with the variables of frames."""
+    """Return the text of an error report with the variables of frames."""
     arguments = [str(word) for word in words]
     with (
         pytest.raises(click.exceptions.Exit) as end,

@@ -1,4 +1,4 @@
-"""What a script is told of a top-up: `topup --json`, `topup-status` and `reconcile`."""
+"""Reports of top-ups for scripts: `topup --json`, `topup-status` and `reconcile`."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_an_event_whose_delivery_failed_is_told_again(
     assert "no-such-program: No such file" in said(missing)
 
 
-# What is wrong.
+# Errors.
 
 WRONG = [
     (["--runway", "x"], "--runway must be a time such as 90m, 12h, 3d or 2w, not 'x'"),

@@ -1,4 +1,4 @@
-"""What a failure means, and how long to wait: the whole tables, written out by hand."""
+"""The decision after each failure, and the waits: complete tables, written by hand."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ WAITS = [
     (2, 2, 60.0, inf, NO, 1.0, NO),
     (3, 2, 60.0, inf, NO, 1.0, NO),
     (2, 2, 60.0, inf, 1.0, 1.0, NO),
-    # What the service asks for is never undercut.
+    # Never wait less than the service asks for.
     (0, 2, 60.0, inf, 0.0, 0.5, 0.25),
     (0, 2, 60.0, inf, 0.1, 0.5, 0.25),
     (0, 2, 60.0, inf, 7.0, 0.0, 7.0),

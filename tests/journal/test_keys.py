@@ -1,4 +1,4 @@
-"""A top-up with a key: charged once, answered as often as it is asked for."""
+"""A top-up with a key: charged once, and answered each time."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_an_ambiguous_one_stays_unknown(
 def test_an_invoice_settles_one_key(
     ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
 ) -> None:
-    """Of two lost charges alike, one of which was made."""
+    """One of two equal lost charges was made."""
     for key, fault in (("a", Fault.lost_answer()), ("b", NOT_CHARGED)):
         billing_emulator.inject(fault, path="/topup")
         with pytest.raises(TopupOutcomeUnknownError):

@@ -28,7 +28,7 @@ from cfaigw_billing._charges import keyed, lease
 from cfaigw_billing.journal import Entry, PostgresJournal, SQLiteJournal
 
 STEPS = ("claim", "claimed", "mark", "marked", "sending", "answered", "record", "recorded")
-"""What a process dies at: before and after each write, and around the exchange."""
+"""The points at which a process dies: around each write, and around the exchange."""
 _WRITES = {"claimed": ("claim", "claimed"), "sent": ("mark", "marked")}
 
 for module in (keyed, lease):
@@ -94,7 +94,7 @@ async def charge(arguments: Sequence[str], left: dict[str, str], say: int) -> No
 
 
 async def outcome(client: AsyncCloudflare, key: str) -> str:
-    """Charge for the key. Return what came of it."""
+    """Charge for the key, and return the result."""
     while True:
         try:
             created = await client.ai_gateway.billing.topup.create(
@@ -111,7 +111,7 @@ async def outcome(client: AsyncCloudflare, key: str) -> str:
 
 
 def attempt(left: dict[str, str], arguments: Sequence[str], moment: float | None) -> list[str]:
-    """Work in a process of its own. Return what it said before its end."""
+    """Work in another process, and return its output."""
     hear, say = os.pipe()
     pid = os.fork()
     if not pid:

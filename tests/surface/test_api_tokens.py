@@ -401,7 +401,7 @@ async def test_a_refused_answer_of_one_token_stops_no_other(emulator: Emulator) 
     assert blocked == {"a": True, "b": False}
 
 
-# What a function of tokens may do, and must not.
+# Functions of tokens.
 
 
 async def test_the_fallback_does_not_stand_in_where_a_function_has_no_other_token(
@@ -603,7 +603,7 @@ async def test_wherever_a_call_is_cancelled_that_asks_the_others_have_their_toke
 
 
 def test_threads_that_come_together_share_the_limit_of_a_token(emulator: Emulator) -> None:
-    """Each with an event loop of its own; a limit for each would run into 429s."""
+    """Each thread has its own event loop; separate limits would run into 429s."""
     client = AsyncCloudflare(base_url=emulator.base_url, api_tokens=dict.fromkeys("abcdefgh", "t"))
     logins, together = client._executor.logins, threading.Barrier(8)
     found: list[Any] = []
@@ -662,7 +662,7 @@ SECRET = "SENTINEL"
 
 
 def shown(error: BaseException | None) -> Iterator[str]:
-    """What an error, its causes and the local variables of our frames show."""
+    """Return the text of an error, its causes and the local variables of our frames."""
     while error is not None:
         seen = traceback.TracebackException.from_exception(error, capture_locals=True)
         yield from (

@@ -144,7 +144,7 @@ async def client(service: Service) -> AsyncIterator[AsyncCloudflare]:
 
 
 def ask(client: AsyncCloudflare, **options: Any) -> asyncio.Task[Any]:
-    """Ask for the balance of the account `a` in a task of its own."""
+    """Ask for the balance of the account `a` in a new task."""
     options = {"max_age": 30, **options}
     return asyncio.ensure_future(client.ai_gateway.billing.credit_balance(**options))
 
@@ -161,7 +161,7 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.wait(tasks)
 
 
-# What is kept.
+# The cache.
 
 
 @pytest.mark.parametrize("make", [AsyncCloudflare, Cloudflare])
@@ -654,7 +654,7 @@ async def test_a_full_rate_limit_refuses_each(client: AsyncCloudflare, service: 
 
 
 async def test_a_fault_of_a_hook_is_not_shared(emulator: Emulator) -> None:
-    """It is no answer of the service: the others ask for themselves."""
+    """It does not come from the service, so the other calls send their own request."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def fail_once(*_: object) -> None:
@@ -867,7 +867,7 @@ class Truth(Service):
         self.chance = chance
         self.version = 0
         self.answers: dict[float, tuple[int, float]] = {}
-        """Of each number: the state that the answer shows, and when it was given."""
+        """By number: the state in the answer, and its time."""
 
     async def answer(self, url: URL, **more: object) -> CallbackResult:
         if not url.path.endswith("/credit-balance"):

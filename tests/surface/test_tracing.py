@@ -1,4 +1,4 @@
-"""What a program sees of its requests: aiohttp's tracing, OpenTelemetry, the log, the agent."""
+"""How a program can see its requests: aiohttp's tracing, OpenTelemetry, the log, the user agent."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ async def test_a_sweep_larger_than_the_quota_stays_inside_it() -> None:
 
 
 async def test_a_policy_under_another_name_gives_the_quota_and_the_reserve() -> None:
-    """As in the service's own reference: the count is "default", the policy "burst"."""
+    """As in the service's reference: the count is "default", the policy "burst"."""
     told = {"Ratelimit": '"default";r=50;t=800', "Ratelimit-Policy": '"burst";q=100;w=800'}
     async with Emulator() as emulator, client_of(emulator) as client:
         names = add_accounts(emulator, 20)
@@ -160,7 +160,7 @@ async def test_one_answer_without_a_limit_is_enough_for_a_sweep_to_go_at_full_sp
 
 
 async def test_one_429_parks_all_callers_once() -> None:
-    """Whoever waits, waits for the same moment; nobody finds out for himself."""
+    """All calls wait until the same time; no other call runs into a 429."""
     async with Emulator() as emulator, client_of(emulator, max_retries=1) as client:
         names = add_accounts(emulator, 200)
         await balances(client, names[:20])
@@ -270,7 +270,7 @@ async def test_calls_that_a_429_parked_do_not_come_back_together() -> None:
 
 
 async def test_a_call_behind_others_ends_with_its_total_timeout() -> None:
-    """Also where it waits for an answer of theirs, of which nobody knows when it comes."""
+    """Also if it waits for one of their answers, which may come at any time."""
     async with Emulator() as emulator, client_of(emulator) as client:
         emulator.add_account("a")
         emulator.inject(Fault(headers={"Ratelimit": '"default";r=1;t=1000'}))
@@ -313,7 +313,7 @@ async def test_the_client_shows_where_the_limit_stands() -> None:
 
 
 async def test_a_limit_that_is_told_in_several_lines_is_read_whole() -> None:
-    """As proxies send it on; the second line is the one that stops the next call."""
+    """As proxies forward it; the second line stops the next call."""
     lines = (
         'Ratelimit: "burst";r=90;t=1',
         'Ratelimit: "default";r=0;t=500',
@@ -390,7 +390,7 @@ asyncio.run(main(*sys.argv[1:4], int(sys.argv[4])))
 def test_processes_that_share_nothing_but_the_token_stay_inside_the_limit(
     names: str, each: int, quota: int, refused: int
 ) -> None:
-    """What the others take is seen in the server's count, so nobody has to be told of them.
+    """The server's count includes the requests of others, so clients need not know of each other.
 
     Those of a, b and c sweep; those of x, y and z make single calls, two at a time.
     """
@@ -474,7 +474,7 @@ def test_none_means_every_account(sweep: Sweep, billing_emulator: Emulator) -> N
 def test_an_account_that_the_list_names_twice_is_asked_once(
     sweep: Sweep, billing_emulator: Emulator
 ) -> None:
-    """Which happens where accounts are added while the pages are read."""
+    """This happens if accounts are added while the pages are read."""
     names = add_accounts(billing_emulator, 3)
     for rows, more in ((names[:2], "true"), (names[1:], "false")):
         page = ",".join(f'{{"id": "{name}", "name": "a"}}' for name in rows)
@@ -543,14 +543,14 @@ async def test_credentials_that_are_revoked_meanwhile_lose_no_answer() -> None:
 def test_a_generator_over_the_sync_client_can_name_the_accounts(
     billing_emulator: Emulator,
 ) -> None:
-    """What a person writes: `credit_balances(a.id for a in client.accounts.list() if …)`."""
+    """As users write it: `credit_balances(a.id for a in client.accounts.list() if …)`."""
     names = add_accounts(billing_emulator, 4)
     with Cloudflare(**at(billing_emulator)) as client:
         account_ids = (account.id for account in client.accounts.list())
         assert list(balances(client, account_ids)) == names
 
 
-# What ends a sweep carries what was answered.
+# An error that ends a sweep has the answers so far.
 
 
 def ended(
@@ -816,7 +816,7 @@ def test_an_error_of_progress_arrives_as_it_is(sweep: Sweep, billing_emulator: E
 
 
 class Bar:
-    """What tqdm's does, as far as it is used."""
+    """The used part of tqdm's bar."""
 
     made: list[Bar]
 
@@ -847,7 +847,7 @@ def test_progress_true_shows_the_bar_of_tqdm(
     assert (bar.total, bar.n, bar.closed) == (6, 6, True)
 
 
-# What comes of it.
+# Results.
 
 
 @pytest.fixture

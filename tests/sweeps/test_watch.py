@@ -1,4 +1,4 @@
-"""What a watch tells: the rules on looks alone, random histories, and watches over a service."""
+"""The events of a watch: the rules, random histories, and watches over a service."""
 
 from __future__ import annotations
 
@@ -476,7 +476,7 @@ top-up, and what becomes of the program at the first event."""
 def test_random_histories_with_kills(
     moves: list[tuple[str, float | None, float, str, str]],
 ) -> None:
-    """Openings and closings alternate; none is missed; none is told twice, but for one a kill."""
+    """Openings and closings alternate; none is missed or repeated, except one for each kill."""
     told, now = WatchState(), 0.0
     told.keep(NAMES)
     saved, delivered = told.state, list[Event]()
@@ -514,7 +514,7 @@ def test_random_histories_with_kills(
 
 
 def check_what_is_open(told: WatchState, name: str, balance: float | None, topup: str) -> None:
-    """What is so has been told."""
+    """The open episodes match the state of the account."""
     if balance is None:
         return
     is_open = told.of(name).open
