@@ -1,6 +1,6 @@
-"""The schema of a value for pydantic: how to read, write and describe each property of its JSON.
+"""The JSON of a value, property by property, for pydantic: what it reads, writes and describes.
 
-The package does not depend on pydantic: only pydantic calls these functions.
+The package does not depend on pydantic: only pydantic asks for this, and so it is installed then.
 """
 
 from __future__ import annotations
