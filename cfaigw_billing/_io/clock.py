@@ -51,7 +51,10 @@ class ServiceClock:
             self._last_date = date, clock.now(), clock.monotonic()
 
     def now(self, clock: Clock) -> datetime:
-        """Return the time of the service's clock if known, else of the machine's clock."""
+        """Return the time of the service's clock if known, else of the machine's clock.
+
+        Setting the machine's clock does not change a known service time.
+        """
         if self._last_date is not None:
             date, _, monotonic = self._last_date
             service_time = parse_date(date)
