@@ -95,7 +95,7 @@ class Executor:
         return other
 
     def __reduce__(self) -> str:
-        raise TypeError("a client and its parts do not pickle: make a client in each process")
+        raise TypeError("a client does not pickle, nor do its parts: make a client in each process")
 
     @property
     def closed(self) -> bool:
