@@ -2,7 +2,7 @@
 
     from cfaigw_billing import AsyncCloudflare, Cloudflare
 
-`AsyncCloudflare` is the client to await; `Cloudflare` is the same one to call.
+`AsyncCloudflare` is the async client; `Cloudflare` is the same client for blocking code.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ __all__ = [
     "types",
 ]
 
-# The public names are imported when they are first used, so that importing the package costs next
-# to nothing: aiohttp alone takes a tenth of a second.
+# The public names are imported when they are first used, so that importing the package is fast:
+# aiohttp alone takes a tenth of a second.
 _MODULES = dict.fromkeys(__all__, ".errors") | {
     "APIResponse": "._sync.responses",
     "AsyncAPIResponse": "._async.responses",

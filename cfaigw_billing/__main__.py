@@ -1,4 +1,4 @@
-"""The command line, as `python -m cfaigw_billing` and the script `cfaigw-billing` run it."""
+"""The entry point of `python -m cfaigw_billing` and of the script `cfaigw-billing`."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ COMPLETE = "_CFAIGW_BILLING_COMPLETE"
 
 
 def main() -> None:
-    """Run the command line, or say in one line what has to be installed for it."""
+    """Run the command line; if packages for it are missing, say so in one line."""
     if not (find_spec("click") and find_spec("rich")):
         sys.stderr.write(MISSING)
         sys.exit(2)
     try:
         from .cli import ExitCode, app, ignore_endings
     except KeyboardInterrupt:
-        sys.exit(130)  # as the commands do, once they are there to see to it
+        sys.exit(130)  # the same exit code as for commands
     if reconfigure := getattr(sys.stdout, "reconfigure", None):  # the shell may have closed it
-        reconfigure(errors="backslashreplace")  # it may know fewer characters than the service
+        reconfigure(errors="backslashreplace")  # its encoding may lack characters
     try:
         app(prog_name=as_called(), complete_var=COMPLETE)
     except SystemExit as end:
         if end.code == ExitCode.UNKNOWN:
-            ignore_endings()  # while Python ends, Ctrl-C would kill it, with another exit code
+            ignore_endings()  # while Python ends, Ctrl-C would change the exit code
         raise
     except OSError as error:  # such as a full disk below stdout
         sys.exit(f"error: {error}")
 
 
 def as_called() -> str:
-    """The program as it was typed, so that what is shown to type next works too."""
+    """Return the program as it was called, for commands that are suggested to the user."""
     program = sys.argv[0]
     if PurePath(program).name == "__main__.py":
         return f"{shlex.quote(sys.orig_argv[0])} -m cfaigw_billing"

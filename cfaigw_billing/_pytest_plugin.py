@@ -39,12 +39,12 @@ def billing_client(billing_emulator: Emulator) -> Iterator[Cloudflare]:
 def async_billing_client(billing_emulator: Emulator) -> Iterator[AsyncCloudflare]:
     """An `AsyncCloudflare` client of `billing_emulator`, for any plugin that runs async tests.
 
-    Not an async fixture: that would belong to one of those plugins.
+    It is not an async fixture, because that would depend on one plugin.
     """
     import asyncio  # as above
 
     client = billing_emulator.async_client()
     yield client
-    # Not `asyncio.run`, which leaves the thread without its current loop: the plugin's own.
+    # Not `asyncio.run`: it would remove the plugin's event loop from the thread.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(client.close())

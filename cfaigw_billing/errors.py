@@ -109,7 +109,7 @@ class _OfTopup:
     account_id: str
     """The account."""
     amount: int | None
-    """The credit that was asked for, in cents; `None` if only `topup.wait` was called."""
+    """The requested credit, in cents; `None` if only `topup.wait` was called."""
 
 
 def _say(error: CloudflareError, message: str, idempotency_key: str | None, **facts: Any) -> None:
@@ -147,7 +147,7 @@ class TopupFailedError(CloudflareError, _OfTopup):
     """A top-up has failed or was cancelled: its credit will not come."""
 
     status: str
-    """The status that the service gave."""
+    """The status from the service."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class APIError(CloudflareError):
     request: HTTPRequest
     """The request that was sent, secrets redacted."""
     retries_taken: int
-    """How many times the SDK repeated the request before it gave up."""
+    """How many times the SDK retried the request before it gave up."""
     errors: tuple[ErrorData, ...] = ()
     """The `errors` of the answer, chains included; empty if there was no readable answer."""
     cf_ray: str | None = None
@@ -248,7 +248,7 @@ class TopupOutcomeUnknownError(APIConnectionError):
     account_id: str
     """The account."""
     amount: int
-    """The credit that was asked for, in cents. Fee and tax may have been charged on top."""
+    """The requested credit, in cents. Fee and tax may have been charged on top."""
     sent_at: datetime
     """When the charge was sent: aware, UTC.
 
@@ -274,7 +274,7 @@ class TopupOutcomeUnknownError(APIConnectionError):
             f"{call}a top-up of {amount} cents (${amount / 100:,.2f}) was sent at "
             f"{sent_at:%Y-%m-%dT%H:%M:%SZ}, and whether it was charged is unknown: "
             f"{reason.replace(call, '')} · do not send it again before "
-            f"`billing.topup.reconcile(error)` has looked",
+            f"`billing.topup.reconcile(error)` has checked it",
             request=request,
             retries_taken=max(request.attempts - 1, 0),
         )
@@ -341,7 +341,7 @@ class PermissionDeniedError(APIStatusError):
 
 
 class NotFoundError(APIStatusError):
-    """404: no such account, or no such call."""
+    """404: the account or the endpoint does not exist."""
 
 
 class ConflictError(APIStatusError):

@@ -40,11 +40,11 @@ class Case:
     call: str
     """The path of the method on the client."""
     arguments: Mapping[str, Any] = ACC
-    """Of the method."""
+    """The arguments of the method."""
     params: type[t.Params[Any]]
     """The class of the same parameters for `send`."""
     defaults: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
-    """The parameters that the method fills in by itself."""
+    """The parameters that the method sets itself."""
     method: str
     """Of the request."""
     path: str

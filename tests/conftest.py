@@ -1,4 +1,4 @@
-"""What the tests share: a clean environment, the two clients as one, and aioresponses."""
+"""Shared fixtures: a clean environment, both clients as one, and aioresponses."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @pytest.fixture
 def ask(run: Run, billing_emulator: Emulator) -> Run:
-    """As `run`, with the emulator for an address, a token that it accepts, and no deprecations."""
+    """Like `run`, on the emulator with a valid token, and without deprecation warnings."""
 
     def ask(call: Callable[[Any], Any], **options: Any) -> Any:
         given = {"base_url": billing_emulator.base_url, "api_token": billing_emulator.api_token}

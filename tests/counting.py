@@ -80,7 +80,7 @@ def main(base_url: str, api_token: str) -> None:
     print(json.dumps(asyncio.run(count_async(options)) | count_sync(options)))  # noqa: T201
 
 
-# Modules: a program that has none of its own.
+# Modules: a program without its own modules.
 
 FIRST_CALL = """
 import sys
@@ -99,7 +99,7 @@ print(len(imported - begin), *set(sys.modules) - begin)
 
 @frozen
 class Counted:
-    """What was counted."""
+    """The counts."""
 
     figures: dict[str, float]
     """Calls and modules, by what they are for."""

@@ -1,4 +1,4 @@
-"""What a call costs, counted and not timed, so that it is the same on every machine."""
+"""The cost of a call, counted and not timed, so that it is the same on every machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEAVY = {
     *("requests", "rich", "tqdm", "click", "unittest.mock", "cfaigw_billing.testing"),
     *("cattrs", "html", "cfaigw_billing._show.table"),
 }
-"""What no call may load."""
+"""The modules that no call may load."""
 
 PYTHON = sys.version_info[:2]
 

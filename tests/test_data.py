@@ -206,7 +206,7 @@ def test_copies_know_their_account(again: Callable[[Any], Any]) -> None:
 
 
 class Report(BaseModel):
-    """A model of somebody's app."""
+    """A model of a user's app."""
 
     balance: BillingCreditBalanceResponse
     limit: Money
@@ -280,7 +280,7 @@ def test_a_schema_has_every_property_and_the_units_of_numbers(cls: Any) -> None:
     assert asked["properties"].keys() <= schema["properties"].keys()
 
 
-UNITS = ("cents", "dollars", "Unix", "ISO 8601", "no unit")
+UNITS = ("cents", "dollars", "Unix", "ISO 8601", "without a unit")
 
 
 # FastAPI.

@@ -49,7 +49,7 @@ CAMEL: dict[str, str] = {"disabled_reason": "disabledReason", "last_failed_at": 
 """The fields whose name on the wire is not the one in Python."""
 
 FOREIGN = ("cattrs", "JSONDecodeError", "ValidationError", "tructuring", "NoneType", "sys.")
-"""What a message of ours never holds: it would speak of json, cattrs or Python to a user."""
+"""Words that no message may have: users need not know of json, cattrs or Python."""
 
 BALANCE = case_named("credit_balance: full")
 
@@ -105,7 +105,7 @@ class Place:
 
     @property
     def type(self) -> Any:
-        """What it is where it is not `None`."""
+        """Return its type without `None`."""
         members = [member for member in members_of(self.hint) if member is not type(None)]
         return str if str in members else members[0]
 
@@ -115,7 +115,7 @@ class Place:
 
     @property
     def path(self) -> str:
-        """As a message shows it."""
+        """The path as a message shows it."""
         steps = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.keys)
         return "".join(steps).lstrip(".")
 
@@ -123,7 +123,7 @@ class Place:
         return f"{self.case.call.removeprefix('ai_gateway.billing.')} {self.path}"
 
     def parent(self, answer: JSON) -> Any:
-        """What holds it, in the JSON of an answer."""
+        """Return its container in the JSON of an answer."""
         found: Any = answer
         for key in self.keys[:-1]:
             found = found[key]
@@ -142,7 +142,7 @@ class Place:
         return answer
 
     def within(self, value: Any) -> Any:
-        """What is here, in a value that the case gives."""
+        """Return the value at this path."""
         for name in self.names:
             value = value[name] if isinstance(name, int) else getattr(value, name)
         return value
@@ -203,7 +203,7 @@ WRONG: dict[Any, list[object]] = {
     Secret: [12, True, [], {}],
     datetime: [1_767_225_600, True, "yesterday", "", {}],
 }
-"""What is not a value of the type."""
+"""Values that are not of the type."""
 NOT_AN_OBJECT: list[object] = [[], [{}], "x", "", 1, True]
 NOT_AN_ARRAY: list[object] = [{}, {"0": {}}, "x", "", 1, True]
 
@@ -536,7 +536,7 @@ def test_nobody_can_fill_the_empty_extra_that_values_share(
     decode: Decode, change: Callable[[Any], object]
 ) -> None:
     value = decode(BALANCE, BALANCE.answer)
-    with pytest.raises(TypeError, match="what the service sent"):
+    with pytest.raises(TypeError, match="`extra` cannot be changed"):
         change(value.extra)
     assert value.extra == {}
     for own in (copy.deepcopy(value), pickle.loads(pickle.dumps(value))):  # noqa: S301

@@ -57,7 +57,7 @@ Call = Callable[..., Awaitable[Answer]]
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """An emulator whose clock stands still, so that no test ends on another day than it began."""
+    """An emulator with a fixed time, so that no test runs past midnight."""
     async with Emulator(at=NOW) as emulator:
         yield emulator
 

@@ -1,4 +1,4 @@
-"""What goes wrong is told in one line without secrets, pickles, and is repeated only if safe."""
+"""Errors are one line without secrets, pickle, and are retried only if that is safe."""
 
 from __future__ import annotations
 
@@ -202,8 +202,8 @@ REFUSED = {
         10403,
         "Forbidden",
         call=f"{BILLING}.topup.config.create",
-        then="the credentials need the permission AI Gateway Write; newer: the service lets only "
-        "the dashboard, and no API token, change the automatic top-up",
+        then="the credentials need the permission AI Gateway Write; the service may also refuse "
+        "all API tokens: then change the automatic top-up in the dashboard",
     ),
     "403 of the retired call": refused(
         403,
@@ -358,7 +358,7 @@ def test_a_host_that_is_not_there_is_a_connection_error(run: Run) -> None:
 
 
 def test_no_line_names_its_path_twice(ask: Run, billing_emulator: Emulator) -> None:
-    """Neither where an error is the reason of another, nor where the service names the path."""
+    """Also if an error is the cause of another, or if the service names the path."""
     for case in (BALANCE, TOPUP):
         with pytest.raises(NotFoundError, match="Could not route to this path, perhaps") as refused:
             ask(case.on, max_retries=0)  # there is no account yet
@@ -432,7 +432,7 @@ CREDENTIALS: dict[str, dict[str, str]] = {
 
 
 def everything_in(error: BaseException) -> Iterator[str]:
-    """What a log, a debugger or an error tracker would show of it, or keep."""
+    """Yield the texts that a log, a debugger or an error tracker would show or store."""
     yield str(error)
     yield repr(error)
     yield repr(vars(error))
@@ -855,7 +855,7 @@ def test_a_charge_that_is_not_answered_in_time_is_sent_exactly_once(
 def test_a_charge_over_a_connection_that_was_kept_is_sent_exactly_once(
     run_async: Run, billing_emulator: Emulator
 ) -> None:
-    """There aiohttp would repeat a GET by itself."""
+    """Here aiohttp would repeat a GET."""
     seeded(billing_emulator, TOPUP)
     billing_emulator.inject(Fault(silence="close", after=True), times=None, path="/topup")
 

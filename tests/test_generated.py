@@ -173,7 +173,7 @@ def test_the_constructors_differ_in_the_session_alone() -> None:
 
 
 def sync_signature(signature: inspect.Signature) -> inspect.Signature:
-    """What the twin's should be: the annotations are text, so that names can be replaced."""
+    """Return the expected signature of the twin; annotations are text, so that names can change."""
     parameters = [
         parameter.replace(annotation=plainly(parameter.annotation))
         for parameter in signature.parameters.values()
@@ -183,7 +183,7 @@ def sync_signature(signature: inspect.Signature) -> inspect.Signature:
 
 
 def plainly(text: Any) -> Any:
-    """What is said of the async client, as it is of the other."""
+    """Convert a text about the async client to one about the sync client."""
     if not isinstance(text, str):
         return text
     text = text.replace("an `async with`", "a `with`").replace("an async iterator", "an iterator")
@@ -226,7 +226,7 @@ WITHOUT_RESPONSE = {
         "metrics": "many calls",
     },
 }
-"""What is left out of `.with_raw_response` and `.with_streaming_response`, and why."""
+"""Methods without `.with_raw_response` and `.with_streaming_response`, and why."""
 ANSWERS = {
     ("Raw", "Async"): "AsyncAPIResponse",
     ("Streaming", "Async"): "AsyncResponseContextManager",
@@ -235,7 +235,7 @@ ANSWERS = {
 }
 EVERY_FLAVOUR = pytest.mark.parametrize(("way", "prefix"), ANSWERS, ids=lambda it: it or "sync")
 PAGES = {"AsyncAccountPaginator": "AccountListResponse"}
-"""The type of one page of a list, for the lists that a call of the service stands behind."""
+"""The type of one page of each list that comes from a call of the service."""
 WAYS = {"with_raw_response", "with_streaming_response"}
 
 

@@ -47,7 +47,7 @@ TEXTS = [
 
 
 def outcome(data: bytes) -> str:
-    """What comes out, with its types, or the words of the error."""
+    """Return the result with its types, or the text of the error."""
     try:
         return repr(_json.loads(data))
     except ValueError as error:
@@ -55,7 +55,7 @@ def outcome(data: bytes) -> str:
 
 
 def outcomes(data: bytes) -> tuple[str, str]:
-    """What comes out with orjson, and without."""
+    """Return the results with and without orjson."""
     with_orjson = outcome(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_json, "_quick", None)

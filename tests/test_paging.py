@@ -208,7 +208,7 @@ CONTINUES: dict[str, Info] = {
 def test_a_short_page_is_not_the_last_where_the_service_says_that_more_follow(
     why: str, ids: Callable[..., list[str]], billing_emulator: Emulator
 ) -> None:
-    """Which it does where it answers fewer a page than were asked for."""
+    """This happens if it returns fewer rows per page than requested."""
     billing_emulator.inject(answer("ab", CONTINUES[why]))
     billing_emulator.inject(answer("cd", {"has_more": False}))
     assert ids(billing_emulator, per_page=50) == list("abcd")

@@ -65,7 +65,7 @@ def ends_well(script: str, emulator: Emulator, said: str, *, before: str = "") -
 def test_a_process_without_standard_streams_charges_and_ends(
     closed: str, loop: str, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """As cron and daemons start them: the loop gets none of their numbers."""
+    """As for cron and daemons: the loop must not get these file descriptors."""
     said = tmp_path / "said"
     ended = run(
         f"""
@@ -215,7 +215,7 @@ async def main():
 asyncio.run(main())
 """,
         emulator,
-        "a response is read in the process that made the call\n0 True\n",
+        "read a response in the process that made the call\n0 True\n",
         before=loop,
     )
 
@@ -373,7 +373,7 @@ print("ended")
 def test_a_first_call_without_descriptors_says_so_and_the_next_may_have_more(
     emulator: Emulator,
 ) -> None:
-    """Not with uvloop, which aborts the process itself."""
+    """Not with uvloop, which aborts the process."""
     ends_well(
         """
 import resource, sys

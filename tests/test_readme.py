@@ -1,4 +1,4 @@
-"""The code in the README runs as it stands, against the emulator in place of the service."""
+"""The code in the README runs unchanged, on the emulator."""
 
 from __future__ import annotations
 

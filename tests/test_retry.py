@@ -1,4 +1,4 @@
-"""What is repeated, after how long, and what never is."""
+"""Retries: which calls, and after how long."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_which_statuses_are_repeated(operation: Operation[Any]) -> None:
 
 def repeated(operation: Operation[Any], headers: Mapping[str, str] | None = None) -> set[int]:
     statuses = range(100, 600)
-    return {s for s in statuses if verdict(operation, s, headers or {}) is Verdict.AGAIN}
+    return {s for s in statuses if verdict(operation, s, headers or {}) is Verdict.RETRY}
 
 
 def verdict(operation: Operation[Any], status: int, headers: Mapping[str, str]) -> Verdict | None:

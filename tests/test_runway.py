@@ -37,7 +37,7 @@ TOPUP = TopupConfig(amount=5000, threshold=1000)
 
 
 def row(hours_ago: float, cents: float, width: float = 1.0) -> History:
-    """What was used in the hour that began so many whole hours before the unfinished one."""
+    """Return the usage of an hour, so many whole hours before the current one."""
     start = (NOW.timestamp() // 3600 - hours_ago) * MS
     return History(
         id=str(hours_ago), aggregated_value=cents, start_time=start, end_time=start + width * MS
@@ -70,7 +70,7 @@ def forecast(
     config: TopupConfig | None = None,
     now: datetime = NOW,
 ) -> Runway:
-    """Of an account that spends 240 cents a day, unless told otherwise."""
+    """Forecast for an account that spends 240 cents a day by default."""
     return forecast_runway(
         balance(cents, config), usage(steady(28 * 24) if spent is None else spent), now=now
     )

@@ -332,14 +332,14 @@ def definitions(path: Path) -> Iterator[str]:
         yield from (name for name in names if name[0].isupper())
 
 
-# What the fields of the types say.
+# Docstrings of fields.
 
 UNITS = {
     # what the text of a number says, and the ending of the attribute that must stand beside it
     "in cents": "_money",
     "Unix seconds": "_datetime",
     "Unix milliseconds": "_datetime",
-    "no unit of its own": "",
+    "without a unit": "",
 }
 
 
@@ -364,7 +364,7 @@ class Field:
 
 
 def fields() -> Iterator[Field]:
-    """What is public and assigned or annotated in a class of `types`, and the string below it."""
+    """Yield the public attributes of classes in `types`, with their docstrings."""
     sources = [path for module, path in MODULES.items() if module.startswith("types.")]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sources]
     for cls in (node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)):
@@ -380,7 +380,7 @@ def fields() -> Iterator[Field]:
 
 
 def string(node: ast.stmt | None) -> str | None:
-    """What the statement is, if it is a string alone."""
+    """Return the text of a statement that is only a string."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return str(node.value.value)
     return None

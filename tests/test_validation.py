@@ -56,7 +56,7 @@ def value_errors(words: str, *values: object) -> list[Wrong]:
 
 
 def whole(minimum: int, maximum: int | None = None, *, optional: bool = False) -> list[Wrong]:
-    """What no whole number within the limits is."""
+    """Values that are not whole numbers within the limits."""
     wrong = [
         *type_errors("must be a whole number", True, False, 1000.0, 1000.5, "1000", "", [], nan),
         *type_errors("must be a whole number", Decimal(1000)),
@@ -70,7 +70,7 @@ def whole(minimum: int, maximum: int | None = None, *, optional: bool = False) -
 
 
 def cents(minimum: int) -> list[Wrong]:
-    """What no amount of cents within the limits is, nor `Money` that is."""
+    """Values that are not amounts within the limits, in cents or as `Money`."""
     return [
         *whole(minimum, MAXIMUM),
         *value_errors("must be in US dollars, got EUR 50.00", Money.from_major(50, "EUR")),
@@ -81,7 +81,7 @@ def cents(minimum: int) -> list[Wrong]:
 
 
 def identifier(name: str, *, optional: bool = False) -> list[Wrong]:
-    """What no identifier is."""
+    """Values that are not identifiers."""
     wrong = [
         *value_errors(f"Expected a non-empty value for `{name}` but received ''", ""),
         *value_errors(OUTSIDE, ".", "..", "/", "a/b", "../b", "a\\b", "\\"),
@@ -105,11 +105,11 @@ NO_ACCOUNT = [
     *value_errors(ACCOUNT, ".", "..", "/", "a/b", "../b", "\\", "a\nb", "a\n", "\x00", "\x7f"),
     *type_errors("must be a str", 1, 1.5, True, b"acc", ["acc"]),
 ]
-"""What no account id is."""
+"""Values that are not account ids."""
 
 
 def one_of(*choices: str, optional: bool = False) -> list[Wrong]:
-    """What no word of an enumeration is."""
+    """Values that are not in an enumeration."""
     words = f"must be one of {', '.join(map(repr, choices))}; got "
     bad: list[object] = ["", "x", choices[0].upper() + " ", 1, True, list(choices), b"day"]
     return value_errors(words, *bad, *([] if optional else [None]))
@@ -341,7 +341,7 @@ def test_send_refuses_an_unknown_option_by_name(ask: Run, billing_emulator: Emul
 def test_a_wrong_timeout_of_a_call_is_refused_by_name(
     ask: Run, billing_emulator: Emulator, timeout: object
 ) -> None:
-    """As the client's own is. Of 0 aiohttp would make: no limit at all."""
+    """Like the client's option. aiohttp would treat 0 as unlimited."""
     with pytest.raises((TypeError, ValueError), match="`timeout`"):
         ask(lambda c: c.ai_gateway.billing.credit_balance(account_id="acc", timeout=timeout))
     assert billing_emulator.requests == []

@@ -35,10 +35,10 @@ def first_page(
 
 
 def with_answer(method: Any, answer: str) -> FunctionType:
-    """Return a function with the signature of a method, but for what it returns.
+    """Return a function with the signature of a method, but another return type.
 
-    It is never called. As the `__wrapped__` of a call it shows `inspect.signature` what to work
-    out. To work that out here, for sixty methods, would take a tenth of the package's import.
+    It is never called. `inspect.signature` reads it as the `__wrapped__` of a call. Computing sixty
+    signatures here would take a tenth of the package's import time.
     """
     shown = FunctionType(method.__code__, method.__globals__, argdefs=method.__defaults__)
     shown.__kwdefaults__ = method.__kwdefaults__

@@ -1,7 +1,7 @@
-"""Check many accounts again and again, each when it is due. A look is one check of an account.
+"""Check many accounts repeatedly. A look is one check of an account.
 
-`watch` and `metrics` use it. One task takes the accounts that are due and starts a task for each
-look. The calls wait for the rate limit like those of a sweep. All tasks end with the block.
+`watch` and `metrics` use it. One task starts a task for each account that is due. The calls wait
+for the rate limit like those of a sweep. All tasks end with the block.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .._core.pages import ACCOUNTS, PageTurner
 from .._core.runway import forecast_runway, runway_requests
 from .._core.sweeps.sweep import checked_ids
 from .._core.watch.schedule import LIST_EVERY, THE_LIST, Aims, Known, Look, Schedule
-from .._io.call import Batch, Room, Turn
+from .._io.call import Batch, BatchMember, Slots
 from .._io.deadlines import end_task
 from .._io.executor import Executor
 from .._io.logins import HEAD_START
@@ -43,11 +43,11 @@ T = TypeVar("T")
 AT_ONCE = 50
 """How many looks may run or wait to be read at a time."""
 QUOTA = 1200.0
-"""The requests per window, until the service has told the number."""
+"""The requests per window, until the service has reported the quota."""
 _OF_AN_ACCOUNT = CloudflareError, ValueError, TypeError
-"""The errors that stay with their account; two of them, if the function of tokens is wrong."""
+"""The errors of one account. A wrong function of tokens raises `ValueError` or `TypeError`."""
 HISTORY = timedelta(weeks=8)
-"""The usage to read: what a forecast needs."""
+"""The usage to read for a forecast."""
 
 
 class Looks:
@@ -79,7 +79,7 @@ class Looks:
             once: Look at each account once, now, and end.
 
         Raises:
-            ValueError: `reserve` or an account id is wrong, or there is no account.
+            ValueError: `reserve` or an account id is wrong, or `account_ids` is empty.
             TypeError: An argument has the wrong type.
         """
         check_reserve(reserve)
@@ -94,12 +94,12 @@ class Looks:
         self._over = False
 
     async def enter(self, executor: Executor) -> None:
-        """Begin to look."""
+        """Start the looks."""
         if self._task is not None or self._over:
             raise RuntimeError("it can be entered once; make another one")
         self._executor = executor
         self._schedule = Schedule(self._aims.interval, executor.clock.monotonic())
-        self._room = Room(AT_ONCE)
+        self._slots = Slots(AT_ONCE)
         self._news, self._changed = asyncio.Event(), asyncio.Event()
         self._pid = os.getpid()
         self._task = asyncio.create_task(self._run())
@@ -124,7 +124,7 @@ class Looks:
             self._news.clear()
             await self._news.wait()
         if self._ended:
-            self._room.release()
+            self._slots.release()
             return self._ended.popleft()
         if self._fault is not None:
             raise self._fault
@@ -138,7 +138,7 @@ class Looks:
     async def _run(self) -> None:
         try:
             with self._executor.widened(AT_ONCE):
-                await self._room.acquire()
+                await self._slots.acquire()
                 await self._list()
                 async with anyio.create_task_group() as tasks:
                     while (account_id := await self._due()) is not None:
@@ -149,14 +149,14 @@ class Looks:
         except* Exception as faults:
             self._fault = _first(faults)
         finally:
-            if not self._over and self._fault is None:  # cancelled: this is no normal end
+            if not self._over and self._fault is None:  # cancelled
                 self._fault = RuntimeError("the looks were ended from outside")
             self._over = True
             self._news.set()
 
     async def _due(self) -> str | None:
-        """Wait until a look is due and there is room for it. Return `None` if none is left."""
-        await self._room.acquire()
+        """Wait until a look is due and may start; return its account. `None`: no look is left."""
+        await self._slots.acquire()
         while (account_id := self._schedule.take(self._executor.clock.monotonic())) is None:
             wait = self._schedule.wait()
             if wait == inf and self._once:
@@ -221,7 +221,7 @@ class Looks:
     async def _forecast(
         self, balance: BillingCreditBalanceResponse, now: datetime
     ) -> tuple[BillingUsageHistoryResponse | None, Runway | None]:
-        """Read the usage and forecast. What fails is `None`; the next look tries again."""
+        """Read the usage and forecast; `None` if it fails. The next look tries again."""
         _, params = runway_requests(balance.account_id, HISTORY, now)
         try:
             usage = await self._ask(params)
@@ -242,7 +242,7 @@ class Looks:
         """Queue the look for the reader, and plan the next one."""
         account_id = str(look.account_id)
         if account_id not in self._schedule:  # no longer in the list
-            self._room.release()
+            self._slots.release()
         else:
             if not self._once:
                 self._schedule.put_back(account_id, gap)
@@ -273,18 +273,18 @@ class Looks:
         self._hand_over(Look(account_id=None, at=at, error=error, accounts=accounts))
 
     def _keep(self, account_ids: Collection[str]) -> None:
-        room = inf if self._once else self._room_for(account_ids)
-        self._schedule.keep(account_ids, room)
+        capacity = inf if self._once else self._capacity_for(account_ids)
+        self._schedule.keep(account_ids, capacity)
         self._known = {name: known for name, known in self._known.items() if name in account_ids}
 
-    def _room_for(self, account_ids: Collection[str]) -> float:
-        """Return how many accounts the rate limits have room for now."""
-        calls, room, now = 1 + self._usage + self._days, 0.0, self._executor.clock.monotonic()
+    def _capacity_for(self, account_ids: Collection[str]) -> float:
+        """Return how many accounts the rate limits allow to check now."""
+        calls, capacity, now = 1 + self._usage + self._days, 0.0, self._executor.clock.monotonic()
         for limit, accounts in self._executor.logins.rate_limits_of(account_ids, now):
             quota = limit.quota or QUOTA
             left = quota if limit.remaining is None else limit.remaining
-            room += min((left - self._reserve * quota) / calls, accounts)
-        return room
+            capacity += min((left - self._reserve * quota) / calls, accounts)
+        return capacity
 
     async def _all_accounts(self) -> dict[str, str]:
         """Return the names of the accounts that can be listed, by id."""
@@ -303,13 +303,13 @@ class Looks:
         return found
 
     async def _ask(self, params: Params[T]) -> T:
-        """Make a call that waits for the rate limit like one of a sweep."""
-        batch = Batch(self._reserve, self._room, several=self._executor.logins.several)
-        return (await self._executor.execute(params, {}, turn=Turn(batch))).parse()
+        """Make a call that waits for the rate limit like a call of a sweep."""
+        batch = Batch(self._reserve, self._slots, several=self._executor.logins.several)
+        return (await self._executor.execute(params, {}, member=BatchMember(batch))).parse()
 
 
 def checked(account_ids: Iterable[str]) -> list[str]:
-    """Return the accounts without duplicates; raise if there is none, or an id is not valid."""
+    """Return the accounts without duplicates; raise if the list is empty or an id is not valid."""
     found = list(dict.fromkeys(checked_ids(account_ids)))
     for account_id in found:
         BillingCreditBalanceParams(account_id=account_id)  # raises

@@ -28,7 +28,7 @@ class Refreshing:
         """Check and keep the options.
 
         Raises:
-            ValueError: `refresh`, `reserve` or an account id is wrong, or there is no account.
+            ValueError: `refresh`, `reserve` or an account id is wrong, or `account_ids` is empty.
             TypeError: An argument has the wrong type.
         """
         check_interval("refresh", refresh)
@@ -45,7 +45,7 @@ class Refreshing:
         self._fault: Exception | None = None
 
     async def enter(self, executor: Executor) -> None:
-        """Begin, and wait for the first look: it raises if the credentials are wrong."""
+        """Start, and wait for the first look: it raises if the credentials are wrong."""
         self._news = asyncio.Event()
         await self._looks.enter(executor)
         try:
@@ -105,7 +105,7 @@ class Refreshing:
         self._news.set()
 
     async def _take(self) -> bool:
-        """Add the next look to the snapshot. Return false if there is none."""
+        """Add the next look to the snapshot; return false at the end."""
         if (look := await self._looks.next()) is None:
             return False
         self._snapshot = self._snapshot.after(look)

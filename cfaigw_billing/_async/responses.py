@@ -1,7 +1,7 @@
-"""The HTTP response around an answer, and the calls that give it instead of the value.
+"""HTTP responses, and the calls that return them instead of values.
 
-`.with_raw_response` and `.with_streaming_response` run the methods of a resource as they are, on an
-executor that answers with the response. `raw` and `streamed` give such a method its type.
+`.with_raw_response` and `.with_streaming_response` run the methods of a resource unchanged, on an
+executor that returns responses. `raw` and `streamed` give such a method its type.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ CLOSED = "this response has been closed, or read with `iter_bytes` before"
 
 
 class AsyncAPIResponse(Generic[T]):
-    """An HTTP response, and the value that it answers.
+    """An HTTP response and its value.
 
-    From `.with_raw_response` its body has been read. From `.with_streaming_response` it has not:
-    each way to read it reads what is left of it, and it is closed when the block is left.
+    The body of a response from `.with_raw_response` has been read. The body of one from
+    `.with_streaming_response` has not: each method reads the rest of it, and the end of the block
+    closes it.
     """
 
     def __init__(self, answer: Answer[T], unread: Unread | None, *, is_closed: bool) -> None:
@@ -59,12 +60,12 @@ class AsyncAPIResponse(Generic[T]):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers of the response; names are compared without regard to case."""
+        """The headers of the response; names are case-insensitive."""
         return self._answer.http_response.headers
 
     @property
     def cf_ray(self) -> str | None:
-        """The id of the answer, which Cloudflare support asks for."""
+        """The id of the response, which Cloudflare support asks for."""
         return self._answer.http_response.cf_ray
 
     @property
@@ -74,19 +75,19 @@ class AsyncAPIResponse(Generic[T]):
 
     @property
     def retries_taken(self) -> int:
-        """How many times the request had been repeated before."""
+        """The number of retries before this response."""
         return self._answer.retries_taken
 
     @property
     def is_closed(self) -> bool:
-        """Whether there is nothing more to read from the connection."""
+        """Whether nothing more can be read from the connection."""
         return self._closed
 
     async def parse(self) -> T:
-        """Return the value that the method itself would have answered.
+        """Return the value that the method itself would return.
 
-        Raises: `APIStatusError` where the answer says `success: false`,
-            `APIResponseValidationError` where it is not what the API describes.
+        Raises: `APIStatusError` if the answer has `success: false`;
+            `APIResponseValidationError` if it does not match the API description.
         """
         await self.read()
         return self._answer.parse()
@@ -116,12 +117,12 @@ class AsyncAPIResponse(Generic[T]):
     async def json(self) -> object:
         """Return the body as JSON, the envelope included.
 
-        Raises: `ValueError` if it is none.
+        Raises: `ValueError` if it is not JSON.
         """
         return strict_json.loads(await self.read())
 
     async def iter_bytes(self, chunk_size: int | None = None) -> AsyncGenerator[bytes]:
-        """Yield the body in parts: as they come, or of up to `chunk_size` bytes.
+        """Yield the body in parts: as they arrive, or of up to `chunk_size` bytes.
 
         Raises: `APIConnectionError` if it breaks off.
         """
@@ -137,7 +138,7 @@ class AsyncAPIResponse(Generic[T]):
             async with aclosing(self._unread().chunks(chunk_size)) as chunks:
                 async for chunk in chunks:
                     yield chunk
-                    del chunk  # an error that comes next must not show it
+                    del chunk  # the traceback of a later error must not show it
                     if self._closed:
                         raise RuntimeError(CLOSED)
         except TransportError as error:
@@ -145,7 +146,7 @@ class AsyncAPIResponse(Generic[T]):
             raise failure from failure.__cause__
 
     async def close(self) -> None:
-        """Let go of the connection; what was not read is lost."""
+        """Release the connection; the unread rest of the body is lost."""
         self._closed = True
         if self._stream is not None:
             self._stream.close()
@@ -159,7 +160,7 @@ class AsyncAPIResponse(Generic[T]):
 
 
 class AsyncResponseContextManager(Generic[T]):
-    """The answer of a method of `.with_streaming_response`: sends when it is entered."""
+    """The result of a method of `.with_streaming_response`: entering it sends the request."""
 
     def __init__(self, send: Callable[[], Awaitable[AsyncAPIResponse[T]]]) -> None:
         self._send = send
@@ -182,19 +183,19 @@ class AsyncResponseContextManager(Generic[T]):
 
 
 class AsyncRawExecutor:
-    """An executor that answers with HTTP responses instead of values."""
+    """An executor that returns HTTP responses instead of values."""
 
     def __init__(self, executor: Executor, *, stream: bool = False) -> None:
         self._executor = executor
         self._stream = stream
 
     async def send(self, params: Params[T], options: RequestOptions) -> AsyncAPIResponse[T]:
-        """Run one call and return its response, unless the service refuses: raise that.
+        """Run one call and return its response; raise if the service refuses.
 
-        An answer that only cannot be decoded is left to `parse`.
+        If the answer cannot be decoded, only `parse` raises.
         """
         if self._stream and max_age_of(options):
-            raise ValueError("`max_age` is not for streaming responses: nothing of them is kept")
+            raise ValueError("`max_age` is not for streaming responses: they are not cached")
         answer = await self._executor.execute(params, options, stream=self._stream)
         unread = self._executor.unread(answer)
         if unread is None and (error := answer.refusal()):
@@ -207,7 +208,7 @@ def raw(
 ) -> Callable[
     [Callable[[Any], None]], Callable[Concatenate[Any, P], Awaitable[AsyncAPIResponse[T]]]
 ]:
-    """Put a method of a resource in the place of what is decorated, for `.with_raw_response`."""
+    """Replace the decorated method by one of a resource, for `.with_raw_response`."""
     send = _without_warning(method)
 
     async def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncAPIResponse[T]:
@@ -223,7 +224,7 @@ def streamed(
 ) -> Callable[
     [Callable[[Any], None]], Callable[Concatenate[Any, P], AsyncResponseContextManager[T]]
 ]:
-    """Put a method of a resource in the place of what is decorated, for a streaming view."""
+    """Replace the decorated method by one of a resource, for `.with_streaming_response`."""
     send = _without_warning(method)
 
     def call(view: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResponseContextManager[T]:
@@ -234,12 +235,12 @@ def streamed(
 
 
 def _without_warning(method: Any) -> Any:
-    """Return a method that is not deprecated: the view says itself that it is."""
+    """Return the method without its deprecation warning: the view has its own."""
     return method.__wrapped__ if hasattr(method, "__deprecated__") else method
 
 
 def _described(call: F, place: Any, method: Any, answer: type) -> F:
-    """Give a call the name and the docstring of its place, and the signature of its method."""
+    """Give a call the name and docstring of the decorated method, and the signature of `method`."""
     method = inspect.unwrap(method)
     returns = f"{answer.__name__}[{method.__annotations__['return']}]"
     update_wrapper(call, place, ("__module__", "__name__", "__qualname__", "__doc__"))
@@ -248,7 +249,7 @@ def _described(call: F, place: Any, method: Any, answer: type) -> F:
 
 
 class AsyncRawView:
-    """A group of methods that answer with HTTP responses."""
+    """A group of methods that return HTTP responses."""
 
     def __init__(self, executor: Executor) -> None:
         self._values = executor
@@ -256,7 +257,7 @@ class AsyncRawView:
 
 
 class AsyncStreamingView:
-    """A group of methods that answer with HTTP responses that are not read yet."""
+    """A group of methods that return HTTP responses that are not read yet."""
 
     def __init__(self, executor: Executor) -> None:
         self._values = executor

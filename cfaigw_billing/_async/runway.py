@@ -18,7 +18,7 @@ async def runway(executor: Executor, *, account_id: str | None, history: timedel
     if executor.service_clock.is_known(executor.clock):
         requests = runway_requests(account_id, history, executor.now())
         balance, usage = await _both(executor, *requests)
-    else:  # one after the other: only an answer tells the right time
+    else:  # one after the other: the answer to the first has the right time
         balance = await executor.send(BillingCreditBalanceParams(account_id=account_id), {})
         _, request = runway_requests(account_id, history, executor.now())
         usage = await executor.send(request, {})
@@ -45,4 +45,4 @@ async def _both(executor: Executor, *requests: Params[Any]) -> list[Any]:
             raise errors[0]
         return [answers[request] for request in requests]
     finally:
-        errors.clear()  # an error that is raised holds this frame, which must not hold the error
+        errors.clear()  # the raised error refers to this frame, so the frame must not refer to it

@@ -1,4 +1,4 @@
-"""The outcomes of many calls that users see: a context manager and an iterator."""
+"""The outcomes of many calls, as a context manager and an iterator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AsyncOutcomes(Generic[T]):
         reserve: float = 0.1,
         allow_charges: bool = False,
     ) -> None:
-        from .._io.many_calls import ManyCalls  # a program of single calls does without it
+        from .._io.many_calls import ManyCalls  # not needed for single calls
 
         self._calls = ManyCalls(
             executor,

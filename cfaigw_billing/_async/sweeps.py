@@ -33,7 +33,7 @@ async def run_sweep(
         if not config.lists_accounts:
             sweep.pages.params = None
         while sweep.pages.params is not None:
-            # Not a single call: the calls of a sweep wait for the rate limit.
+            # Not `send`: the calls of a sweep wait for the rate limit.
             async with AsyncOutcomes(executor, [sweep.pages.params], reserve=reserve) as outcomes:
                 outcome = await anext(outcomes)
             if config.token_accounts and lists_no_accounts(outcome.error):

@@ -1,4 +1,4 @@
-"""Wait for a top-up, and find out whether a lost one was charged: work of several calls."""
+"""Wait for a top-up, and find out whether a lost charge was made, with several calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("cfaigw_billing")
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
-"""Seconds between two status requests; each pause is 1.5 times the one before."""
+"""The longest pause between two status requests, in seconds; each is 1.5 times the last one."""
 
 FAILED = frozenset(
     {"failed", "failure", "payment_failed", "declined", "denied", "rejected", "aborted", "expired"}
@@ -49,7 +49,7 @@ async def reconcile(
     sent_at: datetime | None,
     exclude: Iterable[str],
 ) -> TopupReconciliation:
-    """Look through the manual invoices for a charge whose answer was lost."""
+    """Search the manual invoices for a charge whose answer was lost."""
     others = invoice_ids(exclude)
     if error is None:
         charge = charge_of_facts(account_id, amount, sent_at)
@@ -93,7 +93,7 @@ async def wait(
         raise TopupPendingError(payment_intent_id, **facts) from None
     except BaseException as error:
         error.add_note(f"payment_intent_id: {payment_intent_id}")
-        if not isinstance(error, Exception):  # nobody may see the error of a cancellation
+        if not isinstance(error, Exception):  # the caller may not see a cancellation's error
             _log.warning("the wait for top-up %s was ended by %r", payment_intent_id, error)
         raise
     if answer.status != "completed":
@@ -106,7 +106,7 @@ async def _status(executor: Executor, params: types.TopupStatusParams) -> types.
     answer = await executor.execute(params, {})
     status = answer.parse()
     if status.payment_intent_id != params.payment_intent_id:
-        raise answer.unfit(
+        raise answer.mismatch(
             f"result.payment_intent_id: expected {params.payment_intent_id!r}, "
             f"got {status.payment_intent_id!r:.80}"
         )

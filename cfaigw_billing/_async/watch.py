@@ -21,14 +21,14 @@ class AsyncWatch:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What has been reported so far, as plain JSON; it includes the event the loop got last.
+        """The state of the watch, as plain JSON; it includes the last event that the loop received.
 
         Save it when you have delivered an event, and pass it to the next watch over the same
-        accounts. That watch reports what has changed meanwhile, and no event twice. If you deliver
-        an event but do not save the state, the event comes again with the same `key`.
+        accounts. That watch reports the changes since then, and no event twice. If you deliver an
+        event but do not save the state, the event comes again with the same `key`.
 
-        If two watches have different accounts, `a | b` of their states is the state of a watch over
-        all of these, or some of these.
+        If two watches have different accounts, `a | b` of their states is a state for a watch over
+        all these accounts, or some of them.
         """
         return self._watching.state
 

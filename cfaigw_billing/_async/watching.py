@@ -10,8 +10,8 @@ from typing import Any
 from .._core.options import check_span
 from .._core.watch.event import Event
 from .._core.watch.schedule import Aims, check_interval
-from .._core.watch.telling import Step, Thresholds, tell
-from .._core.watch.told import Told
+from .._core.watch.state import WatchState
+from .._core.watch.steps import Step, Thresholds, steps_after
 from .._io.executor import Executor
 from ..types import Money
 from .looks import Looks
@@ -43,7 +43,7 @@ class Watching:
         self._thresholds = Thresholds(low=low, runway=runway)
         levels = (0.0,) if low is None else (0.0, float(low.cents))
         aims = Aims(interval=interval.total_seconds(), levels=levels, runway=runway)
-        self._told = Told.from_state(state)
+        self._watch_state = WatchState.from_state(state)
         self._steps: deque[Step] = deque()
         self._looks = Looks(
             account_ids, aims=aims, reserve=reserve, usage=runway is not None, once=once
@@ -51,11 +51,11 @@ class Watching:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What has been reported, as plain JSON."""
-        return self._told.state
+        """The state of the watch, as plain JSON."""
+        return self._watch_state.state
 
     async def enter(self, executor: Executor) -> None:
-        """Begin to look."""
+        """Start the looks."""
         await self._looks.enter(executor)
 
     async def leave(self, _: Executor) -> None:
@@ -73,10 +73,10 @@ class Watching:
             if look is None:
                 return None
             if look.account_id is None:
-                self._told.keep(look.accounts)
-            self._steps.extend(tell(self._told, look, self._thresholds))
+                self._watch_state.keep(look.accounts)
+            self._steps.extend(steps_after(self._watch_state, look, self._thresholds))
 
     def take(self) -> None:
         """Record that the event of `show` has been reported."""
         step = self._steps.popleft()
-        self._told.put(step.account_id, step.subject)
+        self._watch_state.put(step.account_id, step.subject)

@@ -1,1 +1,1 @@
-"""Charges with a journal: each key is sent once; a charge in doubt is looked up, never resent."""
+"""Charges with a journal: each key is sent once; an unknown outcome is looked up, never resent."""

@@ -22,9 +22,9 @@ class KeyedExecutor(Executor):
         """Charge at most once for the key. A call without a key gets a random one."""
         journal = self.config.journal
         if journal is not None:
-            from .keyed import Keyed  # imported only with a journal
+            from .keyed import KeyedCharge  # imported only with a journal
 
-            return await Keyed(self, journal, call, self._charge).run()
+            return await KeyedCharge(self, journal, call, self._charge).run()
         if call.params.idempotency_key is None:
             return await self._charge(call)
         raise ValueError(
@@ -52,7 +52,7 @@ class KeyedExecutor(Executor):
         except Exception as fault:
             if call.request.may_have_arrived:
                 raise unknown(f"{type(fault).__name__}: {fault}") from without_frames(fault)
-            call.to_come_again()
+            call.reset_for_retry()
             raise
         except BaseException as interrupt:  # a cancellation: raise the same one
             if call.request.may_have_arrived:
@@ -61,7 +61,7 @@ class KeyedExecutor(Executor):
                 interrupt.__cause__ = error
                 _log.warning("%s", error)  # the caller may never see the error of a cancelled task
             else:
-                call.to_come_again()
+                call.reset_for_retry()
             raise
         if verdict is not Verdict.OUTCOME_UNKNOWN:
             return outcome

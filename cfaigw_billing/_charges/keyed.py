@@ -3,8 +3,8 @@
 Each step is stored before the next one begins. After a crash, the next call with the same key
 finds the last state that was stored:
 
-1. `claimed`, stored before anything else. Nothing was sent. The next call waits until the lease
-   ends, takes the key over, and sends.
+1. `claimed`, stored first. Nothing was sent. The next call waits until the lease ends, takes over
+   the key, and sends.
 2. `sent`, stored when the connection is open, before the first byte. The card may have been
    charged. The next call looks for an invoice, and never sends.
 3. The result: `charged` with the answer, `not_charged`, or `unknown`.
@@ -46,7 +46,7 @@ LONGEST_PAUSE = 1.0
 """Seconds between two reads of an entry while another sender holds it."""
 
 
-class Keyed:
+class KeyedCharge:
     """One call with a key."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Keyed:
                 return await self._recorded(cast("Entry", entry))
             elif step is Step.RECONCILE:
                 if reconciled:
-                    return self._unknown(entry, "its invoice was looked for, and it is still open")
+                    return self._unknown(entry, "the search for its invoice left it open")
                 reconciled = True
                 doubt = await self._settle(cast("Entry", entry))
                 if doubt is not None:
@@ -103,11 +103,11 @@ class Keyed:
                 pause = min(pause * 1.5, LONGEST_PAUSE)
 
     async def _settle(self, entry: Entry) -> TopupOutcomeUnknownError | None:
-        """Look for the invoice of the charge. Return an error if the charge stays in doubt."""
+        """Search the invoice of the charge; return an error if the outcome stays unknown."""
         try:
             settled = await settle(self._executor, self._journal, entry)
         except (CloudflareError, ValueError) as error:
-            doubt = self._unknown(entry, f"its invoice could not be looked for: {error}")
+            doubt = self._unknown(entry, f"the search for its invoice failed: {error}")
             doubt.__cause__ = error
             return doubt
         except Exception as error:
@@ -150,7 +150,7 @@ class Keyed:
         """Send the charge, and record the result."""
         call = self._call
         call.request.before_sending = lease.mark_sent
-        lease.begin_beating()
+        lease.start_renewing()
         try:
             outcome = await self._charge(call)
         except GeneratorExit:  # the event loop is closed: nothing can be awaited
@@ -174,7 +174,7 @@ class Keyed:
     def _explain(
         self, interrupt: BaseException, outcome: Outcome, result: Mapping[str, Any]
     ) -> None:
-        """Attach the charge to an interrupt that came while its result was being recorded."""
+        """Add the charge to an interrupt that came while its result was being recorded."""
         if result["state"] == "not_charged":
             return
         if not isinstance(outcome, TopupOutcomeUnknownError):
@@ -185,7 +185,7 @@ class Keyed:
         _log.warning("%s", outcome)  # the caller may never see the error of a cancelled task
 
     async def _recorded(self, entry: Entry) -> Outcome:
-        """Return the recorded answer, in an envelope as the service sends it."""
+        """Return the recorded answer, in an envelope like the service's."""
         if entry.needs_confirmation:
             await self._check_confirmed(entry)
         body = b'{"success":true,"errors":[],"messages":[],"result":%s}'

@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
 
-BEAT = LEASE.total_seconds() / 3
-"""Seconds between two renewals of the lease."""
+RENEWAL_INTERVAL = LEASE.total_seconds() / 3
+"""The interval of renewals of the lease, in seconds."""
 LONGEST_RECORDING = 30.0
-"""Seconds to wait for a journal. After that the caller gets the answer without a record."""
+"""The longest wait for a journal, in seconds. Then the caller gets the answer without a record."""
 
 
 class Lease:
@@ -42,17 +42,20 @@ class Lease:
         self._beating: asyncio.Task[None] | None = None
 
     async def mark_sent(self) -> None:
-        """Store that the charge is sent, just before it is.
+        """Store the state `sent`, just before the charge is sent.
 
-        Raises: `JournalError` if that cannot be stored, if another sender has taken over the key,
-            or if storing took longer than the lease, so that another may have. Nothing must be
-            sent then.
+        Raises: `JournalError` if it cannot be stored, if another sender has taken over the key, or
+            if storing took longer than the lease, so that another sender may have taken it over.
+            Then nothing must be sent.
         """
         began, monotonic = self._clock.now(), self._clock.monotonic()
         try:
             # An earlier search was for another attempt: it says nothing about this one.
             is_ours = await self._store(
-                state="sent", sent_at=began, sent_by_service=self._told(began), not_found_at=None
+                state="sent",
+                sent_at=began,
+                sent_by_service=self._service_time(began),
+                not_found_at=None,
             )
         except Exception as error:
             raise self._error(f"{error}; nothing was sent") from error
@@ -76,9 +79,9 @@ class Lease:
             )
 
     async def _record(self, **end: Any) -> None:
-        await self._stop_beating()
+        await self._stop_renewing()
         if end["state"] == "unknown" and self.entry.sent_at and not self.entry.sent_by_service:
-            end["sent_by_service"] = self._told(self.entry.sent_at)
+            end["sent_by_service"] = self._service_time(self.entry.sent_at)
         while not await self._store(**end):
             if not await self._take_back(end.get("payment_intent_id")):
                 if end["state"] != "not_charged":
@@ -126,23 +129,23 @@ class Lease:
                 self.entry = found
             return False
 
-    def _told(self, moment: datetime) -> datetime | None:
-        """Return the moment by the service's clock, if that is known."""
+    def _service_time(self, moment: datetime) -> datetime | None:
+        """Return the time by the service's clock; `None` if that is not known."""
         clock = self._service_clock
         return clock.corrected(moment, self._clock) if clock.is_known(self._clock) else None
 
-    def begin_beating(self) -> None:
+    def start_renewing(self) -> None:
         """Renew the lease regularly from now on."""
-        self._beating = asyncio.create_task(self._beat())
+        self._beating = asyncio.create_task(self._renew_regularly())
 
-    async def _beat(self) -> None:
+    async def _renew_regularly(self) -> None:
         while True:
-            await anyio.sleep(BEAT)
+            await anyio.sleep(RENEWAL_INTERVAL)
             with suppress(Exception):  # the next renewal may succeed
                 if not await self._store():
                     return
 
-    async def _stop_beating(self) -> None:
+    async def _stop_renewing(self) -> None:
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.wait([self._beating])

@@ -1,4 +1,4 @@
-"""Look for the invoice of a lost charge, and settle the entry of the journal by it."""
+"""Search the invoice of a lost charge, and settle its entry in the journal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Evidence:
         invoices = (invoice for invoice in self.invoices if invoice.id not in exclude)
         outcome, evidence = judge(self.charge, invoices, self.balance)
         if outcome == "not_found_yet" and not self.is_complete:
-            outcome = "ambiguous"  # the charge's invoice may be among those that were not listed
+            outcome = "ambiguous"  # the list may lack the invoice of the charge
         return TopupReconciliation(
             outcome=outcome,
             invoices=evidence,
@@ -50,7 +50,7 @@ class Evidence:
 
 
 async def look_for(executor: Executor, charge: LostCharge) -> Evidence:
-    """Ask the service for the evidence about a charge."""
+    """Read the evidence about a charge from the service."""
     invoices, is_complete = await _manual_invoices(executor, charge.account_id)
     charge = _by_the_services_clock(executor, charge)
     balance, balance_error = await _balance(executor, charge.account_id)
@@ -70,7 +70,7 @@ async def _manual_invoices(
     params = types.BillingInvoiceHistoryParams(
         account_id=account_id, type="manual", page=1, per_page=50
     )
-    known: dict[str, types.Invoice] = {}  # by id: one may come again on the next page
+    known: dict[str, types.Invoice] = {}  # by id: an invoice may come again on the next page
     without_id: list[types.Invoice] = []
     total = 0
     has_more = False
@@ -89,7 +89,7 @@ async def _manual_invoices(
 async def _balance(
     executor: Executor, account_id: str | None
 ) -> tuple[BillingCreditBalanceResponse | None, APIError | None]:
-    """Return the balance, or the error. The invoices are evidence without it too."""
+    """Return the balance, or the error: the invoices are evidence even without it."""
     try:
         return await executor.send(BillingCreditBalanceParams(account_id=account_id), {}), None
     except APIError as error:
@@ -97,11 +97,11 @@ async def _balance(
 
 
 def _by_the_services_clock(executor: Executor, charge: LostCharge) -> LostCharge:
-    """Add the time of the charge by the service's clock, now that an answer has told it."""
-    heard, clock = executor.service_clock, executor.clock
-    charge = charge.read_again(heard.corrected(charge.moments[-1], clock))
+    """Add the time of the charge by the service's clock, which is known after an answer."""
+    service_clock, clock = executor.service_clock, executor.clock
+    charge = charge.read_again(service_clock.corrected(charge.moments[-1], clock))
     moments = charge.moments
-    if min(moments) > max(clock.now(), heard.corrected(clock.now(), clock)) + CLOCK_SKEW:
+    if min(moments) > max(clock.now(), service_clock.corrected(clock.now(), clock)) + CLOCK_SKEW:
         raise ValueError(
             f"`sent_at` is {min(moments)}, which is in the future: no invoice can be found by it"
         )
@@ -113,10 +113,10 @@ def _by_the_services_clock(executor: Executor, charge: LostCharge) -> LostCharge
 
 @frozen(kw_only=True)
 class Settlement:
-    """An entry after a look at its account."""
+    """An entry after the search for its invoice."""
 
     entry: Entry
-    """The entry as it stands now."""
+    """The current entry."""
     reconciliation: TopupReconciliation
     """The evidence."""
 
@@ -127,15 +127,15 @@ async def settle(
     """Look for the invoice of an entry, and record the result.
 
     Invoices of other keys do not count. While another charge of the account is in flight, a new
-    invoice may belong to it, so the outcome is `ambiguous`. Lost charges of the same amount share
-    out the invoices that fit.
+    invoice may belong to it, so the outcome is `ambiguous`. The invoices that fit are shared out
+    among lost charges of the same amount.
 
     Args:
         executor: The executor that asks the service.
         journal: The journal that holds the entry.
         entry: The entry; its sender is gone.
-        older_than: If no invoice is found this long after the first search without a result,
-            nothing was charged. `None`: never conclude that.
+        older_than: If a search this long after the first search still finds no invoice, nothing
+            was charged. `None`: never conclude that.
     """
     evidence = await look_for(executor, charge_of_entry(entry))
     # Read after the invoices: a charge with an invoice by then is in flight or recorded here.
@@ -161,7 +161,7 @@ def _conclusion(
 
 
 def _is_twin(entry: Entry, other: Entry, now: datetime) -> bool:
-    """Return whether `other` is a lost charge too, and its invoice would look the same."""
+    """Return whether `other` is also a lost charge, whose invoice would look the same."""
     apart = (other.sent_at or other.created_at) - (entry.sent_at or entry.created_at)
     alike = other.amount == entry.amount and abs(apart) <= PROMPT
     return alike and decide(other, now) is Step.RECONCILE
@@ -177,8 +177,8 @@ def _shared_out(
     """Share out the invoices among lost charges of the same amount, in the order of sending.
 
     It does not matter which charge gets which invoice, as long as each invoice settles only one.
-    If there are more invoices than lost charges, one belongs to somebody else: a person has to
-    look.
+    If there are more invoices than lost charges, one belongs to another charge: a person must
+    decide.
     """
     ids = [i.id for i in sorted(found.invoices, key=lambda i: i.created or 0) if i.id]
     fitting = [i for i in ids if evidence.judged(taken | {*ids} - {i}).outcome == "charged"]

@@ -1,8 +1,8 @@
-"""From the bytes of an answer to the value it stands for, or to the error that says what came.
+"""Decode the bytes of an answer to a value or an error.
 
-Every answer is an envelope, `{"success": …, "errors": […], "result": …}`, but for those of the edge
-before the service, which are pages of HTML or text. `success` counts, and not the status alone: a
-failure can come with a 200.
+The service answers with an envelope, `{"success": …, "errors": […], "result": …}`. The edge in
+front of it answers with HTML or text. The status alone is not enough: a failure can have status
+200, so `success` decides.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from .retry import BUSY_STATUSES, Failure, retry_after
 T = TypeVar("T")
 
 _VERDICT = ("success", "errors", "messages")
-"""The parts of an envelope that say how the call went, and not what it answers."""
+"""The parts of an envelope that are not the result."""
 _EXCERPT = 200
-"""How many characters of a page that is no envelope an error shows."""
+"""How many characters of a page an error shows if it is not an envelope."""
 _LONGEST_REASON = 600
-"""How many characters of what the service says an error shows in its line."""
+"""How many characters of the service's reason the line of an error shows."""
 _DEEPEST_CHAIN = 20
 """How deep an `error_chain` is followed."""
 _ENTRY = 32
-"""Characters: about what an entry of `errors` takes beside its message."""
+"""The approximate size of an entry of `errors` without its message, in characters."""
 LISTS_NO_ACCOUNTS = 1001
-"""The error code that says that a token belongs to one account and cannot list accounts."""
+"""The error code of a token that belongs to one account and cannot list accounts."""
 _NO_ROUTE = 7003
 BAD_CREDENTIALS = frozenset({6003, 9106, 9107})
 """Error codes of wrong credentials, with any HTTP status."""
 _ENCODINGS = {"identity", "gzip", "deflate", "br", "zstd"}
-"""The content encodings that have been decoded, where the answer came as far as here."""
+"""The content encodings that the transport decodes."""
 
 
 @define(eq=False)
@@ -63,33 +63,33 @@ class Answer(Generic[T]):
     http_request: HTTPRequest
     """The request that was sent."""
     http_response: HTTPResponse
-    """The response that came."""
+    """The response to it."""
     retries_taken: int
-    """The number of repeats before it."""
+    """The number of retries before it."""
     account_id: str | None = None
-    """The account of the call, which no answer of the service names."""
+    """The account of the call; the response does not name it."""
     _decoded: tuple[T] | None = field(default=None, init=False, repr=False)
-    """The value, from a look at the answer until it is parsed: it is decoded once."""
+    """The value that `error` decoded, kept for `parse`, so that it is decoded only once."""
 
     def parse(self) -> T:
-        """Return the value that the answer stands for.
+        """Return the decoded value.
 
         Raises:
-            APIStatusError: The service refused.
-            APIResponseValidationError: The answer is not what the API describes.
+            APIStatusError: The service refused the call.
+            APIResponseValidationError: The answer does not match the API description.
         """
-        # Errors are made below and raised here, where no local variable holds the answer: what
-        # reports an error with its local variables must not get to see a `client_secret`.
+        # Errors are made below and raised here, where no local variable holds the answer: error
+        # reports that include local variables must not show a `client_secret`.
         outcome = self._outcome()
         try:
             if isinstance(outcome, APIResponseError):
                 raise outcome
             return outcome
         finally:
-            del outcome  # an error that is raised holds this frame, which must not hold the error
+            del outcome  # the raised error refers to this frame, so the frame must not refer to it
 
-    def unfit(self, reason: str) -> APIResponseValidationError:
-        """Return the error of an answer that decodes and still does not fit what was asked."""
+    def mismatch(self, reason: str) -> APIResponseValidationError:
+        """Return the error for an answer that is valid but does not match the request."""
         return cast("APIResponseValidationError", self._error(APIResponseValidationError, reason))
 
     def error(self) -> APIResponseError | None:
@@ -101,16 +101,16 @@ class Answer(Generic[T]):
         return None
 
     def refusal(self) -> APIResponseError | None:
-        """Return the error that `parse` would raise, unless the answer only cannot be decoded."""
+        """Return the error that `parse` would raise, but `None` for a value that is not valid."""
         error = self.error()
         decodes = self.http_response.flaw is None and not isinstance(error, APIStatusError)
         return None if decodes else error
 
     def failure(self) -> Failure | None:
-        """Return the kind of failure, for the decision about a repeat; `None` for a good answer.
+        """Return the kind of failure, which decides about a retry; `None` for a good answer.
 
-        What charges is looked at to the end: an answer that cannot be understood leaves open
-        whether the card was charged. Elsewhere the status is enough.
+        For most calls a good status is enough. The answer to a charge is also decoded, because an
+        answer that cannot be decoded leaves it unknown whether the card was charged.
         """
         response = self.http_response
         if self._accepted and response.flaw is None and not self.operation.charges:
@@ -128,10 +128,9 @@ class Answer(Generic[T]):
 
     @property
     def _is_of_the_limiter(self) -> bool:
-        """Whether a 429 is surely of the service's limiter, in front of all that charges.
+        """Whether a 429 certainly comes from the rate limiter, before anything is charged.
 
-        `Ratelimit` is on every answer, and so proves nothing by itself. One that tells of requests
-        that are left speaks against the limiter.
+        It has `Retry-After`, and `Ratelimit`, if present, reports that no requests are left.
         """
         headers = self.http_response.headers
         if "Retry-After" not in headers:
@@ -141,7 +140,7 @@ class Answer(Generic[T]):
 
     @property
     def _is_refused(self) -> bool:
-        """Whether the service itself said no, in an envelope, and not because it failed."""
+        """Whether the service refused the call in an envelope, and did not fail internally."""
         try:
             envelope = _json.loads(self.http_response.body)
         except ValueError:
@@ -190,12 +189,12 @@ class Answer(Generic[T]):
         except DecodeError as error:
             return self._error(APIResponseValidationError, str(error))
         if operation.names_account:
-            # Safe although the value is frozen: it was just made, and nobody else has it yet.
+            # Safe although the value is frozen: it was just created and is not shared yet.
             object.__setattr__(value, "account_id", self.account_id)
         return value
 
     def _part(self, envelope: dict[str, object] | None = None) -> object:
-        """The part of the envelope that the value is made of; without one, it is decoded anew."""
+        """Return the part of the envelope that holds the value; without envelope, decode again."""
         if envelope is None:
             envelope = cast("dict[str, object]", _json.loads(self.http_response.body))
         if self.operation.envelope:
@@ -203,7 +202,7 @@ class Answer(Generic[T]):
         return envelope.get("result")
 
     def _untyped(self) -> T | APIResponseError:
-        """The whole of an answer that need not be an envelope, nor JSON."""
+        """Decode an answer that need not be an envelope or JSON."""
         body, result = self.http_response.body, self.operation.result
         as_it_comes = result is bytes or result is str
 
@@ -234,12 +233,12 @@ class Answer(Generic[T]):
         return self._error(cls, reason, errors)
 
     def _unexpected(self, reason: str) -> APIResponseError:
-        """A page that is no envelope is a refusal by its status, and a wrong answer to a 2xx."""
+        """Return the error for an answer that is not an envelope: by status, or if 2xx, invalid."""
         response = self.http_response.redacted(self.http_request)
         cls = class_for_status(response.status_code)
         encoding = response.headers.get("Content-Encoding", "identity")
         if self.http_response.flaw is None and encoding.lower() not in _ENCODINGS:
-            reason = f"its Content-Encoding ({encoding}) is one that cannot be decoded"
+            reason = f"its Content-Encoding ({encoding}) cannot be decoded"
         excerpt = response.body[: 4 * _EXCERPT].decode(errors="replace")[:_EXCERPT]
         return self._error(
             APIResponseValidationError if self._accepted else cls,
@@ -250,7 +249,7 @@ class Answer(Generic[T]):
         self, cls: type[APIResponseError], reason: str, errors: tuple[ErrorData, ...] = ()
     ) -> APIResponseError:
         request, response = self.http_request, self.http_response
-        reason = Mask(request.headers)(reason)  # before it is cut: of a secret, half would be left
+        reason = Mask(request.headers)(reason)  # before cutting, which could leave half a secret
         reason = _without_path(reason, request.path)[:_LONGEST_REASON]
         wait = retry_after(response.headers, datetime.now(UTC))
         parts = [
@@ -271,7 +270,7 @@ class Answer(Generic[T]):
 
 
 def _without_path(reason: str, path: str) -> str:
-    """The words of the service, which may name the path that the line begins with."""
+    """Replace the path in the service's reason: the line begins with it already."""
     for spelled in {path, unquote(path)}:
         reason = re.sub(rf"(?<![\w/]){re.escape(spelled)}(?![\w/%])", "this path", reason)
     return reason
@@ -298,7 +297,7 @@ def _next_step(
     errors: tuple[ErrorData, ...],
     wait: float | None,
 ) -> str:
-    """Return what a person can do about the error; empty if that is not known."""
+    """Return the next step for the user; empty if not known."""
     if any(error.message == "NO_MANUAL_TOPUP" for error in errors):
         return "complete one manual top-up first (billing.topup.create)"
     codes = {error.code for error in errors}
@@ -322,7 +321,7 @@ def _next_step(
 
 
 def _wrong_account_id(path: str) -> str:
-    """Return what is wrong with the account id of a path; empty if nothing is."""
+    """Return an explanation if the account id of a path is not valid; else an empty text."""
     account_ids = re.findall("/accounts/([^/]+)", path)
     if not account_ids or re.fullmatch("[0-9a-fA-F]{32}", account_ids[-1]):
         return ""
@@ -330,21 +329,21 @@ def _wrong_account_id(path: str) -> str:
 
 
 class _Errors:
-    """Reads the `errors` of an envelope, leniently: a failure must not fail to be reported.
+    """Reads the `errors` of an envelope. It accepts any content, so that every failure is reported.
 
-    It keeps no secrets, and no more than `KEPT` characters.
+    It masks secrets, and keeps at most about `KEPT` characters.
     """
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
-        self._room = KEPT
+        self._characters_left = KEPT
 
     def read(self, entries: object, depth: int = 0) -> tuple[ErrorData, ...]:
         if not isinstance(entries, list) or depth == _DEEPEST_CHAIN:
             return ()
         found: list[ErrorData] = []
         for entry in cast("list[object]", entries):
-            if self._room <= 0:
+            if self._characters_left <= 0:
                 break
             found.append(self._entry(entry, depth))
         return tuple(found)
@@ -362,6 +361,6 @@ class _Errors:
         )
 
     def _text(self, value: object) -> str:
-        text = str(masked(value, self._mask))[: self._room]
-        self._room -= len(text) + _ENTRY
+        text = str(masked(value, self._mask))[: self._characters_left]
+        self._characters_left -= len(text) + _ENTRY
         return text

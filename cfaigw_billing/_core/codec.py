@@ -1,8 +1,8 @@
-"""Values to JSON and back, and nothing but what the types say.
+"""Convert values to JSON and back, strictly by their types.
 
-The answers of this package are made by functions that are compiled for them (see `structure`).
-cattrs makes everything else, and says where the fault is in what could not be made (see
-`conversion`). Its import takes as long as half of the package's, so it waits until then.
+Functions compiled for each type decode the answers of this package (see `structure`). cattrs
+decodes all other types, and finds the faults of invalid answers (see `conversion`). It is only
+imported then, because its import takes half as long as the package's.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ T = TypeVar("T")
 
 
 class DecodeError(ValueError):
-    """The answer does not fit the type; the message begins with the path to the fault."""
+    """The answer does not match the type; the message begins with the path to the fault."""
 
 
 def decode(value: object, cls: type[T], path: str, again: Callable[[], object]) -> T:
-    """Make a `cls` of decoded JSON, or raise `DecodeError` with the path to every fault.
+    """Make a `cls` from decoded JSON, or raise `DecodeError` with the path to every fault.
 
     Args:
-        value: Is taken apart.
-        path: Where it stands in the answer.
-        again: Gives it anew, to look for the faults.
+        value: The decoded JSON. It is changed.
+        cls: The type to make.
+        path: The path of the value in the answer.
+        again: Returns the value again, unchanged, to find the faults.
     """
     try:
         return cast("T", _hook_for(cls)(value, cls))
-    except Exception:  # the hooks raise what they like; the second pass explains it
+    except Exception:  # any error; the second pass finds the faults
         from . import conversion
 
         try:
@@ -44,14 +45,14 @@ def decode(value: object, cls: type[T], path: str, again: Callable[[], object]) 
 
 
 def can_decode(cls: object) -> bool:
-    """Whether there is a way to make a `cls` of decoded JSON."""
+    """Return whether a `cls` can be made from decoded JSON."""
     from . import conversion
 
     return conversion.has_hook(cls)
 
 
 def encode(params: Params[Any]) -> dict[str, Any]:
-    """The parameters that are to be sent: those that are not at their default."""
+    """Return the parameters to send: all that differ from their default."""
     return attrs.asdict(params, filter=lambda field, value: value != field.default)
 
 
@@ -69,4 +70,4 @@ def _find_hook(cls: Any) -> Hook:
 
 
 _hook_for: Callable[[Any], Hook] = cache(_find_hook)
-"""Returns what makes a type of decoded JSON."""
+"""Returns the function that makes a type from decoded JSON."""

@@ -1,4 +1,4 @@
-"""The settings of a client: constructor arguments, the environment, and what follows from them."""
+"""The settings of a client, from constructor arguments and environment variables."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _rate(_: object, attribute: Attribute[Any], value: Any) -> None:
     if not least <= value <= most:
         raise ValueError(
             f"`{attribute.name}` must be from {least} to {most:,} requests a second "
-            f"(`None`: no pace), got {value!r:.40}"
+            f"(`None`: no limit), got {value!r:.40}"
         )
 
 
@@ -78,23 +78,23 @@ def _checked_base_url(value: str) -> str:
         url = URL(value)
         port = url.port
     except ValueError as error:
-        raise ValueError(f"`base_url` is no address: {error}") from None
+        raise ValueError(f"`base_url` is not a valid URL: {error}") from None
     if url.scheme not in ("https", "http") or not url.host or not port:
         raise ValueError("`base_url` must begin with https:// and a host")
     if url.user is not None or url.password is not None:
-        raise ValueError("`base_url` must hold no user and no password; use `api_token`")
+        raise ValueError("`base_url` must not have a user or password; use `api_token`")
     if url.raw_query_string or url.raw_fragment or "?" in value or "#" in value:
-        raise ValueError("`base_url` must have no query and no fragment; use `default_query`")
+        raise ValueError("`base_url` must not have a query or fragment; use `default_query`")
     if url.scheme == "http" and not is_loopback(url.host):
         raise ValueError(
-            f"`base_url` must begin with https://: over http:// the credentials would travel in "
-            f"the clear to {url.host} (http:// is for a server on this machine)"
+            f"`base_url` must begin with https://: http:// would send the credentials unencrypted "
+            f"to {url.host} (http:// is only for a server on this machine)"
         )
     return str(url).rstrip("/")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether it is an address of this machine that no other can reach."""
+    """Return whether only this machine can reach the address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -136,11 +136,11 @@ _HEX_ID = re.compile("[0-9a-f]{32}")
 
 
 class _Tokens(dict[str, str]):
-    """Tokens by account that have been checked: a copy of the client does not check them again."""
+    """Tokens by account, already checked, so that copies of the client need not check them."""
 
 
 def _tokens(value: Any) -> Any:
-    """Tokens by account, a function that returns them, or `None`."""
+    """Check `api_tokens`: tokens by account, a function that returns them, or `None`."""
     if value is None or isinstance(value, (TokenFunction, _Tokens)):
         return value
     if not isinstance(value, Mapping):
@@ -148,12 +148,12 @@ def _tokens(value: Any) -> Any:
             f"`api_tokens` must be a mapping of account ids to tokens, or a function that returns "
             f"the token of an account, not {kind(value)}"
         )
-    # By its number, and not by the account id: a token may stand in the wrong place.
+    # Errors name the number of an entry, not its key: the key may be a token by mistake.
     tokens = cast("Mapping[object, object]", value)
     for number, (account_id, token) in enumerate(tokens.items(), 1):
         entry = f"entry {number} of `api_tokens`"
         if not is_account_id(account_id):
-            raise ValueError(f"the key of {entry} is no account id")
+            raise ValueError(f"the key of {entry} is not an account id")
         if not token:
             raise ValueError(f"the token of {entry} is missing")
         check_credential(f"the token of {entry}", token)
@@ -162,36 +162,36 @@ def _tokens(value: Any) -> Any:
     return _Tokens(cast("Mapping[str, str]", tokens)) or None
 
 
-def _alone(config: Config, _: object, tokens: APITokens | None) -> None:
-    """Tokens that no header replaces."""
+def _not_replaced(config: Config, _: object, tokens: APITokens | None) -> None:
+    """Raise if a default header would replace the tokens."""
     if tokens and any(name.lower() in _AUTHENTICATING for name in config.default_headers):
         raise ValueError(
-            "`default_headers` must not authenticate where `api_tokens` does: they would replace "
-            "the token of every account"
+            "`default_headers` must not authenticate if there are `api_tokens`: the header would "
+            "replace the token of every account"
         )
 
 
 def check_credential(name: str, value: Any) -> None:
-    """A credential and nothing else; what is wrong with it is said without showing it.
+    """Raise if a credential has other text around it; the error does not show the credential.
 
     Args:
-        name: What the user has given it as: an argument or a variable of the environment.
-        value: The credential, if there is one.
+        name: The argument or environment variable that holds it.
+        value: The credential, if any.
     """
     if not value:
         return
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {kind(value)}")
-    if value.isascii() and value.translate(_MARKS).isalnum():
+    if value.isascii() and value.translate(_WITHOUT_MARKS).isalnum():
         return
-    found = [fault for fault, pattern in _NO_PART_OF_IT.items() if re.search(pattern, value)]
+    found = [fault for fault, pattern in _UNWANTED.items() if re.search(pattern, value)]
     if found:
         raise ValueError(f"{name} holds more than the credential: remove {', '.join(found)}")
 
 
-_MARKS = str.maketrans("", "", "-_.@+")
-"""What credentials have beside letters and digits: one that has no more needs no closer look."""
-_NO_PART_OF_IT = {
+_WITHOUT_MARKS = str.maketrans("", "", "-_.@+")
+"""The usual characters besides letters and digits; a credential of only these is fine."""
+_UNWANTED = {
     "the word `Bearer` (the SDK sends it)": r"(?i)\bbearer[\s:]",
     "the quotes": r"^\s*[\"'`]|[\"'`]\s*$",
     "the line breaks": r"[\r\n]",
@@ -200,9 +200,9 @@ _NO_PART_OF_IT = {
 }
 
 
-@frozen(kw_only=True, repr=False)  # one that is half made must not fail to be shown
+@frozen(kw_only=True, repr=False)  # a generated repr would fail for a half-initialized object
 class Credentials:
-    """The credentials of a client, as `Secret`s: masked in every repr."""
+    """The credentials of a client, as `Secret`s, which every repr masks."""
 
     api_token: str | None
     api_email: str | None
@@ -211,14 +211,14 @@ class Credentials:
 
     @classmethod
     def resolve(cls, *given: str | None, with_tokens: bool = False) -> Credentials:
-        """The ones given, in the order of the fields, or else those of the environment.
+        """Return the given credentials, or those of the environment if none is given.
 
-        Whatever is given beats the environment as a whole, so that a key given in code is never
-        replaced by a token that happens to be in the environment. An empty string counts as unset.
+        The two are never mixed, so a token in the environment never replaces a key given in code.
+        An empty string counts as unset.
 
         Args:
-            given: The credentials for every account.
-            with_tokens: Whether there are tokens for single accounts: these count as given.
+            given: The credentials for all accounts, in the order of the fields.
+            with_tokens: Whether there are tokens for single accounts, which count as given.
         """
         names = [f"`{name}`" for name in _FIELDS]
         if not (any(given) or with_tokens):
@@ -229,16 +229,16 @@ class Credentials:
 
     @classmethod
     def of_token(cls, api_token: str) -> Credentials:
-        """Those of one API token."""
+        """Return the credentials of one API token."""
         return cls(api_token=api_token, api_email=None, api_key=None, user_service_key=None)
 
     @property
     def is_given(self) -> bool:
-        """Whether there are any, whole or in part."""
+        """Whether any credential is set, even an incomplete one."""
         return any((self.api_token, self.api_email, self.api_key, self.user_service_key))
 
     def headers(self) -> dict[str, str]:
-        """The headers that authenticate a request."""
+        """Return the headers that authenticate a request; raise `CloudflareError` if impossible."""
         if self.api_token:
             return {"Authorization": Secret(f"Bearer {self.api_token}")}
         if self.api_email and self.api_key:
@@ -294,7 +294,7 @@ class Config:
     default_headers: Mapping[str, str | None] = field(validator=_headers)
     default_query: Mapping[str, object] = field(validator=_mapping)
     journal: Journal | None = field(default=None, validator=_journal)
-    api_tokens: APITokens | None = field(default=None, converter=_tokens, validator=_alone)
+    api_tokens: APITokens | None = field(default=None, converter=_tokens, validator=_not_replaced)
 
     def __str__(self) -> str:
         account = "no account" if self.account_id is None else f"account {self.account_id}"
@@ -310,22 +310,22 @@ class Config:
 
     @property
     def token_accounts(self) -> Collection[str]:
-        """The accounts that are known to have a token of their own."""
+        """The accounts with their own token, as far as known."""
         tokens = self.api_tokens
         return () if tokens is None or callable(tokens) else tokens.keys()
 
     @property
     def lists_accounts(self) -> bool:
-        """Whether to list the accounts: not where there is only a mapping of tokens."""
+        """Whether to list the accounts: no, if there is only a mapping of tokens."""
         return self.credentials.is_given or not self.token_accounts
 
     @property
     def authentication(self) -> tuple[object, ...]:
-        """What the service knows the client by."""
+        """The settings that authenticate; equal ones mean the same client to the service."""
         return self.credentials, authenticating(self.default_headers), self.api_tokens
 
     def with_options(self, options: ClientOptions) -> Config:
-        """These settings with some of them changed; `None` keeps what cannot be without a value."""
+        """Return the settings with some changed; `None` keeps a setting that needs a value."""
         changes: dict[str, Any] = {
             name: value
             for name, value in options.items()
@@ -338,28 +338,28 @@ class Config:
             added = cast("Mapping[str, Any] | None", options.get(name))
             instead = options.get(f"set_{name}")
             if added is not None and instead is not None:
-                raise ValueError(f"`{name}` and `set_{name}` must not be given both")
+                raise ValueError(f"`{name}` and `set_{name}` must not both be given")
             if instead is not None:
                 changes[name] = instead
             elif isinstance(added, Mapping):
-                changes[name] = _joined(name, getattr(self, name), added)
+                changes[name] = _merged(name, getattr(self, name), added)
         return evolve(self, **changes)
 
 
 def authenticating(headers: Mapping[str, str | None]) -> frozenset[tuple[str, str | None]]:
-    """The headers that authenticate: the service counts requests by what they hold."""
+    """Return the authentication headers, by which the service counts requests."""
     named = ((name.lower(), value) for name, value in headers.items())
     return frozenset((name, value) for name, value in named if name in _AUTHENTICATING)
 
 
 def with_credentials_of(headers: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
-    """The headers with the credentials of others in the place of their own."""
+    """Return `headers` with the authentication headers of `others` instead of their own."""
     kept = {name: value for name, value in headers.items() if name.lower() not in _AUTHENTICATING}
     return kept | {name: others[name] for name in others if name.lower() in _AUTHENTICATING}
 
 
-def _joined(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, `added` over `kept`; names of headers are compared without regard to case."""
+def _merged(name: str, kept: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two mappings; `added` wins. Header names are compared case-insensitively."""
     spelled = str.lower if name == "default_headers" else str
     replaced = {spelled(str(key)) for key in added}
     return {k: v for k, v in kept.items() if spelled(str(k)) not in replaced} | dict(added)

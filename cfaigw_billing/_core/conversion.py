@@ -1,6 +1,6 @@
-"""Values of JSON by cattrs: those of types that are not this package's, and all that have faults.
+"""Decode JSON with cattrs: types that are not of this package, and invalid answers.
 
-It goes by the hooks of `structure`, and says where each fault is.
+It uses the hooks of `structure`, and finds the path of each fault.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ T = TypeVar("T")
 
 
 def structure(value: object, cls: type[T]) -> T:
-    """Make a `cls` of decoded JSON. `faults` explains what it raises."""
+    """Make a `cls` from decoded JSON. `faults` explains its errors."""
     return _converter.structure(value, cls)
 
 
 def hook_for(cls: Any) -> Hook:
-    """Return what makes a `cls` of decoded JSON."""
+    """Return the function that makes a `cls` from decoded JSON."""
     return _converter.get_structure_hook(cls)
 
 
 def has_hook(cls: object) -> bool:
-    """Whether there is a way to make a `cls` of decoded JSON."""
+    """Return whether a `cls` can be made from decoded JSON."""
     try:
         hook_for(cls)
     except (StructureHandlerNotFoundError, TypeError):
@@ -53,7 +53,7 @@ def has_hook(cls: object) -> bool:
 
 
 def faults(error: BaseException, path: str) -> Iterator[str]:
-    """One line for each fault in what cattrs raised, with the path by the names on the wire."""
+    """Yield a line for each fault in an error of cattrs, with its path on the wire."""
     if not isinstance(error, BaseValidationError):
         reason = "missing" if isinstance(error, KeyError) else str(error)
         path = path.removeprefix(".")
@@ -97,7 +97,7 @@ def _is_a_record(cls: Any) -> bool:
 
 
 def _only(json_type: type, factory: Callable[..., Hook]) -> Callable[..., Hook]:
-    """Check the JSON type before the hook of cattrs, which iterates over anything it is given."""
+    """Check the JSON type first, because the hook of cattrs iterates over any value."""
 
     def checked(cls: Any, converter: BaseConverter) -> Hook:
         structure = factory(cls, converter)
@@ -117,7 +117,7 @@ def _is_response(cls: Any) -> bool:
 
 
 def _response(cls: Any, converter: BaseConverter) -> Hook:
-    """cattrs' generated code for the fields, and whatever else came kept in `extra`."""
+    """Return cattrs' hook for the fields, which also keeps unknown entries in `extra`."""
     fields = wire_fields(cls)
     names = {wire_name(field) for field in fields}
     required = sum(field.default is attrs.NOTHING for field in fields)
@@ -136,7 +136,7 @@ def _response(cls: Any, converter: BaseConverter) -> Hook:
             raise mismatch("an object", value)
         given = cast("dict[str, Any]", value)
         result = structure(given, cls)
-        # The required ones are there, so a value with no more entries has nothing unknown.
+        # All required fields are present, so a value without more entries has no unknown ones.
         if len(given) > required and not given.keys() <= names:
             unknown = {name: given[name] for name in given if name not in names}
             return attrs.evolve(result, extra=conceal_client_secrets(unknown))
@@ -149,7 +149,7 @@ def _made() -> Converter:
     converter = Converter(detailed_validation=True)
     for cls in HOOKS.keys() - {object}:
         converter.register_structure_hook(cls, HOOKS[cls])
-    # Of the class alone: a hook that is registered for it counts for its subclasses.
+    # Only for `object` itself: `register_structure_hook` would also apply to its subclasses.
     converter.register_structure_hook_func(lambda cls: cls is object, HOOKS[object])
     converter.register_structure_hook_factory(_is_union, _union)
     for predicate, factory in (

@@ -1,4 +1,4 @@
-"""The entries of a journal, and what may be done with each. Nothing here is sent or stored.
+"""The entries of a journal, and the decision what to do with each. It sends and stores nothing.
 
 An entry follows one idempotency key:
 
@@ -13,11 +13,11 @@ An entry follows one idempotency key:
 - `unknown`: it was sent, and no understandable answer came.
 
 **Two senders.** Every step is a compare-and-set in the database, and each attempt has a `holder`, a
-random id. A sender that is no longer the holder does not send. So another may take over a claim as
-soon as its lease has expired, even if the first sender is only slow: the step to `sent`, after the
-connection and before the first byte, fails for one of the two. After `sent`, an expired lease only
-leads to a search for the invoice, so a wrong clock never causes a second charge. A lease that ends
-hours ahead was written by a wrong clock, and counts as expired.
+random id. Only the holder sends. When a lease has expired, another sender may take over the claim,
+even if the first sender is only slow: the step to `sent`, between connecting and sending the first
+byte, fails for one of the two. After `sent`, an expired lease only leads to a search for the
+invoice, so a wrong clock never causes a second charge. A lease that ends hours ahead comes from a
+wrong clock and counts as expired.
 
 **A new attempt** needs proof that nothing was charged: the service refused, nothing was sent, or
 `topup.recover` found no invoice in two searches far enough apart by the service's clock.
@@ -45,10 +45,10 @@ OPEN: frozenset[State] = frozenset({"claimed", "sent", "unknown"})
 
 @frozen(kw_only=True)
 class Entry:
-    """A top-up in a journal: the request, and what is known about it. It holds no secret.
+    """A top-up in a journal: the request and its known facts. It holds no secret.
 
     Attributes:
-        amount: The credit that was asked for, in whole cents.
+        amount: The requested credit, in whole cents.
     """
 
     key: str
@@ -58,7 +58,7 @@ class Entry:
     account_id: str
     """The account."""
     amount: int
-    """The credit that was asked for, in whole cents."""
+    """The requested credit, in whole cents."""
     payment_method_id: str | None = None
     """The card; `None`: the account's default card."""
     created_at: datetime
@@ -71,7 +71,7 @@ class Entry:
     holder: str
     """A random id of the attempt and its sender."""
     lease_until: datetime
-    """Until when the sender counts as alive, unless it renews the lease."""
+    """The sender counts as alive until then, unless it renews the lease."""
     sent_at: datetime | None = None
     """When it was sent, by the sender's clock; `None`: this attempt was not sent."""
     sent_by_service: datetime | None = None
@@ -81,9 +81,9 @@ class Entry:
     payment_intent_id: str | None = None
     """The top-up's invoice id, if it was charged. No other key can have the same."""
     answer: str | None = None
-    """The `result` that the service answered, as JSON, without its `client_secret`."""
+    """The `result` of the response, as JSON, without its `client_secret`."""
     needs_confirmation: bool = False
-    """Whether the payer had to confirm the payment (3-D Secure), with a secret that is not kept."""
+    """Whether the payer had to confirm the payment (3-D Secure). The secret for it is not kept."""
     version: int = 1
     """The version of the entry, for compare-and-set."""
 
@@ -107,8 +107,8 @@ class Entry:
 class Journal(Protocol):
     """A store of entries that survives the process, for one or many clients.
 
-    The methods are called from any event loop, and must not block it. A write is durable when its
-    method returns. A method that fails raises; a write that failed may have been stored.
+    The methods may be called from any event loop, and must not block it. A write must be durable
+    when its method returns. A method that fails raises; a failed write may still have been stored.
     `cfaigw_billing.testing.check_journal` checks an implementation.
     """
 
@@ -121,7 +121,7 @@ class Journal(Protocol):
         ...
 
     async def replace(self, old: Entry, new: Entry) -> bool:
-        """Replace `old` by `new`. Return whether that was done.
+        """Replace `old` by `new`; return whether it was replaced.
 
         Return false if the stored entry has another `version` than `old`, or if another key with
         the same `base_url` has the `payment_intent_id` of `new`. The store itself must check both,
@@ -141,7 +141,7 @@ class Journal(Protocol):
 
 
 class Step(Enum):
-    """What to do about a key."""
+    """The next step for a key."""
 
     SEND = "claim it, and send the charge"
     ANSWER = "return the recorded answer"
@@ -165,7 +165,7 @@ _STEPS: dict[tuple[State, bool], Step] = {
 
 
 def decide(entry: Entry | None, now: datetime) -> Step:
-    """Decide what to do about a key; `entry` is `None` if the journal has no entry for it."""
+    """Return the next step for a key; `entry` is `None` if the journal has no entry for it."""
     if entry is None:
         return Step.SEND
     is_alive = timedelta() < entry.lease_until - now <= LONGEST_LEASE

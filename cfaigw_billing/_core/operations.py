@@ -74,7 +74,7 @@ class Operation(Generic[T]):
     charges: bool = field(init=False, default=Factory(_charges, takes_self=True))
     """Whether it charges a card."""
     fresh: bool = field(init=False, default=Factory(_needs_fresh, takes_self=True))
-    """Whether it needs a connection of its own: one that was idle may be dead."""
+    """Whether it needs a new connection, because an idle one may be dead."""
 
     @cached_property
     def params(self) -> type[Params[T]]:
@@ -101,7 +101,7 @@ class Operation(Generic[T]):
 
     @cached_property
     def plain(self) -> bool:
-        """Whether it only sends its path."""
+        """Whether its request is only the path, without query and body."""
         return self.typed and self.method == "GET" and not self.payload
 
     @property
@@ -118,8 +118,8 @@ def _class(found: Any) -> Any:
 
 _BILLING = "/accounts/{account_id}/ai-gateway/billing"
 _DASHBOARD_ONLY = (
-    "the credentials need the permission AI Gateway Write; newer: the service lets only the "
-    "dashboard, and no API token, change the automatic top-up"
+    "the credentials need the permission AI Gateway Write; the service may also refuse all API "
+    "tokens: then change the automatic top-up in the dashboard"
 )
 
 ALL: tuple[Operation[Any], ...] = (

@@ -20,7 +20,7 @@ DEFAULT_MAX_RETRIES = 2
 DEFAULT_MAX_RETRY_WAIT = 60.0
 """Seconds. The service may ask for five minutes: few callers want to sleep that long."""
 DEFAULT_MAX_REQUESTS_PER_SECOND = 150.0
-"""The service accepts 200 from one address; the rest is room for bursts."""
+"""The service accepts 200 from one address; the difference is a margin for bursts."""
 
 _LONGEST = 1_000_000_000
 """Seconds. Event loops cannot handle more."""
@@ -79,9 +79,9 @@ class ConstructorOptions(TypedDict, total=False):
     max_requests_per_second: float | None
     max_charge: int | Money | None
     default_headers: Mapping[str, str | None] | None
-    """Headers to add to those of the client; `None` as a value leaves one out."""
+    """Headers to add to those of the client; `None` as a value omits a header."""
     default_query: Mapping[str, object] | None
-    """Query parameters to add to those of the client; `None` as a value leaves one out."""
+    """Query parameters to add to those of the client; `None` as a value omits a parameter."""
     trace_configs: Sequence[TraceConfig]
     journal: Journal | None
     """Where top-ups are recorded."""
@@ -168,12 +168,14 @@ def check_max_age(value: Any) -> None:
         )
 
 
-def check_span(name: str, value: object, bounds: tuple[timedelta, timedelta], told: str) -> None:
+def check_span(
+    name: str, value: object, bounds: tuple[timedelta, timedelta], range_text: str
+) -> None:
     """Raise if `value` is not a `timedelta` within the bounds."""
     if not isinstance(value, timedelta):
         raise TypeError(f"`{name}` must be a timedelta, not {type(value).__name__}")
     if not bounds[0] <= value <= bounds[1]:
-        raise ValueError(f"`{name}` must be {told}, got {value}")
+        raise ValueError(f"`{name}` must be {range_text}, got {value}")
 
 
 def check_reserve(reserve: object) -> None:
@@ -192,7 +194,7 @@ def check_headers(name: str, headers: Any) -> None:
         if not isinstance(key, str) or not (value is None or isinstance(value, str)):
             raise TypeError(f"`{name}` must map str to str or None; see {key!r}")
         if not re.fullmatch(_HEADER_NAME, key):
-            raise ValueError(f"`{name}` has a name that is no header name: {key!r}")
+            raise ValueError(f"`{name}` has an invalid header name: {key!r}")
         if key.lower() in _FRAMING:
             raise ValueError(f"`{name}` must not set {key}: it would not fit the body")
         if value is not None and not re.fullmatch(_HEADER_VALUE, value):

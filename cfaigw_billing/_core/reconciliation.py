@@ -3,28 +3,28 @@
 Only two facts about the charge are known: the credit and the time of sending. Each invoice is
 compared with them:
 
-- **Time.** An invoice fits if it was created from the time of sending to 15 minutes later (give or
-  take 2 seconds: the service counts whole seconds). From 10 minutes before, it is near: clocks
-  differ. If two clocks are known to differ, the time by either counts. A charge in a journal may
-  have been sent by another machine: it is compared by the service's clock. If that time is not
-  known, the charge may be a day older than recorded.
+- **Time.** An invoice fits if it was created between the time of sending and 15 minutes later, plus
+  or minus 2 seconds, because the service counts whole seconds. It is near if it was created up to
+  10 minutes before, because clocks differ. If two clocks are known to differ, either time may fit.
+  A charge in a journal may have been sent by another machine, so the service's clock is used for
+  it. If that time is not known, the charge may be a day older than recorded.
 - **Price.** Credit costs a fee of 5 %, and tax in some places. It is not documented whether the
   amount of an invoice includes them. So two prices fit: the credit, and the credit with its fee. A
   higher price, up to 1.4 times the credit, may include tax. A customer credit lowers the amount
   due: then the price is the invoice's `total`.
 - **Status and currency.** The invoice is paid, in US dollars.
 
-`charged`: one invoice fits in all of these, and no other invoice near the time could belong to the
-charge. If only tax explains the price, somebody else's top-up could cost the same. Then three more
-conditions hold: the invoice was created within a minute, the balance is at least the credit, and
-the price is not the price of a round credit. The balance alone proves nothing: neither the balance
-before nor the spending since is known.
+`charged`: one invoice fits in time, price, status and currency, and no other invoice near the time
+could belong to the charge. If only tax explains the price, another top-up could cost the same. Then
+three more conditions must hold: the invoice was created within a minute, the balance is at least
+the credit, and the price is not the price of a round credit. The balance alone proves nothing,
+because the balance before and the spending since are not known.
 
-`ambiguous`: a person has to look. There is a manual invoice near the time, with any price, or a
-later one that does not cost more than the charge could (a customer credit may have lowered it).
+`ambiguous`: a person must decide. A manual invoice is near the time, with any price; or a later one
+costs no more than the charge could cost (a customer credit may have lowered its price).
 
-`not_found_yet`: the list is complete and has no such invoice. A false `not_found_yet` leads to a
-second charge; a false `charged` leads to credit that never comes.
+`not_found_yet`: the list is complete and has no such invoice. A wrong `not_found_yet` leads to a
+second charge; a wrong `charged` leads to credit that never arrives.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ from ..types.money import in_cents
 from .journal import Entry
 
 CLOCK_SKEW = timedelta(minutes=10)
-"""How far a clock may be off that was not compared with the service's."""
+"""The largest error of a clock that was not compared with the service's clock."""
 BELIEVED = timedelta(days=1)
-"""How far a clock may be off at all: a `Date` further away is taken for nonsense."""
+"""The largest error of any clock: a `Date` further away is ignored."""
 ROUNDING = timedelta(seconds=2)
-"""How far two clocks that agree may differ: the service counts whole seconds."""
+"""The largest difference of two synchronized clocks: the service counts whole seconds."""
 PROMPT = timedelta(minutes=15)
-"""How long after a charge its invoice is created, at most."""
+"""The longest time from a charge to the creation of its invoice."""
 AT_ONCE = timedelta(minutes=1)
-"""The same if only tax explains the price."""
+"""The same, if only tax explains the price."""
 MOST = 1.4
-"""The highest price with fee and tax, as a multiple of the credit: a rough limit, no proof."""
+"""The highest price with fee and tax, as a multiple of the credit: a rough upper limit."""
 ROUND = 500
 """Cents. People buy credit in multiples of five dollars."""
 
@@ -68,11 +68,11 @@ class TopupReconciliation:
     - `charged`: exactly one paid invoice fits: it was created in the minutes after the charge was
       sent, with the price of that credit. Do not send the top-up again. (One invoice proves only
       one charge: `exclude` it when you ask about another charge of the same amount.)
-    - `not_found_yet`: there is no manual invoice near that time. It appears when the top-up
+    - `not_found_yet`: no manual invoice is near that time. The invoice appears when the top-up
       completes, so ask again for some minutes before you conclude "not charged".
-    - `ambiguous`: there are manual invoices near that time, or later ones with a possible price,
-      but it is not certain that one belongs to the charge; or the service listed only some of the
-      invoices. A person has to look.
+    - `ambiguous`: manual invoices are near that time, or later ones have a possible price, but it
+      is not certain that one belongs to the charge; or the service listed only some of the
+      invoices. A person must decide.
     """
     invoices: tuple[types.Invoice, ...]
     """If `charged`, the invoice of the charge; else all invoices that may belong to it."""
@@ -96,7 +96,7 @@ class TopupRecovery:
     reconciliation: TopupReconciliation | None = None
     """The evidence; `None` if none was needed, or there is an `error`."""
     error: Exception | None = None
-    """Why its invoice could not be looked for."""
+    """Why the search for its invoice failed."""
 
 
 @frozen(kw_only=True)
@@ -106,7 +106,7 @@ class LostCharge:
     account_id: str | None
     """The account; `None`: the client's."""
     amount: int
-    """The credit that was asked for, in cents."""
+    """The requested credit, in cents."""
     moments: Sequence[datetime]
     """When it was sent, by the service's clock: all readings, if clocks differ."""
     wrong: datetime | None = None
@@ -114,7 +114,7 @@ class LostCharge:
     is_compared: bool = True
     """Whether the first reading comes from a clock that was compared with the service's."""
     may_be_early: timedelta = timedelta()
-    """How long before all readings it may have been sent, if the clock cannot be compared."""
+    """How long before all readings it may have been sent, if the clock was not compared."""
 
     @property
     def proof(self) -> Sequence[datetime]:
@@ -122,7 +122,7 @@ class LostCharge:
         return [moment for moment in self.moments if moment != self.wrong]
 
     def read_again(self, moment: datetime) -> LostCharge:
-        """Return the charge with one more reading, by a clock that has been compared since.
+        """Return the charge with one more reading, from a clock that was compared meanwhile.
 
         If the last reading was not compared and is too far from this one, it is wrong.
         """
@@ -212,7 +212,7 @@ def _is_with_fee(price: float, credit: float) -> bool:
 
 
 def _round_credit(cents: float) -> float:
-    """Return the nearest round amount, as people buy it."""
+    """Return the nearest round amount."""
     return round(cents / ROUND) * ROUND
 
 
@@ -254,7 +254,7 @@ def check_absent(**facts: object) -> None:
     """Raise if a fact is passed together with the error that holds it."""
     for name, fact in facts.items():
         if fact is not None:
-            raise TypeError(f"`{name}` must not be passed with `error`, which knows it")
+            raise TypeError(f"`{name}` must not be passed with `error`, which has it already")
 
 
 def charge_of_entry(entry: Entry) -> LostCharge:
@@ -287,7 +287,7 @@ def charge_of_error(error: BaseException, asks: Callable[[str], bool]) -> LostCh
         )
     if len(found) > 1:
         raise ValueError(
-            f"`error` holds {len(found)} lost charges: pass each TopupOutcomeUnknownError by itself"
+            f"`error` holds {len(found)} lost charges: pass each TopupOutcomeUnknownError alone"
         )
     lost = found[0]
     url = lost.request.url.partition("?")[0]
@@ -306,7 +306,7 @@ def charge_of_error(error: BaseException, asks: Callable[[str], bool]) -> LostCh
 
 
 def _lost_charges(error: object) -> list[TopupOutcomeUnknownError]:
-    """Return the error itself, or those in its causes and groups, at any depth."""
+    """Return the error itself, or the lost charges in its causes and groups, at any depth."""
     found: list[TopupOutcomeUnknownError] = []
     seen: set[int] = set()
     left = [error]

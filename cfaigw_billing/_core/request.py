@@ -1,4 +1,4 @@
-"""From the parameters of a call to the request that goes over the wire. Nothing here is sent."""
+"""Build the HTTP request of a call. Nothing here is sent."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class RequestBuilder:
         self._config = config
 
     def headers(self, credentials: Credentials) -> CIMultiDict[str]:
-        """The headers of every request with these credentials; `CloudflareError` if there are none.
+        """Return the headers for these credentials; raise `CloudflareError` if they are missing.
 
-        They are many requests' own, and must not be changed.
+        Requests share the headers: do not change them.
         """
         return _merged(
             {"Accept": "application/json", "User-Agent": USER_AGENT},
@@ -60,13 +60,13 @@ class RequestBuilder:
         options: RequestOptions,
         headers: CIMultiDict[str],
     ) -> HTTPRequest:
-        """The request of a call; a `ValueError` or `TypeError` if an argument is wrong.
+        """Return the request of a call; raise `ValueError` or `TypeError` for a wrong argument.
 
         Args:
             operation: The call.
             params: Its parameters.
-            options: What every method takes.
-            headers: Those of the credentials, see `headers`.
+            options: The options that every method takes.
+            headers: The headers of the credentials, see `headers`.
         """
         if options:
             _check(operation, options)
@@ -91,8 +91,8 @@ class RequestBuilder:
     ) -> HTTPRequest:
         if not can_decode(params.cast_to):
             raise TypeError(
-                f"`cast_to` must be what JSON can be made into, such as dict, list, object, an "
-                f"attrs class or a dataclass (or str or bytes), not {params.cast_to!r:.80}"
+                f"`cast_to` must be a type that can be made from JSON, such as dict, list, object, "
+                f"an attrs class or a dataclass (or str or bytes), not {params.cast_to!r:.80}"
             )
         check_charges_nothing(params.method, self._config.base_url + params.path)
         path, _, text = params.path.partition("?")
@@ -101,7 +101,7 @@ class RequestBuilder:
         body, extra_body = params.body, options.get("extra_body")
         if extra_body is not None:
             if not isinstance(body, Mapping | None):
-                raise TypeError("`extra_body` goes into a `body` that is a mapping")
+                raise TypeError("`extra_body` needs a `body` that is a mapping")
             body = {**cast("Mapping[str, object]", body or {}), **extra_body}
         path = quote(path, safe="/%:@!$&'()*+,;=~")
         return self._request(params.method, path, query, body, options, headers)
@@ -127,13 +127,13 @@ class RequestBuilder:
         )
 
     def account_named(self, operation: Operation[Any], params: Any) -> str | None:
-        """The account that the path of a call names, if it does."""
+        """Return the account in the path of a call; `None` if it has none."""
         if isinstance(params, UntypedParams):
             return account_named(params.path)
         return self.account_id(params) if "{account_id}" in operation.path else None
 
     def account_id(self, params: Any) -> str:
-        """The account of a call: its own, or else the client's."""
+        """Return the account of a call, or the default account of the client."""
         account_id: str | None = params.account_id or self._config.account_id
         if account_id is None:
             raise ValueError(
@@ -143,7 +143,7 @@ class RequestBuilder:
         return account_id
 
     def _check_charge(self, payload: dict[str, Any], options: RequestOptions) -> None:
-        # Whatever their case: some servers read JSON without regard to it.
+        # In any case: some servers read the names in JSON case-insensitively.
         added = {str(name).strip().casefold() for name in options.get("extra_body") or {}}
         if payload.keys() & added:
             raise ValueError("`extra_body` must not replace the parameters of a charge")
@@ -190,7 +190,7 @@ def _check(operation: Operation[Any], options: RequestOptions) -> None:
 
 
 def _encoded(name: str, encode: Callable[[Any], T], value: object) -> T:
-    """The value as it goes over the wire; what cannot go is the fault of the option `name`."""
+    """Return the encoded value; raise an error about the option `name` if it cannot be encoded."""
     try:
         return encode(value)
     except (TypeError, ValueError, RecursionError) as error:
@@ -198,7 +198,7 @@ def _encoded(name: str, encode: Callable[[Any], T], value: object) -> T:
 
 
 def _merged(*layers: Mapping[str, str | None]) -> CIMultiDict[str]:
-    """The layers one over the other; `None` takes a header away."""
+    """Merge headers; later ones win, and `None` removes a header."""
     headers: CIMultiDict[str] = CIMultiDict()
     for layer in layers:
         for name, value in conceal_headers(layer).items():
@@ -220,5 +220,5 @@ def _query_items(query: Mapping[str, object]) -> list[tuple[str, str]]:
 def _query_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    # Of a member of an enumeration its value, and not its name.
+    # For a member of an enumeration: its value, not its name.
     return str.__str__(value) if isinstance(value, str) else str(value)

@@ -14,7 +14,7 @@ kind of failure (`Failure`):
   be a second charge. If the answer to a charge is missing or cannot be understood, the outcome is
   unknown, and the caller gets an error that says so.
 
-`wait_before_repeat`: how long to wait?
+`wait_before_retry`: how long to wait?
 
 - Never less than `Retry-After`. If that is more than `max_retry_wait`, the caller gets the error at
   once: during a rate-limit block of five minutes, every earlier request is wasted.
@@ -44,18 +44,18 @@ class Failure(Enum):
     """The kinds of failure."""
 
     NOT_SENT = "no connection was made, so nothing was sent"
-    NO_ANSWER = "it was sent, and no whole answer came"
+    NO_ANSWER = "it was sent, and no complete answer came"
     RATE_LIMITED = "429: the limiter in front of the service refused it"
     THROTTLED = "429 without the headers of that limiter: it is not known who refused it, and when"
     BUSY = "a status that says “not now”"
-    UNCLEAR = "an answer that is no envelope, or a failure inside the service"
+    UNCLEAR = "an answer that is not an envelope, or a failure inside the service"
     REFUSED = "the service understood it and refused"
 
 
 class Verdict(Enum):
     """The consequences of a failure."""
 
-    AGAIN = "repeat it"
+    RETRY = "repeat it"
     GIVE_UP = "tell the caller what happened"
     OUTCOME_UNKNOWN = "tell the caller that the card may have been charged"
 
@@ -71,17 +71,17 @@ _UNSEEN = {Failure.NOT_SENT, Failure.RATE_LIMITED}
 
 
 def decide(safety: Safety, failure: Failure) -> Verdict:
-    """Decide what to do about a failed attempt."""
+    """Return what to do after a failed attempt."""
     if safety in (Safety.READS, Safety.REPEATABLE):
-        return Verdict.AGAIN if failure in _PASSING else Verdict.GIVE_UP
+        return Verdict.RETRY if failure in _PASSING else Verdict.GIVE_UP
     if failure in _UNSEEN:
-        return Verdict.AGAIN
+        return Verdict.RETRY
     if safety is Safety.UNKNOWN:
         return Verdict.GIVE_UP
     return Verdict.GIVE_UP if failure is Failure.REFUSED else Verdict.OUTCOME_UNKNOWN
 
 
-def wait_before_repeat(
+def wait_before_retry(
     retries_taken: int,
     *,
     max_retries: int,

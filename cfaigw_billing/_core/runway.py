@@ -50,12 +50,12 @@ LONGEST = 366 * 24
 SHORTEST = timedelta(days=4)
 """The shortest history to ask for: a forecast needs three days of it."""
 IDLE = 28 * 24
-"""After so many hours without spending there is no forecast."""
+"""After so many hours without spending, no forecast is made."""
 NEW = 72
 """The hours of history that a forecast needs; also those before and after each replay."""
 
 FLAT = 2
-"""The hours of average spending that are added to each cell of the clock: one hour is no habit."""
+"""The hours of average spending added to each cell of the clock: few hours prove no pattern."""
 HALF_LIFE = 120, 336
 """The shortest and the longest half-life of spending, in hours."""
 ENOUGH = 40
@@ -190,7 +190,7 @@ class _Past:
     spent: list[float]
     """In `UNIT`, by hour; the last is the current hour. Empty if nothing was spent."""
     history: RunwayHistory
-    """The same as the answer tells it."""
+    """The same facts, for the result."""
 
     @classmethod
     def of(cls, usage: BillingUsageHistoryResponse, moment: float) -> _Past:
@@ -228,7 +228,7 @@ class _Past:
 
     @property
     def quiet(self) -> float:
-        """The hours since the last one with spending; infinite if there is none."""
+        """The hours since the last hour with spending; infinite if no hour has any."""
         return next((h for h, value in enumerate(reversed(self.spent)) if value), inf)
 
     @property
@@ -247,7 +247,7 @@ class _Pace:
     level: float
     """The spending per paced hour, now."""
     levels: list[float]
-    """The same at each hour of the past: what the rule would have said then."""
+    """The level at each hour of the past, as the rule would have computed it then."""
     spent: list[float]
     """The spending from the first hour to the start of each hour."""
     paced: list[float]
@@ -299,7 +299,7 @@ class _Pace:
             if hour < end:  # within this hour, evenly
                 part = (total - spent[hour]) / (spent[hour + 1] - spent[hour])
                 yield paced[hour] + part * (paced[hour + 1] - paced[hour]) - paced[start]
-            elif spent[end] > spent[start]:  # later than now: it goes on as it went
+            elif spent[end] > spent[start]:  # later than now: extrapolate
                 times = credit / (spent[end] - spent[start])
                 yield min((paced[end] - paced[start]) * times, FOREVER)
             else:

@@ -1,15 +1,14 @@
-"""How the answers of this package are made of JSON: by a function for each type.
+"""Make the answers of this package from decoded JSON, with a compiled function for each type.
 
-Left to itself, cattrs turns `"12"` into 12.0, `"false"` into True and None into "None". The hooks
-below take a value only if it has the JSON type that the field declares.
+By default, cattrs turns `"12"` into 12.0, `"false"` into True and None into "None". The hooks below
+accept a value only if it has the JSON type of the field.
 
-The structure function of an attrs class is written out as source and compiled. cattrs asks a hook
-about every field and gives the answers to the class, whose frozen `__init__` is slow: a year of
-hourly usage has 35,000 fields. What is compiled here asks the hook only where a value is not
-already what the hook would answer. And it fills in a twin of the class, which has the same slots
-but may be written to, and makes it one of the class at the end.
+The function for an attrs class is generated as source and compiled, because cattrs is slow for the
+35,000 fields in a year of hourly usage: it calls a hook for each field, and then the class's frozen
+`__init__`. The compiled function calls a hook only if the value would change. It fills a twin of
+the class, which has the same slots but is mutable, and changes its class at the end.
 
-It raises whatever comes to hand when something is wrong. Who calls it explains that.
+For invalid JSON it raises any error. The caller finds the faults (see `codec`).
 """
 
 from __future__ import annotations
@@ -87,15 +86,15 @@ HOOKS: dict[Any, Hook] = {
     datetime: _moment,
     object: lambda value, _: value,
 }
-"""By type, what makes its values; the compiled functions make the answers of these."""
+"""The functions that check and convert the values of fields, by type."""
 
-_UNLIKE = {
+_NEEDS_HOOK = {
     str: "type(x) is not str",
     bool: "type(x) is not bool",
     int: "type(x) is not int",
-    float: "type(x) is not float or x - x != 0.0",  # the difference is NaN where x is not finite
+    float: "type(x) is not float or x - x != 0.0",  # the difference is NaN if x is not finite
 }
-"""By the type of a field: whether a value is not what its hook would answer."""
+"""By the type of a field: the condition that the hook must be called for a value."""
 
 # All names are bound as parameters: to look them up as globals took a sixth of the time.
 _ONE = """
@@ -103,8 +102,8 @@ def structure(value, _, {names}):
     {body}
     return self
 """
-# Each element is given up once it is structured, so that its memory serves for the next one:
-# otherwise a long array makes the garbage collector go through all objects of the program.
+# Each element is dropped once it is structured, so that its memory can be reused: otherwise a long
+# array makes the garbage collector go through all objects of the program.
 _ARRAY = """
 def structure(values, _, {names}):
     values.reverse()
@@ -121,14 +120,14 @@ def structure(values, _, {names}):
 def structure_function(
     cls: type, hook_for: Callable[[Any], Hook], *, array: bool = False
 ) -> Hook | None:
-    """Return a function that makes a `cls` of a dictionary; unknown entries go to `extra`.
+    """Return a function that makes a `cls` from a dictionary; unknown entries go to `extra`.
 
     Args:
-        cls: A class whose fields have no validators, no converters and no default but `None`.
-            For one that is not such a class, there is no function.
-        hook_for: Gives the hook of a type.
-        array: Return a function that makes a tuple of them, of a list of dictionaries, which it
-            empties. It saves a call for each: a tenth of the time.
+        cls: The class. If its fields have validators, converters or a default other than `None`,
+            the result is `None`.
+        hook_for: Returns the hook of a type.
+        array: Return a function that makes a tuple from a list of dictionaries, and empties the
+            list. This saves a call for each, a tenth of the time.
     """
     fields = wire_fields(cls)
     if hasattr(cls, "__attrs_post_init__") or not all(map(_is_plain, fields)):
@@ -146,9 +145,9 @@ def structure_function(
     for index, (field, name) in enumerate(zip(fields, wire, strict=True)):
         member, optional = member_of(field.type)
         scope |= {f"hook{index}": hook_for(member), f"type{index}": member}
-        unlike = _UNLIKE.get(member, "True")
+        needs_hook = _NEEDS_HOOK.get(member, "True")
         given = "x is not None and " if optional else ""
-        check = f"if {given}({unlike}): x = hook{index}(x, type{index})"
+        check = f"if {given}({needs_hook}): x = hook{index}(x, type{index})"
         lines += [
             f"x = value.get({name!r})" if optional else f"x = value[{name!r}]",
             *(("if type(x) is int: x = float(x)", f"el{check}") if member is float else (check,)),
@@ -183,6 +182,6 @@ def _is_plain(field: Any) -> bool:
 
 
 def _twin(cls: type) -> type:
-    """A class with the same slots, whose instances start empty and may be written to."""
+    """Return a mutable class with the same slots, whose instances start empty."""
     writable = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
     return type(cls.__name__, cls.__bases__, {"__slots__": cls.__dict__["__slots__"], **writable})

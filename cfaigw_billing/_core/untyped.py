@@ -1,4 +1,4 @@
-"""Calls that this package has no method for: an `UntypedParams` names the method and the path."""
+"""Calls of endpoints without a method here: `UntypedParams` has the HTTP method and the path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def _below_the_base_url(_: object, __: object, path: Any) -> None:
-    """Check a path: it must not lead elsewhere."""
+    """Raise if a path could lead out of the base URL."""
     if not isinstance(path, str):
         raise TypeError(f"`path` must be a str, not {type(path).__name__}")
     if not path.startswith("/") or path.startswith("//"):
@@ -38,19 +38,19 @@ def _steps(path: str) -> list[str]:
 
 
 def account_of(path: str) -> str | None:
-    """Return the account in a path, however it is spelled; `None` if there is none."""
+    """Return the account in a path, however it is encoded; `None` if it has none."""
     steps = pairwise(step.lower() for step in _steps(path) if step)
     return next((after for before, after in steps if before == "accounts"), None)
 
 
 def account_named(path: str) -> str | None:
-    """The account that a path begins with, as it is written; `None` if it names none."""
+    """Return the account at the beginning of a path, as written; `None` if it has none."""
     first, account_id, *_ = *filter(None, _steps(path)), "", ""
     return (account_id or None) if first.lower() == "accounts" else None
 
 
 def check_charges_nothing(method: Method, url: str) -> None:
-    """Raise if an address, however it is spelled, charges a card."""
+    """Raise if a URL, however it is encoded, charges a card."""
     if method in ("GET", "DELETE"):
         return
     where = "/" + "/".join(filter(None, _steps(url))).lower()
@@ -62,7 +62,7 @@ def check_charges_nothing(method: Method, url: str) -> None:
 
 @frozen(kw_only=True)
 class UntypedParams(Params[T]):
-    """A call that this package has no method for."""
+    """The parameters of a call without a method here."""
 
     method: Method
     path: str = field(validator=_below_the_base_url)
@@ -88,7 +88,7 @@ def operation_of(params: Params[T]) -> Operation[T]:
 class BillingOnly:
     """Base of objects with the methods for billing: other names raise a helpful error."""
 
-    if not TYPE_CHECKING:  # for a type checker, a name that is not there is an error
+    if not TYPE_CHECKING:  # so that type checkers still report unknown names
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_") or hasattr(type(self), name):  # a property that fails

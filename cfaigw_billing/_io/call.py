@@ -1,4 +1,4 @@
-"""One call on its way through the executor, and the sweep that it may belong to."""
+"""The state of one call in the executor, and of the sweep that it may belong to."""
 
 from __future__ import annotations
 
@@ -44,52 +44,52 @@ class _Share:
     in_flight: int = 0
     refusals: int = 0
     """How many times in a row the service has refused all of them."""
-    parked_until: float = -inf
+    blocked_until: float = -inf
     blocked: bool = False
-    """Whether nothing more is sent, because the service refused all, even after the full wait."""
+    """Whether sending has stopped: the service refused all calls, even after the full wait."""
 
     def end(self) -> None:
         for scope in self.waiting:
             scope.cancel()
 
 
-class Room(asyncio.Semaphore):
-    """The places of the calls of a sweep."""
+class Slots(asyncio.Semaphore):
+    """Limits how many calls of a sweep run at a time."""
 
-    _owed = 0
+    _overdrawn = 0
 
-    def owe(self) -> None:
-        """Take a place without waiting: the next one that is given back pays for it."""
-        self._owed += 1
+    def take_at_once(self) -> None:
+        """Take a place without waiting; the next `release` then frees none."""
+        self._overdrawn += 1
 
     def release(self) -> None:
         """Give a place back."""
-        if self._owed:
-            self._owed -= 1
+        if self._overdrawn:
+            self._overdrawn -= 1
         else:
             super().release()
 
 
 @define(eq=False)
 class Batch:
-    """The common state of the calls of a sweep."""
+    """The state that all calls of a sweep share."""
 
     reserve: float
     """The part of the rate limit to leave to others, from 0 to 1."""
-    room: Room
-    """Limits how many of its calls run at a time."""
+    slots: Slots
+    """The places of its calls."""
     several: bool = False
     """Whether accounts may have their own tokens. Then a call that waits for the rate limit gives
     its place to another call meanwhile, and a block ends only the calls with that token."""
     ended: bool = False
-    """Whether nothing more is sent. Calls that have been sent go on to their end."""
+    """Whether sending has stopped. Calls that were already sent still complete."""
     blocked: bool = False
-    """Whether it ended because the service refused every call, even after the full wait."""
-    line: asyncio.Lock = field(factory=asyncio.Lock)
-    """Lets only one call of the sweep wait for its turn at the pace. So other calls of the program
-    wait behind that one, not behind the whole sweep."""
+    """Whether it ended because the service refused all calls, even after the full wait."""
+    pace_lock: asyncio.Lock = field(factory=asyncio.Lock)
+    """Lets only one call of the sweep wait for the pace, so that other calls of the program wait
+    behind one call and not behind the whole sweep."""
     _shares: dict[Login | None, _Share] = field(factory=dict["Login | None", _Share])
-    _aside: int = 0
+    _without_slot: int = 0
 
     def end(self) -> None:
         """Send nothing more, and cancel the calls that wait to be sent."""
@@ -106,7 +106,7 @@ class Batch:
         """Wrap the wait of a call that has not been sent: `end` cancels the wait.
 
         Args:
-            login: Its credentials; `None` while they are asked for.
+            login: Its credentials; `None` while they are not known yet.
         """
         from anyio import CancelScope  # single calls do without anyio
 
@@ -123,27 +123,27 @@ class Batch:
             raise NotSentError
 
     @asynccontextmanager
-    async def aside(self) -> AsyncGenerator[None]:
-        """Wrap a wait for the rate limit of a token: another call may take the place meanwhile."""
-        if not self.several or self._aside >= AHEAD:
+    async def without_slot(self) -> AsyncGenerator[None]:
+        """Wrap a wait for the rate limit of a token: it frees the place of the call meanwhile."""
+        if not self.several or self._without_slot >= AHEAD:
             yield
             return
-        self._aside += 1
-        self.room.release()
+        self._without_slot += 1
+        self.slots.release()
         has_place = False
         try:
             try:
                 yield
             finally:
-                self._aside -= 1
-            await self.room.acquire()
+                self._without_slot -= 1
+            await self.slots.acquire()
             has_place = True
         finally:
-            if not has_place:  # an error has ended the call, and it needs none
-                self.room.owe()
+            if not has_place:  # an error ended the call, whose end will `release` a place
+                self.slots.take_at_once()
 
     def call_began(self, login: Login) -> None:
-        """Count a call that is sent now."""
+        """Count a call that is about to be sent."""
         self._share(login).in_flight += 1
 
     def call_ended(
@@ -153,7 +153,7 @@ class Batch:
 
         Args:
             login: Its credentials.
-            now: The time.
+            now: The current time.
             sent_at: When it was sent.
             status: The status of the answer; `None` if none came.
             blocked: For how many seconds a 429 blocks all calls; 0 if it does not.
@@ -161,8 +161,8 @@ class Batch:
         share = self._share(login)
         share.in_flight -= 1
         if blocked > 0:
-            share.refusals += sent_at >= share.parked_until  # else it is the same block
-            share.parked_until = max(share.parked_until, now + blocked)
+            share.refusals += sent_at >= share.blocked_until  # else it is the same block
+            share.blocked_until = max(share.blocked_until, now + blocked)
         elif status not in (None, 429):
             share.refusals = 0
         if share.refusals > 1 and not share.in_flight:
@@ -181,12 +181,12 @@ class Batch:
 
 
 @define(eq=False)
-class Turn:
+class BatchMember:
     """One call of a sweep."""
 
     batch: Batch
     sent: bool = False
-    """Whether it has been sent and is not to be sent again."""
+    """Whether it has been sent, for the last time so far."""
 
     def begin(self, login: Login) -> None:
         """Mark the call as sent."""
@@ -205,28 +205,28 @@ class Turn:
 
 @define(kw_only=True, eq=False)
 class Call:
-    """One call: what is sent, and its limits."""
+    """One call: its request, and its limits."""
 
     operation: Operation[Any]
     params: Any
     request: HTTPRequest
     login: Login
-    """The credentials that it is sent with."""
+    """Its credentials."""
     timeout: Timeout
-    """For one attempt."""
+    """The timeout of one attempt."""
     deadline: float
     """When the call must have ended, by the monotonic clock."""
-    turn: Turn | None
-    """Its part in a sweep, if any. Then it waits for the rate limit as long as needed, and that
-    wait does not count against its time."""
+    member: BatchMember | None
+    """Its state in a sweep, if any. In a sweep it waits for the rate limit as long as needed, and
+    that wait extends the deadline."""
     stream: bool
-    """Whether to leave the body of a good answer to be read by the caller."""
+    """Whether the caller reads the body of a good answer."""
     has_renewed: bool = False
-    """Whether its token was refused, and replaced by a new one."""
+    """Whether its token was refused and replaced."""
 
     @property
     def has_own_credentials(self) -> bool:
-        """Whether `extra_headers` have replaced those of its login."""
+        """Whether `extra_headers` have replaced the credentials of its login."""
         return authenticating(self.request.headers) != authenticating(self.login.headers)
 
     def learn(self, answer: Answer[Any]) -> None:
@@ -237,7 +237,7 @@ class Call:
             self.login.refused = refuses_credentials(answer.error())
 
     def renew(self, login: Login) -> bool:
-        """Use another token after a refusal. Return false if it is the same one."""
+        """Use another token after a refusal; return false if it is the same token."""
         if login is self.login:
             return False
         self.login, self.has_renewed = login, True
@@ -245,16 +245,16 @@ class Call:
         self.request.headers = CIMultiDict(headers)
         return True
 
-    def to_come_again(self) -> None:
-        """Mark the call as not sent: it had no effect, and may be sent again."""
+    def reset_for_retry(self) -> None:
+        """Mark the call as not sent, before a retry."""
         self.request.may_have_arrived = False
-        if self.turn is not None:
-            self.turn.sent = False
+        if self.member is not None:
+            self.member.sent = False
 
     def waiting(self) -> AbstractContextManager[None]:
         """Wrap a wait before the call is sent."""
-        return nullcontext() if self.turn is None else self.turn.batch.waiting(self.login)
+        return nullcontext() if self.member is None else self.member.batch.waiting(self.login)
 
-    def aside(self) -> AbstractAsyncContextManager[None]:
+    def without_slot(self) -> AbstractAsyncContextManager[None]:
         """Wrap a wait for the rate limit."""
-        return nullcontext() if self.turn is None else self.turn.batch.aside()
+        return nullcontext() if self.member is None else self.member.batch.without_slot()

@@ -1,4 +1,4 @@
-"""Time and chance, in one place so that tests can put others in theirs; and the service's time."""
+"""The machine's clock and random numbers, which tests replace; and the service's clock."""
 
 from __future__ import annotations
 
@@ -11,74 +11,76 @@ from .._wire.messages import parse_date
 
 
 class Clock:
-    """The machine's own."""
+    """The clock and random numbers of this machine."""
 
     def now(self) -> datetime:
-        """The moment, aware and in UTC."""
+        """Return the current time, aware and in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Return the monotonic time in seconds."""
         return time.monotonic()
 
     def jitter(self) -> float:
-        """A random number from 0 to 1."""
+        """Return a random number from 0 to 1."""
         return random.random()
 
     async def sleep(self, seconds: float) -> None:
-        """Let other tasks run for so long."""
+        """Sleep for so many seconds."""
         await asyncio.sleep(seconds)
 
 
 _AGREE = timedelta(seconds=2)
-"""Clocks no further apart than this agree: `Date` has whole seconds, and an answer takes time."""
+"""Clocks that differ by at most this agree: `Date` has whole seconds, and an answer takes time."""
 _WAS_SET = timedelta(seconds=5)
-"""A clock that is further than this from where it should be has been set, or the machine slept."""
+"""If a clock has moved by more than this, it has been set, or the machine slept."""
 
 
 class ServiceClock:
-    """The service's clock, as its answers show it.
+    """The service's clock, from the `Date` of its responses.
 
-    Next to nothing is done when an answer comes. Its `Date` is read where a charge is lost or
-    looked for, and only there.
+    `Date` is only parsed when the time is needed, for a lost charge, not for each response.
     """
 
     def __init__(self) -> None:
-        self._heard: tuple[str, datetime, float] | None = None
+        self._last_date: tuple[str, datetime, float] | None = None
 
-    def heard(self, date: str | None, clock: Clock) -> None:
-        """Keep the `Date` of an answer that has just come, if it is a new one."""
-        if date is not None and (self._heard is None or date != self._heard[0]):
-            self._heard = date, clock.now(), clock.monotonic()
+    def store_date(self, date: str | None, clock: Clock) -> None:
+        """Store the `Date` of a response that has just arrived, unless it is the same as before."""
+        if date is not None and (self._last_date is None or date != self._last_date[0]):
+            self._last_date = date, clock.now(), clock.monotonic()
 
     def now(self, clock: Clock) -> datetime:
-        """The moment by the service's clock, however that of the machine was set; else by that."""
-        if self._heard is not None:
-            date, _, monotonic = self._heard
-            told = parse_date(date)
-            if told is not None:
-                return told + timedelta(seconds=clock.monotonic() - monotonic)
+        """Return the time of the service's clock if known, else of the machine's clock.
+
+        Setting the machine's clock does not change a known service time.
+        """
+        if self._last_date is not None:
+            date, _, monotonic = self._last_date
+            service_time = parse_date(date)
+            if service_time is not None:
+                return service_time + timedelta(seconds=clock.monotonic() - monotonic)
         return clock.now()
 
     def corrected(self, moment: datetime, clock: Clock) -> datetime:
-        """A recent moment by the machine's clock, as it is by the service's, if that is known."""
+        """Convert a recent time of the machine's clock to the service's clock, if that is known."""
         ahead = self._ahead(clock)
         try:
             return moment if ahead is None or abs(ahead) <= _AGREE else moment - ahead
-        except OverflowError:  # a date from the edge of the calendar tells nothing
+        except OverflowError:  # the date is too extreme to be right
             return moment
 
     def is_known(self, clock: Clock) -> bool:
-        """Whether an answer has told it, and the machine's clock has not been set since."""
+        """Return whether a response had it, and the machine's clock has not been set since."""
         return self._ahead(clock) is not None
 
     def _ahead(self, clock: Clock) -> timedelta | None:
-        """How far the machine's clock is ahead, if that is known."""
-        if self._heard is None:
+        """Return how far the machine's clock is ahead; `None` if not known."""
+        if self._last_date is None:
             return None
-        date, now, monotonic = self._heard
-        told = parse_date(date)
+        date, now, monotonic = self._last_date
+        service_time = parse_date(date)
         passed = timedelta(seconds=clock.monotonic() - monotonic)
-        if told is None or abs(clock.now() - now - passed) > _WAS_SET:
+        if service_time is None or abs(clock.now() - now - passed) > _WAS_SET:
             return None
-        return now - told
+        return now - service_time

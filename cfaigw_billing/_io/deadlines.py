@@ -37,7 +37,7 @@ class Deadlines:
         return _Limit(self, end, due[0])
 
     def forget(self, end: _End) -> None:
-        """Stop the timer of a second that has no limits any more."""
+        """Stop the timer of a second without limits."""
         due = self._due.pop(end, None)
         if due is not None:
             due[1].cancel()

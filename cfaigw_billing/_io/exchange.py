@@ -1,4 +1,4 @@
-"""One HTTP exchange with aiohttp: a request out, an answer in, or the reason why none came."""
+"""Send one request with aiohttp and read its answer."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from .fork import forget_in_child
 from .sessions import UnrepeatedError
 
 MAX_BODY = 32 * 1024 * 1024
-"""Bytes after decompression. A year of hourly usage is one; a small gzip can unpack to any size."""
+"""The most bytes of a body after decompression: a small gzip body can unpack to any size. A year of
+hourly usage has about 1 MiB."""
 
 
 class TransportError(Exception):
-    """No whole answer came; the cause is what aiohttp raised."""
+    """No complete answer came. The cause is the error of aiohttp."""
 
     def __init__(self, reason: str, *, timed_out: bool = False) -> None:
         super().__init__(reason)
@@ -42,7 +43,7 @@ async def exchange(
     """Send a request once and read the answer, or raise `TransportError`.
 
     Args:
-        fresh: The session notes by itself when there is a connection, in `may_have_arrived`.
+        fresh: The session itself sets `may_have_arrived` when it has a connection.
     """
     try:
         response = await session.request(
@@ -64,10 +65,10 @@ async def exchange(
         try:
             answer.body, answer.flaw = await _read(response)
         finally:
-            if response.connection is not None:  # a body that is read to its end lets go of it
+            if response.connection is not None:  # reading to the end has released it already
                 response.release()
     except _NOT_SENT as error:
-        # A hook of the caller's may raise them too, about a connection of its own.
+        # A hook of the caller may raise these errors too, so check whether bytes were sent.
         if tracker is not None:
             request.may_have_arrived = tracker.bytes_written > 0
         elif not fresh:
@@ -87,9 +88,9 @@ async def exchange(
 
 @lru_cache(maxsize=1024)
 def _address(url: str) -> URL:
-    """The address for aiohttp: kept, because a program asks about the same accounts again.
+    """Return the URL for aiohttp, cached: yarl caches only 128 URLs.
 
-    yarl keeps 128. A new one is a path at a known origin, which takes half as long as to parse it.
+    Joining a known origin and a path takes half as long as parsing the URL.
     """
     path = url.find("/", len("https://"))
     if path < 0 or "?" in url:
@@ -107,20 +108,20 @@ _NOT_SENT = (
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientHttpProxyError,
 )
-"""The errors that aiohttp raises if there was no connection to send anything over."""
+"""The errors that aiohttp raises if it could not connect."""
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
-    """The body, and why it is not the whole one, if it is not."""
+    """Return the body, and why it is incomplete, if it is."""
     content = response.content
-    body = BytesIO()  # what shows the frames of a cancellation must not see what has come
+    body = BytesIO()  # a traceback with local variables does not show its bytes
     try:
         if content.is_eof() and content.total_bytes <= MAX_BODY:  # it came with the headers
             return content.read_nowait(), None
         while not content.at_eof():
             chunk = content.read_nowait() if content.is_eof() else await content.readany()
             if body.tell() + len(chunk) > MAX_BODY:
-                response.close()  # the rest of it is not worth keeping the connection for
+                response.close()  # closing costs less than reading the rest
                 return body.getvalue(), TOO_LARGE
             body.write(chunk)
             del chunk
@@ -130,7 +131,7 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
 
 
 class _UnreadBody:
-    """The body of an answer that the caller reads."""
+    """The body of an answer, for the caller to read."""
 
     def __init__(self, response: aiohttp.ClientResponse, request: HTTPRequest) -> None:
         self._response = response
@@ -145,7 +146,7 @@ class _UnreadBody:
 
     def _check_process(self) -> None:
         if self._is_inherited:
-            raise RuntimeError("a response is read in the process that made the call")
+            raise RuntimeError("read a response in the process that made the call")
 
     async def chunks(self, size: int | None) -> AsyncGenerator[bytes]:
         self._check_process()
@@ -175,7 +176,7 @@ class _UnreadBody:
 
 
 _inherited: list[object] = []
-"""The responses that a forked child has from its parent: collected, they would be closed."""
+"""The responses that a forked child inherits. Without this reference, they would be closed."""
 
 
 def no_answer_in_time() -> TransportError:
@@ -195,10 +196,10 @@ def _no_connection(error: Exception) -> str:
 
 def _no_answer(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
-        # aiohttp names the encoding, and the package that it wants for it.
+        # The message of aiohttp names the encoding and the package that decodes it.
         undecoded = error.message.startswith("Can not decode content-encoding")
-        return error.message if undecoded else "the answer is no HTTP"
-    return "the connection broke before there was an answer"
+        return error.message if undecoded else "the answer is not HTTP"
+    return "the connection broke before an answer came"
 
 
 def _broken_off(error: Exception, response: aiohttp.ClientResponse) -> str:
@@ -208,9 +209,9 @@ def _broken_off(error: Exception, response: aiohttp.ClientResponse) -> str:
 
 
 def _shown(error: Exception, request: HTTPRequest, more: Mapping[str, Any]) -> Exception:
-    """Return the error of aiohttp without the headers and the bytes of the peer that it holds.
+    """Return an error of aiohttp without the headers and the received bytes.
 
-    An error of the operating system stays as it is.
+    Errors of the operating system are not changed.
     """
     if isinstance(error, UnrepeatedError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
@@ -223,7 +224,7 @@ def _shown(error: Exception, request: HTTPRequest, more: Mapping[str, Any]) -> E
 
 
 def connection_error(request: HTTPRequest, error: TransportError) -> APIConnectionError:
-    """Return the error that the caller gets."""
+    """Return the error for the caller."""
     cls = APITimeoutError if error.timed_out else APIConnectionError
     result = cls(
         f"{request.method} {request.path}: {error}",
@@ -235,10 +236,10 @@ def connection_error(request: HTTPRequest, error: TransportError) -> APIConnecti
 
 
 def without_frames(error: BaseException | None) -> BaseException | None:
-    """The error, and what led to it, without the tracebacks.
+    """Remove the tracebacks of an error and its causes.
 
-    Their frames are aiohttp's own, whose local variables hold the request as it went over the
-    wire, with the token in it; what reports an error with its local variables must not see them.
+    Their frames belong to aiohttp and have local variables with the token, which an error report
+    with local variables must not show.
     """
     seen = error
     while seen is not None:

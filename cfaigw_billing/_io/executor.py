@@ -1,4 +1,4 @@
-"""The one way a call takes: build the request, send it, repeat it if that is safe, answer."""
+"""Execute a call: build the request, send it, retry if that is safe, return the answer."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from .._core.answer import Answer
 from .._core.config import Config
 from .._core.operations import Operation, Safety
 from .._core.options import CONNECTION_OPTIONS, AsyncClientOptions, RequestOptions, patience_of
-from .._core.ratelimit import LONGEST_PARK, RateLimit
+from .._core.ratelimit import LONGEST_RESET_WAIT, RateLimit
 from .._core.request import RequestBuilder
-from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_repeat
+from .._core.retry import Failure, Verdict, decide, retry_after, wait_before_retry
 from .._core.untyped import operation_of
 from .._wire.messages import Unread
 from .._wire.secrets import conceal_options
 from ..errors import APIError
 from ..types import Params
-from .call import Call, NotSentError, Turn
+from .call import BatchMember, Call, NotSentError
 from .clock import Clock, ServiceClock
 from .exchange import TransportError, connection_error
 from .limiter import Limiters, Login
 from .logins import Logins
 from .pace import NEVER_LIFTED, RateLimitedError, pace_of
-from .recent import Outcome, Recent, max_age_of
+from .recent import AnswerCache, Outcome, max_age_of
 from .transport import BorrowedTransport, Transport
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger("cfaigw_billing")
-# No `NullHandler`: without one, a warning about a charge is seen where logging is not set up, too.
+# No `NullHandler`, so that warnings about charges also appear if logging is not configured.
 
 
 class Executor(ABC):
@@ -60,11 +60,11 @@ class Executor(ABC):
         self.clock: Clock = Clock()
         """Time and randomness; tests replace them."""
         self.service_clock: ServiceClock = ServiceClock()
-        """The clock of the service, as its answers show it."""
+        """The service's clock, from the `Date` of its responses."""
         rate = config.max_requests_per_second
         self._interval = 0.0 if rate is None else 1 / rate
-        self.recent: Recent = Recent(config.base_url)
-        """The answers of the last seconds, for calls that accept them."""
+        self.recent: AnswerCache = AnswerCache(config.base_url)
+        """The cache of recent answers, for calls with `max_age`."""
 
     @classmethod
     def connect(
@@ -74,13 +74,13 @@ class Executor(ABC):
         trace_configs: Sequence[TraceConfig] = (),
         http_client: ClientSession | None = None,
     ) -> Self:
-        """Make one with connections of its own, which open when they are needed."""
+        """Return an executor with its own connections, which open when needed."""
         return cls(config, Transport(config.base_url, http_client, trace_configs))
 
     def with_options(self, options: AsyncClientOptions) -> Self:
-        """Make one with other settings on the same connections, unless those must differ.
+        """Return an executor with other settings, if possible on the same connections.
 
-        It shares the rate limit and the recent answers of the same credentials.
+        With the same credentials, it shares the rate limit and the recent answers.
         """
         config = self.config.with_options(options)
         connections = {name: value for name, value in options.items() if name in CONNECTION_OPTIONS}
@@ -97,7 +97,7 @@ class Executor(ABC):
         return other
 
     def __reduce__(self) -> str:
-        raise TypeError("a client does not pickle, nor what it holds: make one in each process")
+        raise TypeError("a client does not pickle, nor do its parts: make a client in each process")
 
     @property
     def closed(self) -> bool:
@@ -112,12 +112,12 @@ class Executor(ABC):
 
     async def close(self) -> None:
         """Close the connections. A second close does nothing."""
-        self.recent = Recent(self.config.base_url)  # copies that are still open keep the other
+        self.recent = AnswerCache(self.config.base_url)  # open copies keep the old one
         await self._transport.close()
 
     @property
     def is_copy(self) -> bool:
-        """Whether the connections are those of another client."""
+        """Whether it uses the connections of another client."""
         return isinstance(self._transport, BorrowedTransport)
 
     async def run(
@@ -130,7 +130,7 @@ class Executor(ABC):
         return await function(self, *args, **kwargs)
 
     async def finish(self, function: Callable[[Executor], Awaitable[None]]) -> None:
-        """Run a function that ends what `run` has begun."""
+        """Run a function that ends something started with `run`."""
         await function(self)
 
     async def send(self, params: Params[T], options: RequestOptions) -> T:
@@ -143,31 +143,31 @@ class Executor(ABC):
         params: Params[T],
         options: RequestOptions,
         *,
-        turn: Turn | None = None,
+        member: BatchMember | None = None,
         stream: bool = False,
     ) -> Answer[T]:
         """Run one call and return its answer, which may be a refusal.
 
         Args:
-            params: Which call it is, and with what.
-            options: What every method takes.
-            turn: For a call of a sweep, which waits for the rate limit as long as it takes.
-            stream: Leave the body of a good answer to the caller; not that of a charge.
+            params: The parameters; their class determines the call.
+            options: The options that every method takes.
+            member: For a call of a sweep: it waits for the rate limit as long as needed.
+            stream: Let the caller read the body of a good answer; not that of a charge.
 
         Raises:
-            ValueError: An argument is wrong; nothing has been sent.
-            TypeError: An argument is of the wrong type; nothing has been sent.
+            ValueError: An argument is wrong; nothing was sent.
+            TypeError: An argument has the wrong type; nothing was sent.
             APIConnectionError: No answer came.
             APITimeoutError: No answer came in time.
-            RateLimitError: The call would have to wait too long, and was not sent.
+            RateLimitError: The call would have to wait too long; it was not sent.
             TopupOutcomeUnknownError: A charge was sent and no understandable answer came.
-            NotSentError: The sweep has ended; nothing has been sent.
+            NotSentError: The sweep has ended; nothing was sent.
         """
         if options:
             conceal_options(options)
         operation, total = operation_of(params), self.config.total_timeout
         deadline = inf if total is None else self.clock.monotonic() + total
-        login = self.logins.only or await self._login(operation, params, options, deadline, turn)
+        login = self.logins.only or await self._login(operation, params, options, deadline, member)
         call = Call(
             operation=operation,
             params=params,
@@ -175,7 +175,7 @@ class Executor(ABC):
             login=login,
             timeout=options.get("timeout", self.config.timeout),
             deadline=deadline,
-            turn=turn,
+            member=member,
             stream=stream,
         )
         self._transport.check_open()
@@ -194,19 +194,19 @@ class Executor(ABC):
                 raise outcome
             return outcome
         finally:
-            del outcome  # an error that is raised holds this frame, which must not hold the error
+            del outcome  # the raised error refers to this frame, so the frame must not refer to it
 
     def widened(self, concurrency: int) -> AbstractContextManager[None]:
-        """Have connections for so many calls more, which then need not wait for one."""
+        """Allow `concurrency` more connections during the block."""
         return self._transport.widened(concurrency)
 
     def unread(self, answer: Answer[Any]) -> Unread | None:
-        """Return the body that an answer has left to be read."""
+        """Return the body of an answer if the caller must read it, else `None`."""
         return answer.http_response.unread
 
     @property
     def rate_limit(self) -> RateLimit:
-        """The state of the rate limit of the calls that use no token of a single account."""
+        """The state of the rate limit of all calls without a token of a single account."""
         return self.logins.rate_limit(self.clock.monotonic())
 
     def rate_limits(self) -> dict[str | None, RateLimit]:
@@ -214,15 +214,15 @@ class Executor(ABC):
         return self.logins.rate_limits(self.clock.monotonic())
 
     def now(self) -> datetime:
-        """The moment by the clock of the service, if that is known, else of this machine."""
+        """Return the time of the service's clock if known, else of this machine."""
         return self.service_clock.corrected(self.clock.now(), self.clock)
 
     def account_id(self, params: Any) -> str:
-        """The account of a call: its own, or else the client's."""
+        """Return the account of a call, or the default account of the client."""
         return self._requests.account_id(params)
 
     def asks(self, url: str) -> bool:
-        """Whether this client sends to the service that the address is of."""
+        """Return whether the URL belongs to the service of this client."""
         return url.startswith(f"{self.config.base_url}/")
 
     @abstractmethod
@@ -230,9 +230,9 @@ class Executor(ABC):
         """Send a charge."""
 
     async def _send(self, call: Call) -> tuple[Outcome, Verdict | None]:
-        """Send until there is an answer or no point in trying. Return the end, and the reason.
+        """Send a call, with retries. Return the last outcome, and why it was not retried.
 
-        No verdict: nothing is wrong with the answer.
+        The verdict is `None` for a good answer.
         """
         so_far: tuple[Outcome, Verdict] | None = None
         wait: float | None = 0.0
@@ -245,7 +245,7 @@ class Executor(ABC):
             except NotSentError:
                 if so_far is not None:
                     return so_far
-                if call.turn is None or call.turn.batch.ended:
+                if call.member is None or call.member.batch.ended:
                     raise
                 raise NEVER_LIFTED.about(call.request) from None
             if isinstance(outcome, Answer):
@@ -258,25 +258,25 @@ class Executor(ABC):
             verdict = decide(call.operation.safety, failure)
             so_far = outcome, verdict
             if await self._renewed(call, outcome):
-                call.to_come_again()
+                call.reset_for_retry()
                 continue
-            wait = self._wait(call, outcome, failure) if verdict is Verdict.AGAIN else None
+            wait = self._wait(call, outcome, failure) if verdict is Verdict.RETRY else None
             if wait is None:
                 return so_far
-            call.to_come_again()
+            call.reset_for_retry()
 
     async def _attempt(self, call: Call) -> Outcome:
-        """Send once, as soon as there is a place within the rate limit and the pace."""
-        sent_at, operation, turn = self.clock.monotonic(), call.operation, call.turn
-        login, reserve = call.login, None if turn is None else turn.batch.reserve
+        """Send once, as soon as the rate limit and the pace allow it."""
+        sent_at, operation, member = self.clock.monotonic(), call.operation, call.member
+        login, reserve = call.login, None if member is None else member.batch.reserve
         if not login.limiter.admit(sent_at, reserve, self._interval):
             sent_at = await self._enter(call, sent_at, reserve)
         headers: Mapping[str, str] | None = None
-        parked: float | None = None
+        blocked_for: float | None = None
         status: int | None = None
         try:
-            if turn is not None:
-                turn.begin(login)
+            if member is not None:
+                member.begin(login)
             if operation.charges:
                 call.request.sent_at = self.clock.now()
             response = await self._transport.send(
@@ -287,18 +287,18 @@ class Executor(ABC):
                 stream=call.stream and not operation.fresh,
             )
             headers, status = response.headers, response.status_code
-            self.service_clock.heard(headers.get("Date"), self.clock)
+            self.service_clock.store_date(headers.get("Date"), self.clock)
             if status == 429:
-                parked = retry_after(headers, self.clock.now())
+                blocked_for = retry_after(headers, self.clock.now())
         except TransportError as error:
             self._note(call, sent_at, str(error))
             return connection_error(call.request, error)
         finally:
             now = self.clock.monotonic()
-            login.limiter.leave(now, sent_at, headers, parked)
-            if turn is not None:
+            login.limiter.leave(now, sent_at, headers, blocked_for)
+            if member is not None:
                 blocked = login.limiter.state(now).resets_in if status == 429 else 0.0
-                turn.end(login, now, sent_at, status, blocked)
+                member.end(login, now, sent_at, status, blocked)
         if _log.isEnabledFor(logging.DEBUG):
             self._note(call, sent_at, response.status_code, response.cf_ray)
         account_id = self.account_id(call.params) if operation.names_account else None
@@ -319,35 +319,35 @@ class Executor(ABC):
         )
 
     async def _enter(self, call: Call, began: float, reserve: float | None) -> float:
-        """Wait for a place within the rate limit and the pace; return when there was one."""
+        """Wait until the rate limit and the pace allow the call; return the time."""
         longest = self.config.max_retry_wait
         try:
             with call.waiting():
                 sent_at = await call.login.limiter.enter(
                     self.clock,
                     reserve=reserve,
-                    patience=LONGEST_PARK if call.turn else longest,
-                    deadline=inf if call.turn else min(began + longest, call.deadline),
+                    patience=LONGEST_RESET_WAIT if call.member else longest,
+                    deadline=inf if call.member else min(began + longest, call.deadline),
                     interval=self._interval,
-                    total=inf if call.turn else call.deadline,
-                    line=call.turn.batch.line if call.turn else None,
-                    aside=call.aside,
+                    total=inf if call.member else call.deadline,
+                    pace_lock=call.member.batch.pace_lock if call.member else None,
+                    without_slot=call.without_slot,
                 )
         except RateLimitedError as error:
             raise error.about(call.request) from None
-        if call.turn is not None:
+        if call.member is not None:
             call.deadline += sent_at - began
         return sent_at
 
     def _wait(self, call: Call, outcome: Outcome, failure: Failure) -> float | None:
-        """Seconds to wait before the next attempt, or `None` to give up."""
+        """Return the seconds to wait before the next attempt; `None` to give up."""
         longest, remaining, asked = self.config.max_retry_wait, self._remaining(call), None
         if isinstance(outcome, Answer):
             asked = retry_after(outcome.http_response.headers, self.clock.now())
-        parks = failure is Failure.RATE_LIMITED and asked is not None
-        if parks and call.turn is not None:
-            longest, remaining = LONGEST_PARK, inf
-        wait = wait_before_repeat(
+        is_block = failure is Failure.RATE_LIMITED and asked is not None
+        if is_block and call.member is not None:
+            longest, remaining = LONGEST_RESET_WAIT, inf
+        wait = wait_before_retry(
             call.request.attempts - 1,
             max_retries=self.config.max_retries,
             max_retry_wait=longest,
@@ -355,8 +355,8 @@ class Executor(ABC):
             retry_after=asked,
             jitter=self.clock.jitter(),
         )
-        # The limiter has parked every call until then, this one too, and wakes them one by one.
-        return 0.0 if parks and wait == asked else wait
+        # The limiter holds back all calls until then, so the call need not wait here, too.
+        return 0.0 if is_block and wait == asked else wait
 
     def _remaining(self, call: Call) -> float:
         return inf if call.deadline == inf else call.deadline - self.clock.monotonic()
@@ -367,21 +367,21 @@ class Executor(ABC):
         params: Any,
         options: RequestOptions,
         deadline: float,
-        turn: Turn | None,
+        member: BatchMember | None,
     ) -> Login:
         account_id = self._requests.account_named(operation, params)
         login = self.logins.known(account_id)
         if login is not None:
             return login
-        with nullcontext() if turn is None else turn.batch.waiting(None):
+        with nullcontext() if member is None else member.batch.waiting(None):
             timeout = options.get("timeout", self.config.timeout)
             patience = patience_of(timeout, deadline - self.clock.monotonic())
             return await self.logins.ask(cast("str", account_id), patience)
 
     async def _renewed(self, call: Call, outcome: Outcome) -> bool:
-        """Ask again for a token that was refused. Whether to repeat the call with another one.
+        """Replace a refused token; return whether to retry the call with the new one.
 
-        A charge is not repeated: the next one has the new token.
+        A charge is not retried; only later calls use the new token.
         """
         refused = isinstance(outcome, Answer) and outcome.http_response.status_code == 401
         if not refused or call.has_own_credentials:

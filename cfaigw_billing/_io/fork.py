@@ -31,5 +31,5 @@ def _after_fork_in_child() -> None:
         thing.forget()
 
 
-if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+if hasattr(os, "register_at_fork"):  # Windows cannot fork
     os.register_at_fork(after_in_child=_after_fork_in_child)

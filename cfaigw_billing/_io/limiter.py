@@ -1,7 +1,4 @@
-"""The queue in which calls wait for their place: in the rate limit, and in the pace.
-
-The budget of the rate limit is that of the credentials; the pace is that of the base URL.
-"""
+"""The queue in which calls wait for the rate limit of their credentials and the pace of the URL."""
 
 from __future__ import annotations
 
@@ -22,13 +19,13 @@ from .fork import forget_in_child
 from .pace import Pace, RateLimitedError
 
 _LOOK_AGAIN = 1.0
-"""Seconds."""
+"""The longest time between two checks of the budget, in seconds."""
 _ROUNDING = 0.001
-"""Seconds: sums of times are not exact, and a wait of just `max_retry_wait` is a wait."""
+"""Seconds by which sums of times may be inexact: a wait of `max_retry_wait` is not too long."""
 
 
 class Limiter:
-    """Lets the calls of a client and of its copies through, from whatever event loop or thread."""
+    """Admits the calls of a client and its copies, from any event loop or thread."""
 
     def __init__(self, pace: Pace | None = None) -> None:
         self.budget: Budget = Budget()
@@ -37,7 +34,7 @@ class Limiter:
         forget_in_child(self)
 
     def forget(self) -> None:
-        """Drop the calls of another process, which never leave here."""
+        """Drop the calls of the parent process."""
         self.budget.in_flight = 0
         self._queue.clear()
 
@@ -47,7 +44,7 @@ class Limiter:
             return self.budget.state(now)
 
     def admit(self, now: float, reserve: float | None, interval: float) -> bool:
-        """Give a place at once, if there is one. A call that has it must `leave`."""
+        """Return whether a call may go now. If so, it is counted, and must `leave`."""
         with self._pace.lock:
             if self.budget.wait(now, reserve) > 0 or not self._pace.take(now, interval):
                 return False
@@ -63,25 +60,26 @@ class Limiter:
         deadline: float,
         interval: float = 0.0,
         total: float = inf,
-        line: asyncio.Lock | None = None,
-        aside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        pace_lock: asyncio.Lock | None = None,
+        without_slot: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> float:
-        """Wait for a place; return the time at which it was given. The call must then `leave`.
+        """Wait until the call is admitted; return that time. The call must then `leave`.
 
         Args:
-            clock: The time.
+            clock: The clock.
             reserve: For a call of a sweep, the part of the quota to leave to others, from 0 to 1;
                 `None` for a single call.
             patience: The longest wait for a reset, in seconds.
-            deadline: The time of `clock` at which waiting for the rate limit ends; waiting for a
-                turn at the pace puts it off.
+            deadline: The time of `clock` at which the wait for the rate limit ends. The wait for
+                the pace extends it.
             interval: The seconds between two requests at the pace of the client; 0: no pace.
             total: The time at which all waiting ends.
-            line: For a call of a sweep, what to hold while it waits for a turn (see `Batch.line`).
-            aside: Around each wait for the rate limit.
+            pace_lock: For a call of a sweep, the lock to hold during the wait for the pace (see
+                `Batch.pace_lock`).
+            without_slot: Wraps each wait for the rate limit.
 
         Raises:
-            RateLimitedError: At once where the wait is known to be too long.
+            RateLimitedError: The wait would be too long. Raised as soon as that is known.
         """
         has_turn, longest = False, 0.0
         while True:
@@ -95,67 +93,71 @@ class Limiter:
                     self._pace.give_back(interval)
             has_turn = wait == 0
             if has_turn:
-                await self._turn(clock, interval, total, line)
+                await self._turn(clock, interval, total, pace_lock)
                 deadline = min(deadline + clock.monotonic() - now, total)
             elif wait == inf and now < deadline:
-                async with aside():
+                async with without_slot():
                     await self._until_an_answer_comes(deadline - now)
             elif wait > patience + _ROUNDING or now + wait > deadline + _ROUNDING:
-                self._wake_one()  # the next in the queue has to learn it too
+                self._wake_one()  # the next in the queue may fail for the same reason
                 when = "while others wait for answers" if wait == inf else f"for {wait:.1f} s more"
                 raise RateLimitedError(
                     wait,
-                    f"the rate limit has no room for it {when}, longer than it may wait "
+                    f"the rate limit does not allow it {when}, longer than it may wait "
                     f"(`max_retry_wait`, `total_timeout`)",
                 )
             else:
-                longest = max(longest, wait)  # the last bit of a wait is no reason to come together
+                longest = max(longest, wait)  # a short last wait still spreads like the whole wait
                 late = clock.jitter() * self.budget.spread(longest)
-                async with aside():
+                async with without_slot():
                     await clock.sleep(min(wait + late, max(wait, deadline - now)))
 
     def leave(
-        self, now: float, sent_at: float, headers: Mapping[str, str] | None, parked: float | None
+        self,
+        now: float,
+        sent_at: float,
+        headers: Mapping[str, str] | None,
+        blocked_for: float | None,
     ) -> None:
-        """Give the place back.
+        """Record the end of an admitted call.
 
         Args:
-            now: The time.
-            sent_at: What `enter` answered.
-            headers: Those of the answer, or `None` if none came.
-            parked: For how long a 429 refuses every call, in seconds, if it says so.
+            now: The current time.
+            sent_at: The time that `enter` returned.
+            headers: The headers of the answer; `None` if none came.
+            blocked_for: For how many seconds a 429 refuses every call; `None` if it does not say.
         """
         with self._pace.lock:
             self.budget.answered(now, sent_at, headers)
-            if parked is not None:
-                self.budget.blocked(now, parked)
+            if blocked_for is not None:
+                self.budget.blocked(now, blocked_for)
         if self._queue:
-            # One for the place that is free, one for what the answer may have told of more room.
+            # One for the call that ended, one because the answer may allow one call more.
             self._wake_one()
             self._wake_one()
 
     async def _turn(
-        self, clock: Clock, interval: float, total: float, line: asyncio.Lock | None
+        self, clock: Clock, interval: float, total: float, pace_lock: asyncio.Lock | None
     ) -> None:
         try:
-            async with line or nullcontext():
+            async with pace_lock or nullcontext():
                 await self._pace.turn(clock, interval, total)
         except BaseException:
-            self._wake_one()  # the room that there was for this call is another's now
+            self._wake_one()  # another call may go instead
             raise
 
     async def _until_an_answer_comes(self, seconds: float) -> None:
         place = asyncio.get_running_loop().create_future()
         self._queue.append(place)
         try:
-            # Looked at again for clients that are used from several threads, where an answer may
-            # come between the look at the budget and this line.
+            # Check again after a while: if the client is used by several threads, an answer may
+            # have come between the check of the budget and this line.
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(seconds, _LOOK_AGAIN)):
                     await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self._wake_one()  # it was this one's turn, and now it is another's
+                self._wake_one()  # another call may go instead
             raise
 
     def _wake_one(self) -> None:

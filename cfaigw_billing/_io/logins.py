@@ -1,8 +1,8 @@
-"""Choose the credentials of a call, and count requests for each of them.
+"""Choose the credentials of each call, and the limiter that counts its requests.
 
 A client with one set of credentials has one login. With `api_tokens`, each account uses the login
-of its token, or the fallback if it has no token. The service counts requests by token. So there is
-one limiter for each distinct token, which all copies of a client share.
+of its token, or the fallback if it has no token. The service counts requests by token, so each
+distinct token has one limiter, which all copies of a client share.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .exchange import without_frames
 from .limiter import Limiter, Limiters, Login
 
 HEAD_START = 2.0
-"""How many seconds the other calls of a client wait for the first answer, at most."""
+"""The longest time that calls wait for the first answer of their client, in seconds."""
 
 
 class Logins:
@@ -39,7 +39,7 @@ class Logins:
 
     Args:
         config: The settings of the client.
-        requests: What builds its requests.
+        requests: The builder of its requests.
         limiters: The limiters that the copies of the client share.
     """
 
@@ -59,14 +59,14 @@ class Logins:
 
     @property
     def several(self) -> bool:
-        """Whether accounts may have tokens of their own."""
+        """Whether accounts may have their own tokens."""
         return self._tokens is not None
 
     @property
     def fallback(self) -> Login:
         """The login of accounts without their own token, and for listing accounts.
 
-        Raises: `CloudflareError` if there are no credentials for that.
+        Raises: `CloudflareError` if these credentials are missing.
         """
         if self._fallback is None:
             self._fallback = self._make(self._credentials)
@@ -92,9 +92,9 @@ class Logins:
         return self._keep(account_id, self._tokens.get(account_id))
 
     async def ask(self, account_id: str, seconds: float) -> Login:
-        """Ask the function of tokens, once for all calls that wait for the same account.
+        """Call the function of tokens, once for all calls that wait for the same account.
 
-        If it fails, all of them fail. If each asked again, each could wait as long.
+        If it fails, all these calls fail, so that they do not wait for it one after the other.
 
         Args:
             account_id: The account.
@@ -108,7 +108,7 @@ class Logins:
         if any(each.is_about(self, account_id) for each in _asked.get()):
             raise CloudflareError(
                 f"`api_tokens` needs the token of the account {account_id!r} to find that token: "
-                f"let it make its calls with another client"
+                f"use another client in it"
             )
         key = asyncio.get_running_loop(), account_id
         asking = self._asking.setdefault(key, _Asking())
@@ -123,7 +123,7 @@ class Logins:
             if not asking.calls:
                 del self._asking[key]
         raise CloudflareError(
-            f"`api_tokens` has returned no token for the account {account_id!r} in time "
+            f"`api_tokens` did not return the token of the account {account_id!r} in time "
             f"(`timeout`, `total_timeout`)"
         )
 
@@ -140,7 +140,7 @@ class Logins:
     def rate_limits_of(
         self, account_ids: Iterable[str], now: float
     ) -> Iterator[tuple[RateLimit, int]]:
-        """Yield the rate limits of accounts, and how many of the accounts each is for."""
+        """Yield the rate limits of accounts, each with the number of its accounts."""
         for limiter, accounts in Counter(map(self._limiter_of, account_ids)).items():
             yield UNKNOWN if limiter is None else limiter.state(now), accounts
 
@@ -152,12 +152,12 @@ class Logins:
         return None
 
     def forget(self, account_id: str, login: Login) -> bool:
-        """Forget the token of an account, so that the next call asks again. False if none can."""
+        """Drop the token of an account, so that the next call asks again; false if impossible."""
         if not callable(self._tokens):
             return False
         if login is not self._fallback:
             self._refused.add(account_id)
-        if self._by_account.get(account_id) is login:  # no other call has asked again meanwhile
+        if self._by_account.get(account_id) is login:  # no other call has replaced it meanwhile
             self._by_account.pop(account_id, None)
         return True
 
@@ -171,7 +171,7 @@ class Logins:
 
     @cached_property
     def _distinct(self) -> int:
-        """How many distinct tokens a mapping has."""
+        """The number of distinct tokens in the mapping."""
         return len(set(cast("Mapping[str, str]", self._tokens or {}).values()))
 
     @property
@@ -181,7 +181,7 @@ class Logins:
 
     @property
     def wants_proof(self) -> bool:
-        """Whether one call should go first: if it is refused, all others would be, too."""
+        """Whether one call should go first, because all others would be refused like it."""
         return not self.several and self.none_accepted
 
     def used(self) -> Iterator[tuple[str | None, Login]]:
@@ -193,7 +193,7 @@ class Logins:
                 yield account_id, login
 
     async def _ask(self, account_id: str, asking: _Asking, failure: Exception | None) -> Login:
-        """Ask the function of tokens, unless another call did so while this one waited."""
+        """Call the function of tokens, unless another call did so while this one waited."""
         login = self._by_account.get(account_id)
         if login is not None:
             return login
@@ -206,15 +206,15 @@ class Logins:
             raise
 
     async def _token(self, account_id: str) -> str | None:
-        """Ask the function of tokens."""
+        """Call the function of tokens."""
         function = cast("TokenFunction", self._tokens)
         try:
             with _asked_for(self, account_id):
                 if function.is_async:
                     found = function(account_id)
                 else:
-                    # Not in a thread of the loop's own: it looks names up in those, and waits for
-                    # them when it is closed.
+                    # Not in the loop's own threads: it needs them for DNS, and waits for them when
+                    # it is closed.
                     from anyio.to_thread import run_sync
 
                     found = await run_sync(function, account_id, abandon_on_cancel=True)
@@ -222,13 +222,13 @@ class Logins:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
-            # Without its frames: their local variables may be tokens.
+            # Without frames: their local variables may be tokens.
             raise CloudflareError(
                 f"`api_tokens` failed for the account {account_id!r}: {type(error).__name__}"
             ) from without_frames(error)
-        name = f"what `api_tokens` returned for the account {account_id!r}"
+        name = f"the token that `api_tokens` returned for the account {account_id!r}"
         if token == "":
-            raise ValueError(f"{name} is empty; `None` says that it has no token of its own")
+            raise ValueError(f"{name} is empty; return `None` if the account has no own token")
         check_credential(name, token)
         return cast("str | None", token)
 
@@ -253,11 +253,11 @@ class Logins:
     def _fallback_for(self, account_id: str | None) -> Login:
         if self.several and not self._credentials.is_given:
             lacking = (
-                "`api_tokens` are tokens of single accounts; a call that is about no account, such "
-                "as listing them, needs `api_token` too"
+                "`api_tokens` are tokens of single accounts; a call without an account, such as "
+                "listing accounts, needs `api_token` too"
                 if account_id is None
-                else f"no token for the account {account_id!r}: `api_tokens` has none, and there "
-                f"is no `api_token` for the accounts without one"
+                else f"no token for the account {account_id!r}: `api_tokens` has none, and "
+                f"`api_token`, for accounts without one, is not set"
             )
             raise CloudflareError(lacking)
         return self.fallback
@@ -286,7 +286,7 @@ class _Question:
 
 
 _asked: ContextVar[tuple[_Question, ...]] = ContextVar("cfaigw_billing asked", default=())
-"""The open questions that led to the current call. To wait for one of them would never end."""
+"""The open questions that led to the current call. Waiting for one of them would be a deadlock."""
 
 
 @contextmanager
@@ -301,7 +301,7 @@ def _asked_for(logins: Logins, account_id: str) -> Generator[None]:
 
 
 def _is_cancelled() -> bool:
-    """Return whether this task was cancelled, and not only something that it waits for."""
+    """Return whether this task was cancelled, not only a task that it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -1,16 +1,16 @@
 """Make many calls at once. Each ends in a value or an error.
 
-One task reads the requests and starts a task for each call while there is room. They all belong to
-a task of the `with` block: leaving the block, in any way, cancels it and waits for it. The task
-group belongs to that task, not to the caller's, because a block inside an async generator may be
-left in another task than it was entered in.
+One task reads the requests and starts a task for each call, up to `concurrency` at a time. It is
+the parent of all of them. When the `with` block ends, for any reason, the task is cancelled and
+awaited. It has its own task group because a block inside an async generator may be left in another
+task than it was entered in.
 
 If the iterable of requests raises, or the credentials are refused, nothing more is sent. The calls
-that have been sent go on to their end, and their outcomes are returned before the error is raised:
-a charge must not be cut off.
+already sent still complete, and their outcomes are returned before the error is raised: a charge
+must not be cut off.
 
-An outcome stays in the queue until a reader takes it in one step that cannot be interrupted, so
-none is lost. The sync client reads the requests in the caller's thread: they may come from a
+An outcome stays in the queue until a reader takes it in one step that cannot be interrupted, so no
+outcome is lost. The sync client reads the requests in the caller's thread: they may come from a
 database cursor, or from the client itself.
 """
 
@@ -37,7 +37,7 @@ from ..errors import (
 )
 from ..types import Params
 from ..types._validators import check_whole
-from .call import Batch, NotSentError, Room, Turn
+from .call import Batch, BatchMember, NotSentError, Slots
 from .deadlines import end_task
 from .executor import Executor
 from .logins import HEAD_START
@@ -70,8 +70,8 @@ class ManyCalls(Generic[T]):
         self._executor = executor
         self._requests = _reading(requests)
         self._concurrency = concurrency
-        self._room = Room(concurrency)
-        self._batch = Batch(reserve, self._room, several=executor.logins.several)
+        self._slots = Slots(concurrency)
+        self._batch = Batch(reserve, self._slots, several=executor.logins.several)
         self._allow_charges = allow_charges
         self._task: asyncio.Task[None] | None = None
         self._pid: int | None = None
@@ -80,17 +80,17 @@ class ManyCalls(Generic[T]):
         self._fault: Exception | None = None
         self._ended: deque[Outcome[T]] = deque()
         self._cut_off: list[Outcome[T]] = []
-        self._open: dict[Turn, Params[T]] = {}
+        self._open: dict[BatchMember, Params[T]] = {}
         self._refusal: Exception | None = None
-        """The first refusal of credentials."""
+        """The first error that refused credentials."""
         self._others = False
-        """Whether a call has ended in anything else."""
+        """Whether a call has ended in any other way."""
 
     async def enter(self) -> None:
-        """Begin to read the requests and make the calls."""
+        """Start to read the requests and make the calls."""
         if self._task is not None or self._left:
             raise RuntimeError("a `send_many` can be entered once; call it again")
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._answered = asyncio.Event()
         self._calls = anyio.create_task_group()
         self._reading = anyio.CancelScope()
@@ -110,9 +110,9 @@ class ManyCalls(Generic[T]):
             raise lost
 
     async def next(self) -> Outcome[T]:
-        """Wait for the next outcome, and return it."""
+        """Wait for the next outcome and return it."""
         while not self.readable:
-            await self.news()
+            await self.wait_for_change()
         return self.take()
 
     @property
@@ -139,7 +139,7 @@ class ManyCalls(Generic[T]):
     def take(self) -> Outcome[T]:
         """Return the next outcome. At the end, raise the error that ended the calls, if any."""
         if self._ended:
-            self._room.release()
+            self._slots.release()
             return self._ended.popleft()
         if self._fault is not None:
             raise self._fault from self._fault.__cause__
@@ -147,22 +147,22 @@ class ManyCalls(Generic[T]):
 
     def put_back(self, outcome: Outcome[T]) -> None:
         """Put back an outcome that did not reach its reader."""
-        self._room.owe()
+        self._slots.take_at_once()
         self._ended.appendleft(outcome)
 
-    async def news(self) -> None:
+    async def wait_for_change(self) -> None:
         """Wait until `readable` may have changed."""
-        self._news.clear()
-        await self._news.wait()
+        self._changed.clear()
+        await self._changed.wait()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Wake all tasks that wait for news."""
-        self._news.set()
+        self._changed.set()
 
     def lost(self, error: BaseException | None) -> Exception | None:
-        """Report charges that nobody read. Return the error to raise if there is no other."""
+        """Report charges whose outcome was not read. If `error` is `None`, return one to raise."""
         self.unread = (*self._ended, *self._cut_off)
-        self.unsent = tuple(request for turn, request in self._open.items() if not turn.sent)
+        self.unsent = tuple(request for member, request in self._open.items() if not member.sent)
         raised = None
         if error is None and self._cut_off:
             raised = error = self._cut_off[0].error
@@ -172,7 +172,7 @@ class ManyCalls(Generic[T]):
             text = f"a charge whose outcome was not read: {outcome}"
             if error is not None:
                 error.add_note(text)
-            if not isinstance(error, Exception):  # nobody may see the error of a cancellation
+            if not isinstance(error, Exception):  # the caller may not see a cancellation's error
                 _log.warning("%s", text)
         cut_off = [outcome.error for outcome in self._cut_off if outcome.error is not None]
         if error is not None and raised is None and cut_off and error.__cause__ is None:
@@ -190,7 +190,7 @@ class ManyCalls(Generic[T]):
         return interrupt
 
     async def _run(self) -> None:
-        """Start the calls while there is room, and wait until all have ended."""
+        """Start the calls, and wait until all have ended."""
         complete = False
         try:
             with self._executor.widened(self._concurrency):
@@ -204,22 +204,22 @@ class ManyCalls(Generic[T]):
             if not complete:  # cancelled: after a fault the group ends normally
                 self._fault = self._fault or RuntimeError("the calls were ended from outside")
             self._over = True
-            self.tell()
+            self.notify()
 
     async def _start(self) -> None:
         with self._reading:
             try:
                 async with aclosing(self._requests) as requests:
-                    await self._have_room()
+                    await self._wait_for_slot()
                     async for request in requests:
-                        turn = Turn(self._batch)
-                        self._open[turn] = request
+                        member = BatchMember(self._batch)
+                        self._open[member] = request
                         if self._batch.several:
-                            await self._room.acquire()
-                        self._calls.start_soon(self._call, turn, request)
+                            await self._slots.acquire()
+                        self._calls.start_soon(self._call, member, request)
                         if self._executor.logins.wants_proof and not self._answered.is_set():
                             await self._head_start()
-                        await self._have_room()
+                        await self._wait_for_slot()
             except Exception as fault:
                 self._fail(fault)
             except asyncio.CancelledError as stray:
@@ -227,11 +227,11 @@ class ManyCalls(Generic[T]):
                     raise
                 self._fail(_cancelled(stray))
 
-    async def _have_room(self) -> None:
-        """Wait for the place of the next call."""
-        await self._room.acquire()
-        if self._batch.several:  # until its request is read, a call that comes back may have it
-            self._room.release()
+    async def _wait_for_slot(self) -> None:
+        """Wait until the next call may start."""
+        await self._slots.acquire()
+        if self._batch.several:  # a waiting call may take the place until the request is read
+            self._slots.release()
 
     async def _head_start(self) -> None:
         """Wait for the client's first answer, so that wrong credentials are refused only once."""
@@ -239,9 +239,9 @@ class ManyCalls(Generic[T]):
             await self._answered.wait()
         self._answered.set()
 
-    async def _call(self, turn: Turn, request: Params[T]) -> None:
+    async def _call(self, member: BatchMember, request: Params[T]) -> None:
         try:
-            outcome = await self._outcome(turn, request)
+            outcome = await self._outcome(member, request)
         except NotSentError:
             pass
         except Exception as fault:
@@ -253,23 +253,23 @@ class ManyCalls(Generic[T]):
                 raise
             self._fail(_cancelled(interrupt))
         else:
-            del self._open[turn]
+            del self._open[member]
             self._ended.append(outcome)
             if (end := self._end_of_all(outcome.error)) is not None:
                 self._fail(end)
         finally:
             self._answered.set()
-            self.tell()
+            self.notify()
 
-    async def _outcome(self, turn: Turn, request: Params[T]) -> Outcome[T]:
+    async def _outcome(self, member: BatchMember, request: Params[T]) -> Outcome[T]:
         if _charges(request) and not self._allow_charges:
-            raise ValueError("`requests` holds a charge; pass `allow_charges=True` if it is meant")
+            raise ValueError("`requests` has a charge; pass `allow_charges=True` if you mean it")
         try:
-            answer = await self._executor.execute(request, {}, turn=turn)
+            answer = await self._executor.execute(request, {}, member=member)
             return Outcome(request, answer.parse())
         except (CloudflareError, ValueError, TypeError) as error:
             if type(error) is CloudflareError and not self._executor.logins.several:
-                raise  # there are no credentials
+                raise  # credentials are missing
             return Outcome(request, error=error)
 
     def _end_of_all(self, error: Exception | None) -> Exception | None:
@@ -284,7 +284,7 @@ class ManyCalls(Generic[T]):
         return error if self._executor.logins.all_refused() else None
 
     def _fail(self, fault: Exception) -> None:
-        """Send nothing more, and raise the fault when the calls in flight have ended."""
+        """Stop sending; raise the fault when the calls in flight have ended."""
         self._fault = self._fault or fault
         self._batch.end()
         self._reading.cancel()
@@ -297,8 +297,8 @@ def _charges(request: Params[Any]) -> bool:
 def _never_lifted(error: RateLimitError) -> RateLimitError:
     request = error.request
     result = RateLimitError(
-        f"{request.method} {request.path}: the service refused every call, again after the full "
-        f"wait that it asked for: nothing more was sent",
+        f"{request.method} {request.path}: the service refused every call, even after the full "
+        f"wait that it asked for; nothing more was sent",
         request=request,
         response=error.response,
         errors=error.errors,

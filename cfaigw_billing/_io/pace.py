@@ -1,18 +1,18 @@
 """The pace of a process: how many requests per second its clients of one base URL send together.
 
-The service accepts 200 requests a second from one address. What happens above that is not
-documented. So all clients of this process with the same base URL together keep to
-`max_requests_per_second`, whatever their credentials, threads and event loops.
+The service accepts 200 requests per second from one address; it is not documented what happens
+above that. So all clients of this process with the same base URL share `max_requests_per_second`,
+whatever their credentials, threads and event loops.
 
-- It is a token bucket. Its only state is a time: until then, the requests so far have used up the
-  pace. Each request uses 1/150 s, or less if the pace of its client is faster.
-- Clients with a slower pace go through another bucket first, one for each such pace. So they keep
-  to their pace, and do not slow down the others.
-- A burst is a sixth of a second: 25 requests at 150 a second, so at most 175 in any second. The
-  rest up to 200 allows for requests that the network delays and then delivers together.
-- Calls wait in one line, first come, first served. Each sets a timer in its event loop for its
-  turn. Any timer that fires serves the line from its head. So the timer of a cancelled call serves
-  the next one, and a blocked event loop does not hold up others.
+- It is a token bucket whose only state is a time: the pace is used up until then. Each request adds
+  1/150 s, or less if the pace of its client is faster.
+- Clients with a slower pace first pass another bucket, one for each such pace. So they keep to
+  their pace, and do not slow down the others.
+- A burst is a sixth of a second: 25 requests at 150 per second, so at most 175 in any second. The
+  margin up to 200 is for requests that the network delays and then delivers together.
+- Calls wait in one queue, first come, first served. Each sets a timer in its event loop for its
+  turn. Every timer serves the queue from its head. So the timer of a cancelled call serves the next
+  one, and a blocked event loop does not delay others.
 - A turn that is not used in time is given back.
 """
 
@@ -33,15 +33,15 @@ from .clock import Clock
 from .fork import forget_in_child
 
 BURST = 1 / 6
-"""Seconds of the pace that may be used at once."""
+"""The seconds of the pace that may be used at once."""
 _SHARED = 1 / DEFAULT_MAX_REQUESTS_PER_SECOND
-"""Seconds that a request of a slower client uses of the shared bucket."""
+"""The seconds that a request of a slower client uses of the shared bucket."""
 _ROUNDING = 0.001
 """Seconds that a timer may fire early."""
 
 
 class RateLimitedError(Exception):
-    """A call would have to wait longer than it may; nothing was sent."""
+    """A call would have to wait too long; nothing was sent."""
 
     def __init__(self, wait: float, reason: str) -> None:
         super().__init__(reason)
@@ -61,23 +61,23 @@ class RateLimitedError(Exception):
 
 NEVER_LIFTED = RateLimitedError(
     inf,
-    "the service refused every call with these credentials, and again after all the time for which "
-    "it had asked",
+    "the service refused every call with these credentials, even after the full wait that it asked "
+    "for",
 )
 
 
 @frozen(eq=False)
 class _Place:
-    """A place in the line."""
+    """A place in the queue."""
 
     interval: float
     mark: float
-    """The sum of the intervals of all calls that joined the line before it."""
+    """The sum of the intervals of all calls that joined the queue before it."""
     came: asyncio.Future[float]
     """Resolves to the time at which its turn came."""
 
     def call(self, now: float) -> bool:
-        """Tell the call that its turn has come. Return false if its event loop is closed."""
+        """Wake the call for its turn; return false if its event loop is closed."""
         try:
             self.came.get_loop().call_soon_threadsafe(self._go, now)
         except RuntimeError:
@@ -90,7 +90,7 @@ class _Place:
 
 
 class Pace:
-    """The bucket, and the line in front of it."""
+    """The bucket, and its queue."""
 
     def __init__(self, longest: float = _SHARED) -> None:
         """Make a bucket. Intervals above `longest` seconds go through another bucket first."""
@@ -102,9 +102,9 @@ class Pace:
         self._used_until = -inf
         self._line: OrderedDict[_Place, None] = OrderedDict()
         self._promised = 0.0
-        """The sum of the intervals of all calls in line."""
+        """The sum of the intervals of all calls in the queue."""
         self._joined = 0.0
-        """The sum of the intervals of all calls that ever joined the line."""
+        """The sum of the intervals of all calls that ever joined the queue."""
         forget_in_child(self)
 
     def forget(self) -> None:
@@ -114,10 +114,10 @@ class Pace:
         self._promised = 0.0
 
     def take(self, now: float, interval: float) -> bool:
-        """Take a turn if one is free now. Return whether it was.
+        """Take a turn if one is free now; return whether it was.
 
         Args:
-            now: The time.
+            now: The current time.
             interval: The seconds between two requests at the pace of the client; 0: no pace.
         """
         if interval > self._longest:
@@ -138,7 +138,7 @@ class Pace:
         self._used_until -= min(interval, self._longest)
 
     async def turn(self, clock: Clock, interval: float, deadline: float) -> None:
-        """Wait in line for a turn, and take it.
+        """Wait in the queue for a turn, and take it.
 
         Raises:
             RateLimitedError: The turn would come after the `deadline`. Raised at once.
@@ -193,7 +193,7 @@ class Pace:
             raise
 
     def _join(self, clock: Clock, interval: float, deadline: float) -> _Place:
-        """Join the end of the line, and set a timer for the turn."""
+        """Join the queue, and set a timer for the turn."""
         loop = asyncio.get_running_loop()
         now = clock.monotonic()
         with self.lock:
@@ -201,7 +201,7 @@ class Pace:
             if now + wait > deadline:
                 raise RateLimitedError(
                     wait,
-                    f"its turn comes in {wait:.1f} s, after the end of its time "
+                    f"its turn comes in {wait:.1f} s, after its deadline "
                     f"(`max_requests_per_second`, `total_timeout`)",
                 )
             place = _Place(interval, self._joined, loop.create_future())
@@ -212,7 +212,7 @@ class Pace:
         return place
 
     def _look(self, place: _Place, clock: Clock) -> None:
-        """Serve the line. If the turn of `place` has not come, set a new timer."""
+        """Serve the queue. If the turn of `place` has not come, set a new timer."""
         now = clock.monotonic()
         with self.lock:
             self._serve(now)
@@ -223,7 +223,7 @@ class Pace:
         place.came.get_loop().call_later(max(wait, _ROUNDING), self._look, place, clock)
 
     def _serve(self, now: float) -> None:
-        """Give a turn to each call at the head of the line that is due."""
+        """Give a turn to each call at the head of the queue that is due."""
         while self._line:
             place = next(iter(self._line))
             if self._wait(now, place.interval) > _ROUNDING:

@@ -22,8 +22,8 @@ client or close it. The loop's thread is never interrupted. So:
   thread needs too. An interrupt at the wrong step would leave it locked forever; and a handler
   that uses the client would wait for the loop, while the loop waits for the interrupted thread. A
   call waits for one bare lock, which is released when its task has ended.
-- An interrupted call cancels its task and waits for its last words, because a charge must report
-  its state. A second interrupt replaces the first and gets the same note and cause. It can only be
+- An interrupted call cancels its task and waits for its result, because a charge must report its
+  state. A second interrupt replaces the first and gets the same note and cause. It can only be
   caught inside a `try`, so no function is called between `except` and the next `try`: Python
   handles signals only when a function is called or a loop repeats.
 
@@ -65,8 +65,8 @@ if _HAS_UVLOOP:
     import_module("uvloop")
 
 _CLEAN_UP_SECONDS = 5.0
-"""Seconds that an interrupt waits for the cancelled call to end. Most calls end at once, but a
-charge may first record its state in a journal, and only then it can tell whether it was sent."""
+"""How long an interrupt waits for the end of the cancelled call, in seconds. Most calls end at
+once, but a charge may first record its state in a journal."""
 _FIRST_WAIT = 0.1
 """Seconds. A signal that comes just before a thread waits for a lock is only handled after the
 wait. So the first wait is short: or else Ctrl-C would do nothing until the call ends."""
@@ -112,7 +112,7 @@ class _Task(Generic[T]):
         self._end()
 
     def refuse(self, error: BaseException) -> None:
-        """End the task before it has begun: there is no loop for it."""
+        """End the task before it has begun, because its loop does not run."""
         if not self._over:
             self.error = error
             self._end()
@@ -127,7 +127,7 @@ class _Task(Generic[T]):
             raise self.error
         return cast("T", self._result)
 
-    def told(self, interrupt: BaseException) -> BaseException:
+    def cancel_for(self, interrupt: BaseException) -> BaseException:
         """Cancel the task, copy its notes and cause to the interrupt, and return the interrupt.
 
         If another interrupt cuts this short, call it again with that one.
@@ -360,7 +360,7 @@ class Portal:
         """
         task = _Task(function)
         interrupt: BaseException | None = None
-        told: BaseException | None = None
+        raised: BaseException | None = None
         try:
             self._loop.begin(task)
             return task.result()
@@ -368,16 +368,16 @@ class Portal:
             if error is task.error:
                 raise
             interrupt = error
-            while told is None:
+            while raised is None:
                 try:
                     self._loop.waiting.discard(task)
-                    told = task.told(interrupt)
+                    raised = task.cancel_for(interrupt)
                 except BaseException as again:
                     interrupt = again
-            raise told  # noqa: B904  # it is `error`, or came after it
+            raise raised  # noqa: B904  # it is `error`, or came after it
         finally:
             # Their tracebacks hold this frame, which keeps the client alive.
-            task.error = interrupt = told = None
+            task.error = interrupt = raised = None
 
     @property
     def closed(self) -> bool:

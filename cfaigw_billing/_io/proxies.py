@@ -16,7 +16,7 @@ from .._wire.secrets import Secret
 def environment_proxy(base_url: str) -> Mapping[str, Any]:
     """Return the options that send a request through the proxy of the environment, if any."""
     address = URL(base_url)
-    # Plain http goes to this machine alone, and a proxy must not see its credentials either.
+    # Plain http is only for this machine, and a proxy must not see the credentials.
     if address.scheme != "https" or proxy_bypass(address.host or ""):
         return {}
     value = Secret(getproxies().get("https") or "")

@@ -1,11 +1,12 @@
-"""Recent answers for calls that accept one (`max_age`), and requests that equal calls share.
+"""The cache of recent answers (`max_age`), and requests that equal calls share.
 
-An answer is kept as bytes, and each call decodes it again, so that callers share no values. Equal
-calls at the same time, on one event loop, wait for one request. It runs in its own task as long as
+The cache holds bytes, and each call decodes them again, so that callers share no values. Equal
+calls at the same time, on one event loop, share one request. The request runs in its own task while
 at least one call waits for it, so cancelling one call does not affect the others.
 
-A call that changes an account drops the account's answers, before and after. A request in flight at
-that time may return the old state: its answer is not kept, and later calls do not join it.
+A call that changes an account drops the account's answers, before and after the call. A request in
+flight at that time may return the old state: its answer is not cached, and later calls do not join
+it.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from .exchange import connection_error, no_answer_in_time
 from .fork import forget_in_child
 
 MOST = 1000
-"""How many answers are kept."""
+"""The most answers in the cache."""
 MOST_BYTES = 64 * 1024 * 1024
-"""How large their bodies may be together: a year of hourly usage is more than one MiB."""
+"""The most bytes of all bodies together. A year of hourly usage has more than 1 MiB."""
 
 Outcome = Answer[Any] | APIError
 """The result of a call: an answer, or the error to raise."""
@@ -49,18 +50,18 @@ def max_age_of(options: RequestOptions) -> float | None:
 
 
 class Call(Protocol):
-    """The attributes of a call that are needed here."""
+    """The attributes of a call that the cache needs."""
 
     operation: Operation[Any]
     request: HTTPRequest
     deadline: float
 
 
-class Recent:
+class AnswerCache:
     """The recent answers and the requests in flight of a client and its copies.
 
     Args:
-        base_url: The address of the service.
+        base_url: The base URL of the service.
     """
 
     def __init__(self, base_url: str) -> None:
@@ -106,8 +107,8 @@ class Recent:
             outcome = flight.outcome() if joined else flight.task.result()
             if isinstance(outcome, Answer):
                 return _own(outcome, call.operation) if joined else outcome
-            # A request that was joined began earlier, so its time-out says nothing about this
-            # call: try again. Other exceptions (`None`) are only for the call that sent it.
+            # A joined request began earlier, so its timeout does not count for this call: try
+            # again. Other exceptions (`None`) are only for the call that sent the request.
             if isinstance(outcome, APITimeoutError) and joined and not again:
                 continue
             if outcome is not None:
@@ -126,7 +127,7 @@ class Recent:
             self._forget(account)
 
     def changed(self, account_id: str) -> None:
-        """Drop the answers of an account that has changed without a call."""
+        """Drop the answers of an account that changed without a call."""
         self._forget(account_of(f"/accounts/{account_id}"))
 
     def _account(self, request: HTTPRequest) -> str | None:
@@ -158,7 +159,7 @@ class Recent:
 
         def end(task: asyncio.Task[Outcome]) -> None:
             if not task.cancelled():
-                task.exception()  # or else asyncio logs it as never retrieved
+                task.exception()  # else asyncio logs it as never retrieved
             with self._lock:
                 if flights.get(place) is flight:
                     del flights[place]
@@ -173,7 +174,9 @@ class Recent:
         except APIError as error:
             return error.with_traceback(None)
         if isinstance(outcome, Answer) and outcome.error() is None:
-            kept = _Kept(_own(outcome, outcome.operation), flight.account, clock.monotonic())
+            kept = _CachedAnswer(
+                _own(outcome, outcome.operation), flight.account, clock.monotonic()
+            )
             with self._lock:
                 if flight.is_current:
                     self._answers.add(flight.key, kept)
@@ -189,16 +192,16 @@ class _Flight:
         self.key = key
         self.account = account
         self.is_current = True
-        """Whether no call has changed the account since it began."""
+        """Whether no call has changed the account since the request began."""
         self._waiting = 0
 
     @property
     def can_be_joined(self) -> bool:
-        """Whether it is still in flight, and its answer will be current."""
+        """Whether it is in flight, and its answer will be current."""
         return self.is_current and not self.task.done()
 
     async def has_ended(self, seconds: float) -> bool:
-        """Wait at most so long; return whether it has ended. The last call to leave cancels it."""
+        """Wait for the end; return false after a timeout. The last call to leave cancels it."""
         self._waiting += 1
         try:
             await asyncio.wait({self.task}, timeout=None if seconds == inf else max(seconds, 0))
@@ -229,8 +232,8 @@ class _Flight:
 
 
 @frozen
-class _Kept:
-    """An answer, its account (if any) and when it came."""
+class _CachedAnswer:
+    """A cached answer, its account (if any) and its time."""
 
     answer: Answer[Any]
     account: str | None
@@ -243,22 +246,22 @@ class _Kept:
 
 
 class _Answers:
-    """The kept answers. The least recently used is dropped first."""
+    """The cached answers; a LRU cache."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _CachedAnswer] = OrderedDict()
         self._size = 0
 
     def get(self, key: Hashable, after: float) -> Answer[Any] | None:
-        """Return the answer if it came after this moment."""
+        """Return the answer if it came after this time."""
         kept = self._kept.get(key)
         if kept is None or kept.came <= after:
             return None
         self._kept.move_to_end(key)
         return kept.answer
 
-    def add(self, key: Hashable, kept: _Kept) -> None:
-        """Keep an answer, instead of an older one."""
+    def add(self, key: Hashable, kept: _CachedAnswer) -> None:
+        """Store an answer; it replaces an older one."""
         if key in self._kept:
             self._remove(key)
         self._kept[key] = kept
@@ -267,7 +270,7 @@ class _Answers:
             self._remove(next(iter(self._kept)))
 
     def forget(self, account: str | None) -> None:
-        """Drop all answers that a change of the account may concern; `None`: any account."""
+        """Drop all answers that a change of the account may affect; `None`: any account."""
         for key in [key for key, kept in self._kept.items() if _concerns(account, kept.account)]:
             self._remove(key)
 
@@ -276,13 +279,13 @@ class _Answers:
 
 
 def _key(request: HTTPRequest) -> Hashable:
-    """Return everything that is sent: path, parameters, options and credentials."""
+    """Return the cache key: all that is sent, with path, parameters, options and credentials."""
     headers = frozenset((name.lower(), value) for name, value in request.headers.items())
     return request.method, request.url, headers, request.body
 
 
 def _concerns(changed: str | None, account: str | None) -> bool:
-    """Return whether the change may concern this account. `None` may be any account."""
+    """Return whether the change may affect this account. `None` may be any account."""
     return changed is None or account is None or changed == account
 
 

@@ -1,13 +1,13 @@
 """The aiohttp sessions, and all use of private parts of aiohttp and asyncio.
 
-Each private part was tried with aiohttp 3.14.5 on CPython 3.11 and 3.13. If it is missing:
+Each private part was tested with aiohttp 3.14.5 on CPython 3.11 and 3.13. If it is missing:
 
 - `ClientSession._retry_connection`: a middleware keeps aiohttp from repeating requests instead.
-- `BaseConnector._create_connection`, `transport.max_size` and that of `transport._ssl_protocol`:
-  asyncio reads into buffers of the size that it likes.
-- `BaseConnector._factory`, `ResponseHandler._reading_paused`: aiohttp lets its parser run again, on
-  nothing, for each answer.
-- `BaseConnector._limit`: a sweep has no more than the client's 100 connections.
+- `BaseConnector._create_connection`, `transport.max_size`, also of `transport._ssl_protocol`:
+  asyncio chooses the size of its read buffers.
+- `BaseConnector._factory`, `ResponseHandler._reading_paused`: aiohttp runs its parser one more time
+  for each answer.
+- `BaseConnector._limit`: a sweep has only the client's 100 connections.
 - `BaseConnector._close`: the session of another loop is left to the garbage collector.
 - `BaseConnector._conns` and `_acquired`, `transport._call_connection_lost`: the connections of a
   loop that has ended stay open until they are collected.
@@ -33,17 +33,16 @@ from yarl import URL
 
 
 class UnrepeatedError(aiohttp.ClientError):
-    """A broken connection, in a class that aiohttp does not repeat requests for."""
+    """A broken connection, as a class of error for which aiohttp does not repeat requests."""
 
 
 async def _once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a GET or a DELETE again on its own account.
+    """Keep aiohttp from repeating a GET or DELETE once if a connection breaks.
 
-    It does so once when the connection breaks, which may be one that was idle and had died.
-    Repeats are the executor's to decide and to count. It costs every request two coroutines, so the
-    switch for the same is used where there is one.
+    The executor decides about retries and counts them. This middleware costs two coroutines per
+    request, so it is only used if aiohttp has no switch for it.
     """
     try:
         return await handler(request)
@@ -54,14 +53,14 @@ async def _once(
 
 
 class _Response(aiohttp.ClientResponse):
-    """The response of aiohttp with a repr that shows no headers."""
+    """aiohttp's response, with a repr that shows no headers."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status}>"
 
 
 class _NoCookies(aiohttp.DummyCookieJar):
-    """The empty cookie jar of aiohttp, without a new empty cookie for each request."""
+    """aiohttp's empty cookie jar, but it does not create an empty cookie for each request."""
 
     _NONE = SimpleCookie()
 
@@ -70,24 +69,24 @@ class _NoCookies(aiohttp.DummyCookieJar):
 
 
 READ_SIZE = 64 * 1024
-"""Bytes. asyncio makes a new buffer of 256 KiB for every read. Memory of 128 KiB or more is mapped
-and unmapped by the operating system each time, which costs more than the read."""
+"""The size of read buffers, in bytes. asyncio's default of 256 KiB is slow: the operating system
+maps and unmaps buffers of 128 KiB or more for each read, which costs more than the read."""
 
 
 class _Protocol(ResponseHandler):
-    """A connection of aiohttp which goes on reading only where it had stopped.
+    """A connection of aiohttp that resumes reading only if it was paused.
 
-    aiohttp lets the parser run again, on nothing, whenever a part of a body is taken.
+    Otherwise aiohttp runs the parser without data whenever a part of a body is read.
     """
 
     def resume_reading(self, *args: Any, **kwargs: Any) -> None:
-        """Go on, if it has been paused."""
+        """Resume reading if it was paused."""
         if getattr(self, "_reading_paused", True):
             super().resume_reading(*args, **kwargs)
 
 
 class Connector(aiohttp.TCPConnector):
-    """The connections of aiohttp, read from in smaller pieces."""
+    """aiohttp's connections, with smaller read buffers."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
@@ -105,14 +104,14 @@ class Connector(aiohttp.TCPConnector):
 
 
 _HAS_SWITCH = "_retry_connection" in aiohttp.ClientSession.ATTRS
-"""Whether aiohttp can be told not to repeat requests, as its test client does (not in public)."""
+"""Whether aiohttp has its private switch against repeating requests."""
 
 
 def open_session(
     trace_configs: Sequence[aiohttp.TraceConfig], connector: aiohttp.TCPConnector
 ) -> aiohttp.ClientSession:
-    # Not `trust_env`: it looks the proxy up in a thread for every request, and lets a .netrc
-    # entry stand in for the credentials.
+    # Not `trust_env`: it looks up the proxy in a thread for every request, and a .netrc entry
+    # could replace the credentials.
     session = aiohttp.ClientSession(
         cookie_jar=_NoCookies(),
         response_class=_Response,
@@ -126,7 +125,7 @@ def open_session(
 
 
 class _Announcing(Connector):
-    """New connections, of which each is announced before anything goes over it."""
+    """Calls `announce` for each new connection before anything is sent over it."""
 
     def __init__(self, announce: Callable[[], Awaitable[None]]) -> None:
         super().__init__(force_close=True)
@@ -151,7 +150,7 @@ class _Announcing(Connector):
 async def fresh_session(
     trace_configs: Sequence[aiohttp.TraceConfig], announce: Callable[[], Awaitable[None]]
 ) -> AsyncGenerator[aiohttp.ClientSession]:
-    """A session for one request, which is announced when there is a connection for it."""
+    """Yield a session for one request; it awaits `announce` when it has a connection."""
     async with open_session(trace_configs, _Announcing(announce)) as session:
         yield session
 
@@ -159,7 +158,7 @@ async def fresh_session(
 def drop_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
     """Close a session of another loop, without waiting for that loop: it may wait for this one.
 
-    Left alone, aiohttp would log an error about it, to people who never saw a session.
+    Otherwise aiohttp would log an error about an unclosed session, which users do not know about.
     """
     connector = session.connector
     session.detach()
@@ -177,21 +176,21 @@ def drop_session(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession
 
 
 def _end_connections(connector: aiohttp.BaseConnector) -> None:
-    """Close the sockets of a loop that has ended: neither aiohttp nor the loop does any more."""
+    """Close the sockets of a loop that has ended: aiohttp and the loop no longer do it."""
     pools: Any = getattr(connector, "_conns", {})
     idle = [protocol for pool in pools.values() for protocol, _ in pool]
     for protocol in (*idle, *getattr(connector, "_acquired", ())):
-        # What the loop would call next; the transports of uvloop end with their loop.
+        # The loop would call this next. The transports of uvloop end with their loop.
         end = getattr(protocol.transport, "_call_connection_lost", None)
         if end is not None:
             end(None)
 
 
 class LateThreads(ThreadPoolExecutor):
-    """Looks names up after the main thread has ended, when the standard pool takes no more jobs."""
+    """Looks up names after the main thread has ended, when the standard pool accepts no jobs."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run a job in a thread of its own."""
+        """Run a job in its own thread."""
         future: Future[Any] = Future()
 
         def work() -> None:
@@ -205,7 +204,7 @@ class LateThreads(ThreadPoolExecutor):
 
 
 def place_of_caller() -> str:
-    """Return the file and the line from which this package was called, without a traceback."""
+    """Return the file and line that called this package."""
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
         frame = frame.f_back
@@ -216,12 +215,12 @@ _PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 def warn_unclosed(made_at: str) -> None:
-    """Say that a client was collected without having been closed."""
+    """Warn that a client was garbage-collected without `close`."""
     message = f"unclosed Cloudflare client, made at {made_at}"
     warnings.warn(message, ResourceWarning, stacklevel=3)
 
 
 def set_limit(session: aiohttp.ClientSession, connections: int) -> None:
-    """Change the number of connections that a session may have open at a time."""
+    """Set how many connections a session may have open at a time."""
     if session.connector is not None:
         session.connector._limit = connections  # pyright: ignore[reportPrivateUsage]

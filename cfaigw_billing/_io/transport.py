@@ -1,4 +1,4 @@
-"""The connections of a client: a session for each event loop, and those of its copies."""
+"""The connections of a client and its copies: one session for each event loop."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from .sessions import (
 )
 
 CONNECTIONS = 100
-"""How many connections single calls have, in all. The others wait for one, so that a program with
-a thousand tasks keeps its file descriptors. Sweeps have more: see `Transport.widened`."""
+"""The most connections of single calls. Further calls wait, so that a program with a thousand tasks
+does not run out of file descriptors. Sweeps get more: see `Transport.widened`."""
 
 Sessions = dict[asyncio.AbstractEventLoop, aiohttp.ClientSession]
 
@@ -44,9 +44,9 @@ class Transport:
     """Sends requests with aiohttp, over one session for each event loop it is used from.
 
     Args:
-        base_url: The address of the service: decides which proxy of the environment applies.
-        http_client: A session of the caller's to use instead; it is never closed here.
-        trace_configs: What is told of the requests; a session of the caller's has its own.
+        base_url: The base URL of the service; it determines which proxy of the environment applies.
+        http_client: The caller's session to use instead. It is never closed here.
+        trace_configs: Hooks of aiohttp for requests. The caller's session has its own.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class Transport:
         self._lent: weakref.WeakSet[Transport] = weakref.WeakSet()
 
     def lend(self, base_url: str, others: Mapping[str, Any]) -> Transport | BorrowedTransport:
-        """The connections of a copy of the client: these, unless it needs others."""
+        """Return the connections for a copy of the client: these, unless it needs others."""
         if self._closed:
             raise RuntimeError(CLOSED)
         http_client = others.get("http_client", self._http_client)
-        # A session that the caller brings along has trace configs of its own.
+        # The caller's session has its own trace configs.
         inherited = () if http_client else self._trace_configs
         trace_configs = tuple(others.get("trace_configs", inherited))
         wanted = base_url, http_client, trace_configs
@@ -104,12 +104,12 @@ class Transport:
         """Send a request once and read the answer, or raise `TransportError`.
 
         Args:
-            request: Its `attempts` and `may_have_arrived` are kept up to date.
-            timeout: For the attempt, from connecting to the end of the answer.
-            remaining: The seconds left to the caller's deadline.
-            fresh: For a charge: use a connection of its own, so that no idle one can die under it.
-                A session of the caller's decides that for itself, and goes without middlewares.
-            stream: Leave the body of a good answer to be read by the caller.
+            request: The request; its `attempts` and `may_have_arrived` are updated.
+            timeout: The timeout of the attempt, from connecting to the end of the answer.
+            remaining: The seconds left until the caller's deadline.
+            fresh: For a charge: use a new connection, because an idle one may be dead. The caller's
+                session may reuse one, but runs no middlewares.
+            stream: Let the caller read the body of a good answer.
         """
         self.check_open()
         if remaining <= 0:
@@ -122,8 +122,8 @@ class Transport:
             await request.announce()
         request.may_have_arrived = True
         if self._http_client is not None:
-            # It may let aiohttp send what is idempotent twice: the tracker counts.
-            more: Any = {"middlewares": ()} if fresh else {}  # they may repeat requests
+            # The caller's session may repeat idempotent requests: the tracker counts them.
+            more: Any = {"middlewares": ()} if fresh else {}  # middlewares may repeat requests
             tracker, limits = aiohttp.UploadTracker(), _client_timeout(timeout, remaining)
             return await exchange(
                 self._http_client, request, limits, tracker=tracker, stream=stream, **more
@@ -146,11 +146,10 @@ class Transport:
 
     @contextmanager
     def widened(self, by: int) -> Generator[None]:
-        """Have room for so many connections more.
+        """Allow so many more connections during the block.
 
-        A call that waits for a connection spends its time on that, and a sweep with more calls in
-        flight than there are connections would take the wait for a service that does not answer.
-        A session of the caller's has the room that it has.
+        Otherwise the calls of a large sweep would wait for connections until they time out. The
+        caller's own session is not changed.
         """
         self._widen(by)
         try:
@@ -164,10 +163,7 @@ class Transport:
             set_limit(session, self._connections)
 
     async def close(self) -> None:
-        """Close the sessions, those of copies too; the caller's own is left open.
-
-        A second close does nothing.
-        """
+        """Close the sessions, also of copies, but not the caller's. A second close does nothing."""
         self._closed = True
         for lent in list(self._lent):
             await lent.close()
@@ -179,14 +175,14 @@ class Transport:
                 drop_session(loop, session)
 
     def forget(self) -> None:
-        """Drop the sessions of another process, and leave its connections alone."""
+        """Drop the sessions of the parent process without closing its connections."""
         _inherited.append(self._sessions)
         self._begin()
 
     def _begin(self) -> None:
         self._sessions: Sessions = {}
         self._deadlines = Deadlines()
-        # Not `__del__`: a client may be part of a cycle, in which aiohttp's own might come first.
+        # Not `__del__`: in a reference cycle, aiohttp's `__del__` might run before it.
         weakref.finalize(self, _drop_all, self._sessions, os.getpid(), self._made_at)
 
     def _session(self) -> aiohttp.ClientSession:
@@ -242,7 +238,7 @@ class BorrowedTransport:
 
     @property
     def closed(self) -> bool:
-        """Whether it, or what it borrows from, has been closed."""
+        """Whether it or its lender has been closed."""
         return self._closed or self._lender.closed
 
     def widened(self, by: int) -> AbstractContextManager[None]:
@@ -250,13 +246,13 @@ class BorrowedTransport:
         return self._lender.widened(by)
 
     async def close(self) -> None:
-        """Send nothing more, and end the copies that were made of this one."""
+        """Refuse further calls, also those of its own copies."""
         self._closed = True
         for lent in list(self._lent):
             await lent.close()
 
     def check_open(self) -> None:
-        """Raise if the client, or the one that it was copied from, has been closed."""
+        """Raise if the client, or the client that it was copied from, has been closed."""
         if self._closed:
             raise RuntimeError(CLOSED)
         self._lender.check_open()
@@ -265,22 +261,22 @@ class BorrowedTransport:
 CLOSED = "this client has been closed; make a new one"
 
 _inherited: list[object] = []
-"""The sessions that a forked child has from its parent: collected, they would be closed."""
+"""The sessions that a forked child inherits. Without this reference, they would be closed."""
 
 
 def _drop_all(sessions: Sessions, pid: int, made_at: str) -> None:
-    """Close the sessions of a client that is collected without having been closed."""
+    """Close the sessions of a client that was garbage-collected without `close`."""
     if sessions and pid == os.getpid():
         warn_unclosed(made_at)
         exits = not threading.main_thread().is_alive()
         for loop, session in sessions.items():
             if exits and loop.is_running():
-                continue  # a call on a daemon thread ends with the process, and without a word
+                continue  # a call on a daemon thread ends silently with the process
             drop_session(loop, session)
 
 
 def _total(timeout: Timeout, remaining: float) -> float | None:
-    """The seconds of an attempt that has no other limit, if they are enough to be rounded."""
+    """Return the seconds of an attempt if they are its only limit and may be rounded."""
     if isinstance(timeout, aiohttp.ClientTimeout):
         return None
     total = remaining if timeout is None else min(timeout, remaining)
@@ -298,5 +294,5 @@ def _client_timeout(timeout: Timeout, remaining: float) -> aiohttp.ClientTimeout
     limits = _without_deadline(timeout)
     if remaining == inf:
         return limits
-    # For aiohttp a total of 0 is no limit.
+    # aiohttp treats a total of 0 as unlimited.
     return evolve(limits, total=min(limits.total or inf, remaining))

@@ -37,13 +37,13 @@ class Calls(BillingOnly):
         """Call an endpoint that has no method here, with GET.
 
         Args:
-            path: Below `base_url`, such as "/accounts/…/ai-gateway/gateways".
+            path: The path below `base_url`, such as "/accounts/…/ai-gateway/gateways".
             cast_to: The type to make from the whole answer, envelope included: `dict`, `object`, an
-                attrs class or a dataclass; `str` or `bytes` for the body as it is.
+                attrs class or a dataclass; `str` or `bytes` for the unchanged body.
             **options: See `ReadOptions`; `max_age` is only for GET.
 
-        Permission: What the endpoint needs. A repeat changes nothing, and the SDK repeats it.
-        Raises: `APIStatusError`, also if the answer says `success: false`;
+        Permission: That of the endpoint. A repeat changes nothing, so the SDK retries it.
+        Raises: `APIStatusError`, also if the answer has `success: false`;
             `APIConnectionError`, `APIResponseValidationError`; `ValueError` or `TypeError` before
             anything is sent.
         """
@@ -56,7 +56,7 @@ class Calls(BillingOnly):
         """Call an endpoint that has no method here, with POST; `body` is sent as JSON.
 
         Arguments and errors are those of `get`. The effect of a repeat is not known, so the SDK
-        repeats it only if nothing can have arrived. Calls that charge a card are refused: use their
+        retries it only if nothing can have arrived. Calls that charge a card are refused: use their
         methods.
         """
         params = UntypedParams(method="POST", path=path, cast_to=cast_to, body=body)
@@ -67,7 +67,7 @@ class Calls(BillingOnly):
     ) -> T:
         """Call an endpoint that has no method here, with PUT; `body` is sent as JSON.
 
-        Arguments and errors are those of `get`. The SDK repeats it.
+        Arguments and errors are those of `get`. The SDK retries it.
         """
         params = UntypedParams(method="PUT", path=path, cast_to=cast_to, body=body)
         return self._executor.send(params, options)
@@ -77,7 +77,7 @@ class Calls(BillingOnly):
     ) -> T:
         """Call an endpoint that has no method here, with PATCH; `body` is sent as JSON.
 
-        Arguments and errors are those of `get`. The SDK repeats it like `post`.
+        Arguments and errors are those of `get`. The SDK retries it like `post`.
         """
         params = UntypedParams(method="PATCH", path=path, cast_to=cast_to, body=body)
         return self._executor.send(params, options)
@@ -87,7 +87,7 @@ class Calls(BillingOnly):
     ) -> T:
         """Call an endpoint that has no method here, with DELETE; `body` is sent as JSON.
 
-        Arguments and errors are those of `get`. The SDK repeats it.
+        Arguments and errors are those of `get`. The SDK retries it.
         """
         params = UntypedParams(method="DELETE", path=path, cast_to=cast_to, body=body)
         return self._executor.send(params, options)

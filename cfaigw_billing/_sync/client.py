@@ -63,16 +63,16 @@ class Cloudflare(Calls):
         base_url: The address of the API; else CLOUDFLARE_BASE_URL, else Cloudflare's.
         timeout: Seconds for one attempt, answer included (default: 60); an `aiohttp.ClientTimeout`;
             or `None` for no limit.
-        total_timeout: Seconds for a whole call, repeats and waits included; `None`: no limit.
-        max_retries: How often to repeat a failed call, if that is safe (default: 2). A charge is
-            repeated only if it was not sent.
-        max_retry_wait: The longest wait before a repeat, in seconds (default: 60). If the service
-            asks for a longer one, the call fails at once.
+        total_timeout: Seconds for a whole call, retries and waits included; `None`: no limit.
+        max_retries: How often to retry a failed call, if that is safe (default: 2). A charge is
+            retried only if it was not sent.
+        max_retry_wait: The longest wait before a retry, in seconds (default: 60). If the service
+            asks for a longer wait, the call fails at once.
         max_requests_per_second: The most requests per second (default: 150), after a burst of a
             sixth of it; `None`: no limit. All clients of this process with the same base URL share
-            150 a second, or the pace of the fastest client if that is more. Clients with the same
-            lower pace also share that. Calls wait for their turn, within their `total_timeout`. The
-            service accepts 200 a second from one address.
+            150 per second, or the limit of the fastest client if that is more. Clients with the
+            same lower limit also share that. Calls wait for their turn, within their
+            `total_timeout`. The service accepts 200 per second from one address.
         max_charge: The largest top-up, in cents of credit (`amount`) or as `Money`, also for
             automatic top-ups: a larger one is refused before anything is sent. Fee and tax come on
             top. 0 makes a client that cannot charge.
@@ -184,7 +184,7 @@ class Cloudflare(Calls):
         """The same calls; each returns a context manager with a response that is not read yet.
 
         The answer to a charge is always read: it says whether the card was charged. `timeout` also
-        limits the reading. If a response breaks off, the call is not repeated.
+        limits the reading. If a response breaks off, the call is not retried.
         """
         return CloudflareWithStreamingResponse(self._executor)
 
@@ -264,7 +264,7 @@ class Cloudflare(Calls):
         raise TypeError("a client does not pickle: it holds connections and secrets; make another")
 
     def __repr__(self) -> str:
-        if "_executor" not in vars(self):  # its constructor has failed
+        if "_executor" not in vars(self):  # the constructor failed
             return object.__repr__(self)
         state = ", closed" if self._executor.closed else ""
         return f"<{type(self).__name__} {self._executor.config}{state}>"

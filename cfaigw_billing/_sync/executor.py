@@ -1,4 +1,4 @@
-"""The executor of the sync client: the async one, run on the event loop of a portal."""
+"""The executor of the sync client: it runs the async executor on the event loop of a portal."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class BlockingExecutor:
     """Runs calls for one sync client. Each method blocks its thread until it has an answer.
 
     Args:
-        executor: The one that does the work, on the loop of `portal`.
-        portal: The loop of the client that this one's is a copy of; `None`: a loop of its own.
+        executor: The async executor, which runs on the loop of `portal`.
+        portal: The portal of the client that this client is a copy of; `None`: a new portal.
     """
 
     def __init__(self, executor: Executor, portal: Portal | None = None) -> None:
         self.inner = executor
         """The executor on the loop."""
         self.portal: Portal = portal or Portal(on_close=executor.close)
-        """The way to the loop."""
+        """The event loop."""
         self._owns_portal = portal is None
 
     def with_options(self, options: ClientOptions) -> BlockingExecutor:
-        """Make one with other settings, on the same loop; see `Executor.with_options`."""
+        """Return an executor with other settings, on the same loop; see `Executor.with_options`."""
         return BlockingExecutor(
             self.inner.with_options(cast("AsyncClientOptions", options)), self.portal
         )
@@ -49,7 +49,7 @@ class BlockingExecutor:
 
     @property
     def closed(self) -> bool:
-        """Whether the client, or the one whose loop it runs on, has been closed."""
+        """Whether the client, or the client whose loop it uses, has been closed."""
         return self.portal.closed or self.inner.closed
 
     def check_ready(self) -> None:
@@ -59,7 +59,7 @@ class BlockingExecutor:
         self.inner.check_ready()
 
     def send(self, params: Params[T], options: RequestOptions) -> T:
-        """Run one call and return the value that it answers; see `Executor.send`."""
+        """Run one call and return its value; see `Executor.send`."""
         conceal_options(options)  # the loop may refuse the call
         return self.portal.call(lambda: self.inner.send(params, options))
 
@@ -71,7 +71,7 @@ class BlockingExecutor:
         return self.portal.call(lambda: self.inner.execute(params, options, stream=stream))
 
     def unread(self, answer: Answer[Any]) -> BlockingUnread | None:
-        """Return the body that an answer has left to be read."""
+        """Return the body of an answer if the caller must read it, else `None`."""
         unread = answer.http_response.unread
         return None if unread is None else BlockingUnread(unread, self.portal)
 
@@ -85,16 +85,16 @@ class BlockingExecutor:
         return self.portal.call(lambda: function(self.inner, *args, **kwargs))
 
     def now(self) -> datetime:
-        """Return the moment by the clock of the service; see `Executor.now`."""
+        """Return the time of the service's clock; see `Executor.now`."""
         return self.inner.now()
 
     def finish(self, function: Callable[[Executor], Awaitable[None]]) -> None:
-        """Run a function that ends what `run` has begun, unless the loop has ended it."""
+        """Run a function that ends something started with `run`, unless the loop has ended."""
         if not self.portal.closed:
             self.run(function)
 
     def account_id(self, params: Any) -> str:
-        """Return the account of a call: its own, or else the client's."""
+        """Return the account of a call, or the default account of the client."""
         return self.inner.account_id(params)
 
     @property
@@ -115,14 +115,14 @@ class BlockingExecutor:
 
 
 class BlockingUnread:
-    """A body that is still to come; each method blocks its thread while it is read."""
+    """A body that has not been read yet; each method blocks its thread while it reads."""
 
     def __init__(self, unread: Unread, portal: Portal) -> None:
         self._unread = unread
         self._portal = portal
 
     def chunks(self, size: int | None) -> Generator[bytes]:
-        """Yield its parts as they come, or of `size` bytes each."""
+        """Yield its parts as they arrive, or of `size` bytes each."""
         chunks = self._unread.chunks(size)
         try:
             while True:
@@ -131,16 +131,16 @@ class BlockingUnread:
                 except StopAsyncIteration:
                     return
                 yield chunk
-                del chunk  # an error that comes next must not show it
+                del chunk  # the traceback of a later error must not show it
         finally:
             self._finish(chunks.aclose)
 
     def read(self) -> tuple[bytes, str | None]:
-        """Return the rest of it, and why that is not all of it, if it is not."""
+        """Return the rest, and why it is incomplete, if it is."""
         return self._portal.call(self._unread.read)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
 
         async def close() -> None:
             self._unread.close()
@@ -148,5 +148,5 @@ class BlockingUnread:
         self._finish(close)
 
     def _finish(self, function: Callable[[], Awaitable[None]]) -> None:
-        if not self._portal.closed:  # with the loop, its connections have been closed
+        if not self._portal.closed:  # closing the loop has closed its connections
             self._portal.call(function)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .paging import AccountPaginator, InvoicePaginator
     from .watch import Watch
 
-# What a program of single calls does not need is imported by the methods that do.
+# Methods import what single calls do not need.
 
 if sys.version_info >= (3, 13):
     from warnings import deprecated
@@ -263,7 +263,7 @@ class TopupResource(Resource):
 
         `account_id`: the account; if left out, the client's.
         `**options`: `timeout`, `extra_headers`, …: see `RequestOptions`.
-        Permission: AI Gateway Write. A repeat without a key charges the card again. The SDK repeats
+        Permission: AI Gateway Write. A repeat without a key charges the card again. The SDK retries
         it only if the service cannot have carried it out (no connection, or a 429 with
         `Retry-After` and no `Ratelimit` with requests left).
         Raises: `PaymentRequiredError` (declined, nothing charged) and other `APIStatusError`;
@@ -395,9 +395,9 @@ class TopupResource(Resource):
             error: The `TopupOutcomeUnknownError` that `create` raised, or an error that has it as a
                 cause or contains it: a cancellation, a `TimeoutError`, a group.
             account_id: Without `error`: the account; `None`: the client's.
-            amount: Without `error`: the credit that was asked for, in whole cents or as `Money`.
+            amount: Without `error`: the requested credit, in whole cents or as `Money`.
             sent_at: Without `error`: when it was sent, an aware `datetime`: `sent_at` of the error,
-                or the time by the clock of this machine.
+                or the time of this machine's clock.
             exclude: Ids of invoices that belong to other charges: `payment_intent_id` from
                 `create`, or from `reconcile` of another lost charge.
 
@@ -605,12 +605,12 @@ class SpendingLimitResource(Resource):
         account_id: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> object:
-        """Remove the spending limit; return what the service answers, an empty mapping.
+        """Remove the spending limit; return the answer, an empty mapping.
 
         `account_id`: the account; if left out, the client's.
         `**options`: `timeout`, `extra_headers`, …: see `RequestOptions`.
-        Permission: AI Gateway Write. A repeat changes nothing more; removing a limit that is not
-        there succeeds.
+        Permission: AI Gateway Write. A repeat changes nothing more: removing a missing limit
+        succeeds.
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/subresources/spending_limit/methods/delete
         """
@@ -682,7 +682,7 @@ class BillingResource(Resource):
         account_id: str | None = None,
         **options: Unpack[ReadOptions],
     ) -> BillingCreditBalanceResponse:
-        """Return the prepaid credit that is left, the card on file and the automatic top-up.
+        """Return the prepaid credit left, the card on file and the automatic top-up.
 
         `balance` is in cents: 640.19 is $6.40, as `balance_money` shows it. It may be negative.
 
@@ -749,7 +749,7 @@ class BillingResource(Resource):
         Raises: `APIStatusError`, `APIConnectionError`, `APIResponseValidationError`;
             `ValueError` or `TypeError` before anything is sent.
         Source: https://developers.cloudflare.com/api/resources/ai_gateway/subresources/billing/methods/invoice_history
-        (`page` and `per_page` are seen to work and not described there).
+        (`page` and `per_page` work, but are not documented there).
         """
         return self._executor.send(
             types.BillingInvoiceHistoryParams(

@@ -1,6 +1,7 @@
-"""Many calls at once, in blocking code: the requests are read in the thread of the caller.
+"""Many calls at once, in blocking code.
 
-They may come from a database cursor, or from the client itself.
+The requests are read in the thread of the caller, because they may come from a database cursor, or
+from the client itself.
 """
 
 from __future__ import annotations
@@ -40,20 +41,20 @@ class Outcomes(Generic[T]):
         reserve: float = 0.1,
         allow_charges: bool = False,
     ) -> None:
-        # A program of single calls does without it.
+        # Not needed for single calls.
         from .._io.many_calls import ManyCalls, reading_here
 
         self._requests = reading_here(requests)
         self._portal = executor.portal
         self._lock = threading.Lock()
         self._place: _Place[T] | None = None
-        self._held: tuple[_Place[T], Params[T] | _Broken] | None = None
-        self._brought_to: _Place[T] | None = None
+        self._held: tuple[_Place[T], Params[T] | _Failed] | None = None
+        self._delivered_to: _Place[T] | None = None
         self._handed: Outcome[T] | None = None
         self._received: Outcome[T] | None = None
         self._calls = ManyCalls(
             executor.inner,
-            self._brought(),
+            self._delivered(),
             concurrency=concurrency,
             reserve=reserve,
             allow_charges=allow_charges,
@@ -68,7 +69,7 @@ class Outcomes(Generic[T]):
     def unsent(self) -> tuple[Params[T], ...]:
         """After the block: the requests that were read from the input but never sent."""
         held = self._held
-        if held is None or held[0] is self._brought_to or isinstance(held[1], _Broken):
+        if held is None or held[0] is self._delivered_to or isinstance(held[1], _Failed):
             return self._calls.unsent
         return (*self._calls.unsent, *(() if held[1] is _END else (held[1],)))
 
@@ -88,7 +89,7 @@ class Outcomes(Generic[T]):
             if not self._portal.closed:
                 self._portal.call(partial(self._leave, error))
                 return
-            self._portal.close()  # waits for the end of the loop, and of all that ran on it
+            self._portal.close()  # waits for the end of the loop and of its tasks
             if lost := self._calls.lost(error):
                 raise lost
 
@@ -96,7 +97,7 @@ class Outcomes(Generic[T]):
         return self
 
     def __next__(self) -> Outcome[T]:
-        self._calls.check_process()  # before the lock, which no thread of a child may ever free
+        self._calls.check_process()  # first, because nothing releases the lock in a forked child
         with self._lock:
             while True:
                 try:
@@ -109,21 +110,20 @@ class Outcomes(Generic[T]):
                 if self._held is None or self._held[0] is not turn:
                     self._held = turn, self._next()
 
-    def _next(self) -> Params[T] | _Broken:
-        """The next request; an error of theirs goes the way of a request, behind those before."""
+    def _next(self) -> Params[T] | _Failed:
+        """Return the next request; an error takes the place of a request, to keep the order."""
         try:
             return next(self._requests, _END)
         except Exception as fault:
-            return _Broken(fault)
+            return _Failed(fault)
 
     async def _turn(
-        self, held: tuple[_Place[T], Params[T] | _Broken] | None, received: Outcome[T] | None
+        self, held: tuple[_Place[T], Params[T] | _Failed] | None, received: Outcome[T] | None
     ) -> Outcome[T] | _Place[T]:
-        """The next outcome, or else the place of a request that is wanted.
+        """Return the next outcome, or the place for the next request if one is needed.
 
-        Ctrl-C may strike at any time. So a request is brought, and an outcome is handed over, in a
-        way that can be done twice: what was `held` may have been brought before, and what was not
-        `received` is handed over again.
+        Ctrl-C may interrupt at any time, so each step can be repeated: the `held` request may have
+        been delivered before, and an outcome that was not `received` is returned again.
         """
         if held is not None and not held[0].done():
             held[0].set_result(held[1])
@@ -131,7 +131,7 @@ class Outcomes(Generic[T]):
         while not self._calls.readable:
             if self._place is not None and not self._place.done():
                 return self._place
-            await self._calls.news()
+            await self._calls.wait_for_change()
         self._handed = self._calls.take()
         return self._handed
 
@@ -144,28 +144,28 @@ class Outcomes(Generic[T]):
             self._calls.put_back(self._handed)
         self._handed = None
 
-    async def _brought(self) -> AsyncGenerator[Params[T]]:
-        """The requests, each asked for and then brought by `_turn`."""
+    async def _delivered(self) -> AsyncGenerator[Params[T]]:
+        """Yield the requests; each is asked for here and delivered by `_turn`."""
         while True:
             self._place = asyncio.get_running_loop().create_future()
-            self._calls.tell()
+            self._calls.notify()
             request = await self._place
-            self._brought_to = self._place
+            self._delivered_to = self._place
             if request is _END:
                 return
-            if isinstance(request, _Broken):
+            if isinstance(request, _Failed):
                 raise request.fault
             yield request
 
 
 @frozen
-class _Broken:
+class _Failed:
     """Takes the place of a request if reading the requests has failed."""
 
     fault: Exception
 
 
-_Place = asyncio.Future[Params[T] | _Broken]
-"""A place for a request that is wanted."""
+_Place = asyncio.Future[Params[T] | _Failed]
+"""The place for a request that is needed."""
 _END: Any = object()
 """Takes the place of a request at the end of the requests."""

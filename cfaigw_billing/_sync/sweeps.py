@@ -36,7 +36,7 @@ def run_sweep(
         if not config.lists_accounts:
             sweep.pages.params = None
         while sweep.pages.params is not None:
-            # Not a single call: the calls of a sweep wait for the rate limit.
+            # Not `send`: the calls of a sweep wait for the rate limit.
             with Outcomes(executor, [sweep.pages.params], reserve=reserve) as outcomes:
                 outcome = next(outcomes)
             if config.token_accounts and lists_no_accounts(outcome.error):

@@ -15,18 +15,18 @@ from . import strict_json as _json
 from .secrets import REDACTED, Mask, is_client_secret, shown_header
 
 TOO_LARGE = "the answer is larger than any of this API"
-"""The flaw of a body that was not read to its end."""
+"""The `flaw` of a body that was too large to read."""
 
 KEPT = 8 * 1024
-"""Bytes of a body that an error keeps: all that a person reads, and little enough for a log."""
+"""How many bytes of a body an error keeps: enough to read, and little enough for a log."""
 
 _DEEPEST = 100
-"""How deep JSON is shown: `repr` and `pickle` fail at what is nested as deeply as calls can be."""
+"""How deep JSON is shown: `repr` and `pickle` fail for deeper values."""
 
 
 @define(kw_only=True, eq=False)
 class HTTPRequest:
-    """A request as it goes over the wire, and how far it has got."""
+    """A request as it is sent, and its progress."""
 
     method: str
     """The HTTP method, in capitals."""
@@ -37,18 +37,18 @@ class HTTPRequest:
     body: bytes | None = field(default=None, repr=False)
     """The JSON body, or none."""
     attempts: int = 0
-    """How often it was tried."""
+    """The number of attempts."""
     sent_at: datetime | None = None
-    """When it was last tried, by this machine's clock; kept for charges only."""
+    """The time of the last attempt, by this machine's clock; only for charges."""
     may_have_arrived: bool = False
-    """Whether a connection has stood while it was tried: from then on the service may have it."""
+    """Whether an attempt had a connection, so that the service may have received the request."""
     idempotency_key: str | None = None
     """The key of a charge in a journal; it is not sent."""
     before_sending: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
-    """What is to be done once there is a connection, and before anything goes over it."""
+    """Awaited when the connection is open, before anything is sent."""
 
     async def announce(self) -> None:
-        """Do what must be done before it is sent: the next step sends it."""
+        """Await `before_sending`, and mark the request as sent."""
         if self.before_sending is not None:
             await self.before_sending()
         self.may_have_arrived = True
@@ -59,7 +59,7 @@ class HTTPRequest:
         return "/" + self.url.partition("://")[2].partition("/")[2].partition("?")[0]
 
     def redacted(self) -> HTTPRequest:
-        """A copy that holds no secret and no body: what an error may keep."""
+        """Return a copy for an error, without secrets and body."""
         shown = ((name, shown_header(name, value)) for name, value in self.headers.items())
         return HTTPRequest(
             method=self.method,
@@ -73,33 +73,33 @@ class HTTPRequest:
 
 
 class Unread(Protocol):
-    """A body that is still to come."""
+    """A body that has not been read yet."""
 
     def chunks(self, size: int | None) -> AsyncGenerator[bytes]:
-        """Its parts as they come, or of `size` bytes each."""
+        """Yield its parts as they arrive, or of `size` bytes each."""
         ...
 
     async def read(self) -> tuple[bytes, str | None]:
-        """Return the rest of it, and why that is not all of it, if it is not."""
+        """Return the rest, and why it is incomplete, if it is."""
         ...
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         ...
 
 
 @define(kw_only=True, eq=False)
 class HTTPResponse:
-    """An answer."""
+    """A response."""
 
     status_code: int
     """The HTTP status."""
     headers: Mapping[str, str] = field(repr=False)
-    """The headers; names are compared without regard to case."""
+    """The headers; names are case-insensitive."""
     body: bytes = field(repr=False)
     """The body, decompressed: all of it, unless `flaw` is set."""
     flaw: str | None = None
-    """Why `body` is not the whole one, if it is not."""
+    """Why `body` is incomplete; `None` if it is complete."""
     unread: Unread | None = field(default=None, repr=False)
     """The source of a body that was not read with the answer."""
 
@@ -110,13 +110,13 @@ class HTTPResponse:
 
     @property
     def content_type(self) -> str:
-        """The media type without parameters; empty where the server named none."""
+        """The media type without parameters; empty if the server sent none."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip()
 
     def redacted(self, request: HTTPRequest) -> HTTPResponse:
-        """A copy without secrets, those of the request included: what an error may keep.
+        """Return a copy for an error, without secrets, also those of the request.
 
-        Of a body above `KEPT` bytes it has the beginning; `flaw` says so.
+        It keeps the first `KEPT` bytes of the body; `flaw` says if that is not all.
         """
         mask = Mask(request.headers)
         shown = ((name, mask(shown_header(name, value))) for name, value in self.headers.items())
@@ -126,13 +126,13 @@ class HTTPResponse:
             body = body[:KEPT]
         return HTTPResponse(
             status_code=self.status_code,
-            headers=CIMultiDict(shown),  # the proxy of aiohttp does not pickle
+            headers=CIMultiDict(shown),  # aiohttp's mapping does not pickle
             body=body,
             flaw=flaw,
         )
 
     def decoded(self) -> object:
-        """The JSON of the body, or else its text."""
+        """Return the body as decoded JSON, or as text if it is not JSON."""
         try:
             return _json.loads(self.body)
         except ValueError:
@@ -140,7 +140,7 @@ class HTTPResponse:
 
 
 def parse_date(text: str) -> datetime | None:
-    """Return the date of an HTTP header, aware; `None` if it is no date."""
+    """Return the date of an HTTP header, aware; `None` if it is not valid."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
@@ -149,7 +149,7 @@ def parse_date(text: str) -> datetime | None:
 
 
 def listed(headers: Mapping[str, str], name: str) -> str | None:
-    """Return a header that is a list, which may come in several lines."""
+    """Return a header whose value is a list; it may have several lines."""
     if not isinstance(headers, (CIMultiDictProxy, CIMultiDict)):
         return headers.get(name)
     lines = headers.getall(name, None)
@@ -159,8 +159,8 @@ def listed(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def _redacted(body: bytes, mask: Mask) -> bytes:
-    """The body of an answer without secrets, whether it is JSON or half of it."""
-    if len(body) <= KEPT:  # only then is it shown as JSON
+    """Mask the secrets in a body, which may be JSON or a part of it."""
+    if len(body) <= KEPT:  # a longer body is cut, and so is not JSON
         try:
             value = _json.loads(body)
             shown = masked(value, mask)
@@ -173,7 +173,7 @@ def _redacted(body: bytes, mask: Mask) -> bytes:
 
 
 def masked(value: object, mask: Mask, depth: int = 0) -> object:
-    """Decoded JSON without secrets, and without what is nested too deeply to be shown."""
+    """Return decoded JSON without secrets and without too deeply nested values."""
     if isinstance(value, str):
         return mask(value)
     if not isinstance(value, (list, dict)):

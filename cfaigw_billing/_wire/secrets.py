@@ -17,17 +17,17 @@ _SECRET_HEADERS = re.compile(
     "authorization|x-auth-|^(x-)?auth$|cookie|key|token|secret|passw|credential|session|jwt",
     re.IGNORECASE,
 )
-"""A header with such a part in its name is masked wherever it is shown."""
+"""A header is masked if its name contains one of these."""
 _SHORTEST = 8
-"""Characters. What is shorter is not looked for in texts: it would be found in words that only look
-like it, and leave an error that says nothing. Every credential of the service is longer."""
+"""The shortest secret to mask in a text, in characters. A shorter one would match parts of usual
+words and make errors unreadable. All credentials of the service are longer."""
 
 
 class Secret(str):
     """A `str` whose repr is masked and whose pickle holds no secret.
 
-    It goes wherever a string goes (`str(secret)` is the value), but a debugger, an error tracker
-    that captures local variables, or a log of a mapping that holds it shows `[redacted]`.
+    It works like any other string (`str(secret)` is the value), but debuggers, error trackers that
+    capture local variables, and logs of a mapping that contains it show `[redacted]`.
     """
 
     __slots__ = ()
@@ -36,7 +36,7 @@ class Secret(str):
         return repr(REDACTED)
 
     def __copy__(self) -> Self:
-        return self  # a copy stays in this process; what pickles does not
+        return self  # unlike a pickle, a copy stays in this process
 
     def __deepcopy__(self, _: object) -> Self:
         return self
@@ -45,66 +45,66 @@ class Secret(str):
         return Secret, (REDACTED,)
 
 
-class Unfit:
-    """In the place of a value that may be a secret and is of the wrong type."""
+class WrongType:
+    """Replaces a value of the wrong type that may be a secret."""
 
     def __init__(self, value: object) -> None:
         self.kind = kind(value)  # options are concealed more than once
 
 
 def conceal(*values: Any) -> tuple[Any, ...]:
-    """The strings as secrets; what is of another type is left for a check to complain of."""
+    """Return strings as `Secret`s; a later check refuses values of other types."""
     return tuple(_conceal(value) for value in values)
 
 
 def _conceal(value: object) -> object:
     if isinstance(value, str):
         return Secret(value)
-    return value if value is None else Unfit(value)
+    return value if value is None else WrongType(value)
 
 
 def conceal_headers(headers: Any) -> Any:
-    """The headers with those that hold secrets as `Secret`s."""
+    """Return the headers; values with secrets are `Secret`s."""
     if not isinstance(headers, Mapping):
-        return headers if headers is None else Unfit(headers)
+        return headers if headers is None else WrongType(headers)
     given = cast("Mapping[object, object]", headers)
     return {name: _conceal(value) if _is_secret(name) else value for name, value in given.items()}
 
 
 @define(repr=False)
 class TokenFunction:
-    """A function of tokens that is not shown: it may be a method of what holds all of them."""
+    """Hides a function of tokens: it may be a method of an object that has all tokens."""
 
     function: Callable[[str], Any]
 
     def __call__(self, account_id: str) -> Any:
-        """Return the token as a `Secret`, or an awaitable of it as it is."""
+        """Return the token as a `Secret`; an awaitable is returned unchanged."""
         found = self.function(account_id)
         return found if isawaitable(found) else _conceal(found)
 
     @property
     def is_async(self) -> bool:
-        """Whether it surely does not block: it is `async`, or an object that is called so."""
+        """Whether it is `async`, or an object with an async `__call__`, and so does not block."""
         call = getattr(type(self.function), "__call__", None)  # noqa: B004
         return iscoroutinefunction(self.function) or iscoroutinefunction(call)
 
 
 def conceal_tokens(tokens: Any) -> Any:
-    """The tokens by account as `Secret`s, or the function that returns them as one of these."""
+    """Return tokens by account as `Secret`s, and a function as a `TokenFunction`."""
     if tokens is None or isinstance(tokens, TokenFunction):
         return tokens
     if callable(tokens):
         return TokenFunction(tokens)
     if not isinstance(tokens, Mapping):
-        return Unfit(tokens)
+        return WrongType(tokens)
     given = cast("Mapping[object, object]", tokens)
     return {account_id: _conceal(token) for account_id, token in given.items()}
 
 
 def conceal_client_secrets(value: dict[str, Any]) -> dict[str, Any]:
-    """Decoded JSON, changed in place: what a `client_secret` holds, at any depth, is `Secret`s."""
+    """Replace every `client_secret` in decoded JSON by a `Secret`, at any depth and in place."""
     rest: list[tuple[Any, bool]] = [(value, False)]
-    while rest:  # not by recursion: JSON can be deeper than calls can
+    while rest:  # a loop, because JSON can be deeper than the recursion limit
         container, secret = rest.pop()
         items: Any = container.items() if hasattr(container, "items") else enumerate(container)
         for key, item in items:
@@ -117,21 +117,21 @@ def conceal_client_secrets(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_client_secret(name: object) -> bool:
-    """Whether it is the name of the secret of a payment."""
+    """Return whether it is the name of a payment's secret."""
     if not isinstance(name, str):
         return False
     return re.search("client[_-]?secret", name, re.IGNORECASE) is not None
 
 
 def shown_header(name: str, value: str) -> str:
-    """The value of a header, or what is shown in its place."""
+    """Return the value of a header, masked if it is secret."""
     return REDACTED if isinstance(value, Secret) or _is_secret(name) else value
 
 
 class Mask:
-    """Masks the secrets of a request in what came back: a proxy may repeat what it got.
+    """Masks the secrets of a request in its response: a proxy may repeat them.
 
-    It takes time, and is for errors alone.
+    It is slow, so it is only used for errors.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
@@ -139,13 +139,13 @@ class Mask:
         self._forms = sorted(map(Secret, found), key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """The text without the secrets."""
+        """Return the text without the secrets."""
         for form in self._forms:
             text = text.replace(form, REDACTED)
         return text
 
     def cut_off(self, text: str) -> str:
-        """Do the same for a text that may have been cut off within a secret."""
+        """Do the same for a text that may end within a secret."""
         text = self(text)
         for form in self._forms:
             for length in range(len(form) - 1, _SHORTEST - 1, -1):
@@ -155,8 +155,8 @@ class Mask:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """How a secret may stand in a text: as it is, in a URL, in JSON, in HTML; whole or in parts."""
-    from html import escape  # only an error needs it: it has all the entities of HTML
+    """Yield the forms of a secret in a text: plain, in a URL, in JSON, in HTML; whole and parts."""
+    from html import escape  # only for errors: it loads all entities of HTML
 
     if not isinstance(value, Secret):
         return
@@ -170,7 +170,7 @@ def _forms(value: str) -> Iterator[str]:
 def conceal_options(options: Any) -> None:
     """Replace the secrets in the options of a call or of a client, in place.
 
-    In place, so that no frame of a traceback that holds the same options shows them.
+    In place, so that other frames of a traceback with the same options do not show them.
     """
     for name in _SECRET_OPTIONS & options.keys():
         options[name] = _conceal(options[name])
@@ -189,5 +189,5 @@ def _is_secret(name: object) -> bool:
 
 
 def kind(value: object) -> str:
-    """The name of a value's type, for a message that must not show the value."""
-    return value.kind if isinstance(value, Unfit) else type(value).__name__
+    """Return the name of a value's type, for a message that must not show the value."""
+    return value.kind if isinstance(value, WrongType) else type(value).__name__

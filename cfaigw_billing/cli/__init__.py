@@ -78,7 +78,7 @@ class _Commands(click.Group):
 
             like = get_close_matches(name, MODULES)
             guess = f"; did you mean {' or '.join(like)}?" if like else ""
-            raise click.UsageError(f"there is no command {name!r}{guess}", ctx)
+            raise click.UsageError(f"unknown command {name!r}{guess}", ctx)
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -87,7 +87,7 @@ class _Commands(click.Group):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             raise click.UsageError(
-                f"there is no option {error.option_name} before the command; put options after it",
+                f"unknown option {error.option_name} before the command; put options after it",
                 ctx,
             ) from error
 
@@ -119,7 +119,7 @@ class _Commands(click.Group):
         except click.ClickException as error:
             show_usage_error(error)
             code = ExitCode.USAGE
-        except click.Abort:  # Ctrl-C before there is a command
+        except click.Abort:  # Ctrl-C before a command runs
             code = ExitCode.INTERRUPTED
         sys.exit(int(code or 0))
 
@@ -135,8 +135,8 @@ def app() -> None:
     """Cloudflare AI Gateway billing.
 
     Credentials come from the environment: CLOUDFLARE_API_TOKEN, or CLOUDFLARE_EMAIL and
-    CLOUDFLARE_API_KEY. In a terminal, it asks for an API token if there are none. Accounts may have
-    tokens of their own, in the file of --tokens or of CLOUDFLARE_API_TOKENS_FILE; the environment's
-    credentials are then for all other accounts. You may leave ACCOUNT out if CLOUDFLARE_ACCOUNT_ID
-    is set. CLOUDFLARE_BASE_URL selects another service, such as the emulator.
+    CLOUDFLARE_API_KEY. Without them, it asks for an API token if it runs in a terminal. Accounts
+    may have their own tokens, in the file of --tokens or of CLOUDFLARE_API_TOKENS_FILE; the
+    credentials of the environment are then for all other accounts. You may omit ACCOUNT if
+    CLOUDFLARE_ACCOUNT_ID is set. CLOUDFLARE_BASE_URL selects another service, such as the emulator.
     """

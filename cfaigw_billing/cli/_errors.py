@@ -36,8 +36,8 @@ EXIT_CODES = {
     "you answered no",
     2: "wrong usage, or no credentials",
     3: "some accounts failed",
-    4: "a card may have been charged, or was charged and then something failed: look before you "
-    "charge again",
+    4: "a card may have been charged, or something failed after a charge: check before you charge "
+    "again",
     5: "a balance is below --fail-below",
     6: "topup-status, reconcile and recover: not yet, so ask again later",
     7: "credit is gone, or may run out within --fail-within",
@@ -71,7 +71,7 @@ def plain(text: str) -> str:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether the stream is a terminal; a stream that the shell has closed is `None`."""
+    """Return whether the stream is a terminal; `None` is a stream that the shell has closed."""
     return stream is not None and stream.isatty()
 
 
@@ -98,7 +98,7 @@ def one_line_errors() -> Generator[None]:
     try:
         yield
     except CloudflareError as error:
-        lacks_credentials = type(error) is CloudflareError  # all others are of classes of their own
+        lacks_credentials = type(error) is CloudflareError  # other errors are of subclasses
         fail(error, ExitCode.USAGE if lacks_credentials else ExitCode.FAILED)
 
 
@@ -112,14 +112,14 @@ def checked_arguments() -> Generator[None]:
 
 
 def show_usage_error(error: click.ClickException) -> None:
-    """Print what is wrong with a command line, and which help to read."""
+    """Print the error of a command line, and the command for its help."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return
     if isinstance(error, click.NoSuchOption):
         like = [name for name in error.possibilities or () if name != "--help"]
         guess = f"; did you mean {' or '.join(like)}?" if like else ""
-        message = f"there is no option {error.option_name}{guess}"
+        message = f"unknown option {error.option_name}{guess}"
     elif isinstance(error, click.BadParameter) and (bounds := _bounds(error.param)):
         message = bounds
     else:
@@ -141,11 +141,11 @@ _QUOTED_OPTION = re.compile(r"'(--?[a-z][a-z0-9-]*)'")
 
 
 SAME_OPTIONS = "cfaigw_billing.same_options"
-"""In `meta` of the context: the options that a command to type needs as the one that runs did."""
+"""The key in `meta` of the context: the options that suggested commands repeat."""
 
 
 def command(*words: str) -> str:
-    """Return a command line to type, with the name that the program was called by."""
+    """Return a command line to type, with the name that the program was called with."""
     context = click.get_current_context()
     words = (*words, *context.meta.get(SAME_OPTIONS, ()))
     return f"{context.find_root().info_name} {shlex.join(words)}"

@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 TEN_DOLLARS = Money.dollars(10)
 
 
-# Values: what Click calls to make them of words. Errors are sentences that begin with the option.
+# Callbacks of Click that convert values. Their errors are sentences that begin with the option.
 
 Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
@@ -38,7 +38,7 @@ def refuse(context: click.Context, parameter: click.Parameter, says: str) -> NoR
 
 
 def dollars(context: click.Context, parameter: click.Parameter, value: str | None) -> Money | None:
-    """An amount as people write it, "10.00" or "$10"."""
+    """Convert an amount such as "10.00" or "$10"."""
     try:
         return None if value is None else Money.dollars(value.removeprefix("$"))
     except (ArithmeticError, ValueError):
@@ -46,7 +46,7 @@ def dollars(context: click.Context, parameter: click.Parameter, value: str | Non
 
 
 def whole_cents(least: Money) -> Callback:
-    """An amount to charge; no spelling of it may be read in two ways, as "10.000" may."""
+    """Return a callback for an amount to charge; it refuses ambiguous texts, such as "10.000"."""
 
     def convert(
         context: click.Context, parameter: click.Parameter, value: str | None
@@ -69,18 +69,18 @@ MOST = Money(cents=MAX_CENTS)
 
 
 def day(context: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
-    """A day as ISO 8601 writes it."""
+    """Convert a date in ISO 8601."""
     try:
         found = None if value is None else date.fromisoformat(value)
     except ValueError:
         refuse(context, parameter, f"must be a date such as 2026-01-31, not {value!r}")
-    if found == date.max:  # there is no day after it
+    if found == date.max:  # it has no next day
         refuse(context, parameter, f"{value} is too late")
     return found
 
 
 def moment(context: click.Context, parameter: click.Parameter, value: str) -> datetime:
-    """A moment as ISO 8601 writes it, with its time zone."""
+    """Convert a time in ISO 8601, which must have a time zone."""
     with suppress(ValueError, OverflowError):
         found = datetime.fromisoformat(value)
         if found.utcoffset() is not None:
@@ -92,7 +92,7 @@ def moment(context: click.Context, parameter: click.Parameter, value: str) -> da
 def duration(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> timedelta | None:
-    """A length of time, such as "90m", "12h", "3d" or "2w"; "0" is none."""
+    """Convert a length of time, such as "90m", "12h", "3d", "2w" or "0"."""
     if value is None:
         return None
     found = _DURATION.fullmatch(value)
@@ -108,7 +108,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 def words(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> list[str] | None:
-    """The words of a command, split as a shell does, but not run by one."""
+    """Split a command into words, as a shell does."""
     if value is None:
         return None
     try:
@@ -118,7 +118,7 @@ def words(
 
 
 def moment_text(value: datetime) -> str:
-    """A moment as `moment` reads it."""
+    """Return a time as text that `moment` accepts."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -126,17 +126,17 @@ def moment_text(value: datetime) -> str:
 
 
 def checked_account(account: str, how: str = "name one") -> str:
-    """An account id; what cannot be one is refused before anything is sent."""
+    """Return the account id; end the command if it is not valid."""
     if not account:
         lists = f"`{command('accounts')}` lists the ids"
         fail(f"no account: {how}, or set CLOUDFLARE_ACCOUNT_ID; {lists}", ExitCode.USAGE)
-    if complaint := _complaint(account):
-        fail(complaint, ExitCode.USAGE)
+    if problem := _id_problem(account):
+        fail(problem, ExitCode.USAGE)
     return account
 
 
 def chosen_accounts(words: Sequence[str], everyone: bool) -> str | list[str] | None:
-    """The accounts that a command is asked about: one, a list of them, or `None` for all."""
+    """Return the accounts for a command: one, a list of them, or `None` for all."""
     if everyone:
         return fail("--all excludes accounts and files", ExitCode.USAGE) if words else None
     if not words:
@@ -150,7 +150,7 @@ def chosen_accounts(words: Sequence[str], everyone: bool) -> str | list[str] | N
 
 
 def _is_file(word: str) -> bool:
-    """Whether it names a file; an id has neither slashes nor dots."""
+    """Return whether it is the name of a file; an id has no slashes or dots."""
     if _ID.fullmatch(word):
         return False
     return word == "-" or any(c in word for c in "/\\.") or os.path.isfile(word)
@@ -160,21 +160,21 @@ _ID = re.compile("[0-9a-f]{32}")
 
 
 def listed_accounts(source: str) -> list[str]:
-    """The accounts in a file, or on stdin where it is `-`: one a line, with `#` comments.
+    """Return the accounts in a file, or on stdin (`-`): one per line, with `#` comments.
 
-    Of CSV, such as `accounts --csv` prints, the first column counts.
+    In a CSV file, such as `accounts --csv` prints, they are in the first column.
     """
     name = "stdin" if source == "-" else source
     found: list[str] = []
     for number, account in enumerate(_lines(source, name), start=1):
-        if account and (complaint := _complaint(account)):
-            fail(f"{name}, line {number}: {complaint}", ExitCode.USAGE)
+        if account and (problem := _id_problem(account)):
+            fail(f"{name}, line {number}: {problem}", ExitCode.USAGE)
         found += [account] if account else []
-    return found or fail(f"{name} names no account", ExitCode.USAGE)
+    return found or fail(f"{name} has no accounts", ExitCode.USAGE)
 
 
 def _lines(source: str, name: str) -> Iterator[str]:
-    """The first cells of the lines, without comments and blanks."""
+    """Yield the first cell of each line, without comments and spaces."""
     try:
         given: TextIO | None = sys.stdin  # `None` if the shell has closed it
         if source == "-":
@@ -184,13 +184,13 @@ def _lines(source: str, name: str) -> Iterator[str]:
     except OSError as error:
         fail(f"{name}: {error.strerror}", ExitCode.USAGE)
     except UnicodeDecodeError:
-        fail(f"{name} is no text in UTF-8", ExitCode.USAGE)
+        fail(f"{name} is not text in UTF-8", ExitCode.USAGE)
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n")):
         cell = line.partition("#")[0].partition(",")[0].strip()
-        yield "" if number == 0 and cell in ("id", "account_id") else cell  # a heading
+        yield "" if number == 0 and cell in ("id", "account_id") else cell  # skip a CSV heading
 
 
-def _complaint(account: str) -> str | None:
+def _id_problem(account: str) -> str | None:
     try:
         BillingCreditBalanceParams(account_id=account)
     except ValueError as error:
@@ -205,15 +205,15 @@ def _account(context: click.Context, parameter: click.Parameter, account: str) -
     return checked_account(account, "name it with --account" if is_option else "name one")
 
 
-# Tokens of accounts. No frame and no error shows them, or any other word of their file.
+# Tokens of accounts. Tracebacks and errors show no word of their file.
 
 HAS_MODES = os.name == "posix"
-"""Whether the system says by its mode who can read a file."""
+"""Whether the mode of a file says who can read it."""
 
 
 def tokens_of(path: Path) -> dict[str, Secret]:
-    """Return the tokens of accounts in a file: `ACCOUNT TOKEN` a line, with `#` comments."""
-    from .._core.config import check_credential  # which `--help` does not need
+    """Return the tokens of accounts in a file: a line is `ACCOUNT TOKEN`, with `#` comments."""
+    from .._core.config import check_credential  # not needed for `--help`
 
     found: dict[str, Secret] = {}
     lines: dict[str, int] = {}
@@ -221,11 +221,11 @@ def tokens_of(path: Path) -> dict[str, Secret]:
         where = f"{path}, line {number}"
         if not words:
             continue
-        if complaint := _complaint_about(words):
-            fail(f"{where}: {complaint}", ExitCode.USAGE)
+        if problem := _line_problem(words):
+            fail(f"{where}: {problem}", ExitCode.USAGE)
         account, token = words
         if account in found:
-            fail(f"{where}: it names the account of line {lines[account]} again", ExitCode.USAGE)
+            fail(f"{where}: it repeats the account of line {lines[account]}", ExitCode.USAGE)
         with checked_arguments():
             check_credential(f"{where}: the token", token)
         found[str(account)], lines[account] = token, number
@@ -250,18 +250,18 @@ def _secret_words(path: Path) -> Iterator[list[Secret]]:
         yield words[:comment]
 
 
-def _complaint_about(words: Sequence[Secret]) -> str | None:
-    """Return what is wrong with a line of a file of tokens, or `None`."""
+def _line_problem(words: Sequence[Secret]) -> str | None:
+    """Return the problem of a line in a file of tokens; `None` if it is valid."""
     if len(words) != 2:
-        return "it must be an account id, a blank and the token of the account"
+        return "it must be an account id, a space and the token of the account"
     account, token = words
     if _ID.fullmatch(token) and not _ID.fullmatch(account):
-        return "the account id must stand before the token"
-    return None if _complaint(account) is None else "it must begin with an account id"
+        return "the account id must come before the token"
+    return None if _id_problem(account) is None else "it must begin with an account id"
 
 
 def _keep_tokens(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Keep the tokens in the context, where `session` finds them, and no frame shows them."""
+    """Store the tokens in the context for `session`, and not in a variable of the command."""
     if path is None or context.resilient_parsing:
         return
     context.obj = tokens_of(path)
@@ -276,7 +276,7 @@ tokens = click.option(
     envvar="CLOUDFLARE_API_TOKENS_FILE",
     expose_value=False,
     callback=_keep_tokens,
-    help="The tokens of accounts: an account id and its API token a line. Else "
+    help="The tokens of accounts, one account id and its API token per line; else "
     "CLOUDFLARE_API_TOKENS_FILE.",
 )
 
@@ -299,7 +299,7 @@ everyone = click.option(
     "--all",
     "everyone",
     is_flag=True,
-    help="All accounts that the credentials can see, those of --tokens included.",
+    help="All accounts that the credentials can see, also those in --tokens.",
 )
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: amounts in cents and dollars."
@@ -309,7 +309,7 @@ low = click.option(
     "--threshold",
     metavar="DOLLARS",
     callback=dollars,
-    help="Mark balances below it as LOW; without it, $10.00.",
+    help="Mark balances below this as LOW; default: $10.00.",
 )
 concurrency = click.option(
     "--concurrency",
@@ -322,7 +322,7 @@ concurrency = click.option(
 
 
 def with_form(function: F) -> F:
-    """Give a command `--json` and `--csv`, and its function the `form` that they ask for."""
+    """Add `--json` and `--csv` to a command; its function gets the selected `form`."""
 
     @as_json
     @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with the same names as JSON.")

@@ -46,7 +46,7 @@ def show(answer: Shown, form: Form, account: str) -> None:
 
 
 def _of_account(answer: Shown, account: str) -> Table:
-    """Return the table of an answer; it names the account above details, below a list."""
+    """Return the table of an answer, with the account above details or below a list."""
     table = answer._table(None)  # pyright: ignore[reportPrivateUsage]
     whose = f"Account {account}"
     if answer._list is None:  # pyright: ignore[reportPrivateUsage]
@@ -163,7 +163,7 @@ def verdict_of_check(found: AccountAnswers[Any], crossed: str, code: ExitCode) -
         code: The exit code if some did, even if other accounts failed.
     """
     if not found and not found.failed:
-        fail("there is no account to check", ExitCode.FAILED)
+        fail("found no accounts to check", ExitCode.FAILED)
     if crossed:
         show_error(crossed)
         return code

@@ -33,15 +33,15 @@ CREDENTIALS = (
 )
 """The arguments that authenticate a client, and their variables; one group is enough."""
 
-# The commands say themselves what the log warns of.
+# The commands print these warnings themselves.
 logging.getLogger("cfaigw_billing").addHandler(logging.NullHandler())
 
 
 @contextmanager
 def session(*, max_charge: int = 0, journal: Journal | None = None) -> Generator[Cloudflare]:
-    """A client for one command, which can charge `max_charge` cents at most; then it is closed.
+    """Yield a client for one command, which can charge at most `max_charge` cents.
 
-    Its errors end the command in one line.
+    Errors of the client end the command with one line.
     """
     from .. import Cloudflare
 
@@ -52,10 +52,9 @@ def session(*, max_charge: int = 0, journal: Journal | None = None) -> Generator
 
 
 def credentials() -> dict[str, Any]:
-    """Return the arguments that authenticate a client: of `--tokens`, the environment, a person.
+    """Return the arguments that authenticate a client, from `--tokens`, the environment or input.
 
-    Those of the environment are arguments too, because a client with `api_tokens` does not look
-    there.
+    The environment is read here, because a client with `api_tokens` does not read it.
     """
     tokens: Mapping[str, str] | None = click.get_current_context().obj
     if tokens is not None:
@@ -64,7 +63,7 @@ def credentials() -> dict[str, Any]:
 
 
 def of_environment() -> dict[str, Any]:
-    """Return the first credentials of which the environment has all parts, or nothing."""
+    """Return the first complete credentials in the environment; empty if there are none."""
     for group in CREDENTIALS:
         found = {name: Secret(os.environ.get(variable, "")) for name, variable in group.items()}
         if all(found.values()):
@@ -73,69 +72,69 @@ def of_environment() -> dict[str, Any]:
 
 
 def asked_token() -> str:
-    """An API token that a person types."""
+    """Ask for an API token; end the command if it cannot ask."""
     given = any(os.environ.get(name) for group in CREDENTIALS for name in group.values())
     has_person = can_ask() and is_terminal(sys.stderr)
     if given or not has_person:
         fail(NO_CREDENTIALS, ExitCode.USAGE)
-    token = typed(lambda: getpass("Cloudflare API token: ", stream=sys.stderr))
+    token = prompt(lambda: getpass("Cloudflare API token: ", stream=sys.stderr))
     return token or fail(NO_CREDENTIALS, ExitCode.USAGE)
 
 
 def can_ask() -> bool:
-    """Whether stdin is a terminal."""
+    """Return whether stdin is a terminal."""
     return is_terminal(sys.stdin)
 
 
-def typed(read: Callable[[], str]) -> str:
+def prompt(read: Callable[[], str]) -> str:
     """Ask a question and return the answer; empty on Ctrl-D."""
     try:
         return read().strip()
     except (EOFError, KeyboardInterrupt) as end:
-        say("")  # the cursor stands behind the question
+        say("")  # the cursor is behind the question
         if isinstance(end, KeyboardInterrupt):
             raise
         return ""
-    except UnicodeDecodeError:  # which is no answer
+    except UnicodeDecodeError:  # not a valid answer
         return ""
 
 
 def check_consent(yes: bool) -> None:
-    """Refuse what has to be agreed to where nobody can."""
+    """End the command if it needs consent and cannot ask for it."""
     if not (yes or can_ask()):
-        fail("nobody to ask on stdin: say --yes to go ahead without a question", ExitCode.USAGE)
+        fail("cannot ask, stdin is not a terminal: use --yes to agree in advance", ExitCode.USAGE)
 
 
-def agree(plan: str, facts: str = "", *, yes: bool) -> None:
-    """Say what is going to happen, and where; unless `yes`, go on only if a person agrees."""
+def ask_consent(plan: str, facts: str = "", *, yes: bool) -> None:
+    """Print the plan, and ask for consent unless `yes`; end the command if it is not given."""
     if service := os.environ.get("CLOUDFLARE_BASE_URL"):
         facts = f"{facts} The service is {service}.".strip()
     if yes:
         say(f"{plan}. {facts}".strip())
         return
-    forget_what_was_typed()
+    drop_typed_input()
     say(f"{plan}? {facts}".strip(), end=" [y/N] ")
-    if typed(input).lower() not in ("y", "yes"):
+    if prompt(input).lower() not in ("y", "yes"):
         say("Nothing was done.")
         raise click.exceptions.Exit(ExitCode.FAILED)
 
 
-def forget_what_was_typed() -> None:
-    """An answer that was typed before its question was seen is none."""
+def drop_typed_input() -> None:
+    """Drop input that was typed before the question was shown."""
     try:
-        import termios  # which Windows has not
+        import termios  # not on Windows
     except ImportError:
         return
-    with suppress(termios.error, OSError):  # stdin is no terminal
+    with suppress(termios.error, OSError):  # stdin is not a terminal
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def price_of(credit: Money) -> str:
-    """Return the price of credit, as far as it is known before the charge."""
+    """Return the price of credit as text, as far as it is known before the charge."""
     about = Money(cents=round(float(credit.cents) * (1 + FEE)))
     return f"{credit} of credit; the card is charged about {about}, plus tax where due"
 
 
 def card_name(balance: BillingCreditBalanceResponse) -> str:
-    """The card that is charged where none is named."""
+    """Return the default card as text."""
     return card_text(balance) if balance.payment_method else "the default card"

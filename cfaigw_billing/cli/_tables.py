@@ -57,18 +57,18 @@ def _grid(table: Table, widths: Sequence[int], gap: int) -> Grid:
     return grid
 
 
-def _fitted(table: Table, room: int) -> tuple[Table, list[int]]:
-    """Return the table made to fit `room`, as far as possible, and the widths of its columns."""
+def _fitted(table: Table, max_width: int) -> tuple[Table, list[int]]:
+    """Fit a table to `max_width`, if possible; return it and the widths of its columns."""
     widths = _widths(table)
     flexible = [column for column in table.columns if column.least is not None]
     for column in sorted(flexible, key=attrgetter("least")):
-        if _least(table, widths) > room:
+        if _least(table, widths) > max_width:
             table = table.without(column)
             note = f"{column.heading}: shown in a wider terminal"
             table = evolve(table, notes=[*table.notes, note])
             widths = _widths(table)
     for index, column in enumerate(table.columns):
-        excess = sum(widths) + len(widths) - 1 - room
+        excess = sum(widths) + len(widths) - 1 - max_width
         if column.least and excess > 0:
             widths[index] = max(widths[index] - excess, min(widths[index], column.least))
     return table, widths

@@ -37,14 +37,14 @@ def journal_option(*, must_exist: bool) -> Callable[[F], F]:
         "--journal",
         "path",
         metavar="PATH",
-        # With a mistyped path, an empty new journal would look as if nothing were open.
+        # A mistyped path must not create an empty journal, in which nothing is open.
         type=click.Path(exists=must_exist, dir_okay=False, path_type=Path),
         help="The journal, an SQLite file; by default, one in your user's state folder.",
     )
 
 
 def open_journal(path: Path | None) -> SQLiteJournal:
-    """Return the journal at a path; `None`: the default one, in a folder made if missing."""
+    """Return the journal at a path; `None`: the default journal, whose folder is created."""
     from ..journal import SQLiteJournal
 
     with checked_arguments():
@@ -56,12 +56,14 @@ def _default_path() -> Path:
 
     folder = user_state_path("cfaigw_billing")
     if not folder.is_absolute():  # a user without a home
-        raise JournalError(f"there is no folder for the journal ({folder}): pass --journal FILE")
+        raise JournalError(
+            f"the journal has no default folder here ({folder}): pass --journal FILE"
+        )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise JournalError(
-            f"the folder of the journal, {folder}, cannot be made: {error}"
+            f"the folder of the journal, {folder}, cannot be created: {error}"
         ) from error
     return folder / "topups.sqlite3"
 
@@ -125,7 +127,7 @@ def recover(older_than: timedelta, path: Path | None, form: Form) -> ExitCode:
     If a search --older-than after the first finds none either, it counts as not charged.
 
     Exit codes: 0 nothing is open any more; 6 something is still open, so ask again later; 4 some
-    invoices may belong to a top-up, and a person has to look; 3 the search failed for some; 1 the
+    invoices may belong to a top-up, and a person must decide; 3 the search failed for some; 1 the
     search failed for all.
     """
     with one_line_errors():
@@ -190,7 +192,7 @@ def code_of(found: Sequence[TopupRecovery]) -> ExitCode:
 
 
 def is_ambiguous(found: TopupRecovery) -> bool:
-    """Return whether a person has to look."""
+    """Return whether a person must decide."""
     return found.reconciliation is not None and found.reconciliation.outcome == "ambiguous"
 
 

@@ -22,8 +22,8 @@ from ._output import Form, progress_bar, show_answers, show_commands, show_line,
 if TYPE_CHECKING:
     from ..testing import EmulatedAccount, Emulator
 
-DAYS = 56  # of usage: what a forecast looks at
-DEMO_ROWS = 10  # so that the demo's output fits a terminal of 24 lines
+DAYS = 56  # of usage, as a forecast needs them
+DEMO_ROWS = 10  # the demo's output fits a terminal of 24 lines
 CARDS = ({"brand": "visa", "last4": "4242"}, {"brand": "mastercard", "last4": "4444"}, None)
 PRODUCTS = (
     *("shop", "search", "support", "docs", "checkout", "chat", "mail", "maps", "ads", "blog"),
@@ -111,12 +111,12 @@ def demo(accounts: int, concurrency: int, threshold: Money | None, latency_ms: i
     "tokens",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Give each account a token of its own, and write them to a new FILE, for --tokens.",
+    help="Give each account its own token, and write them to a new FILE, for --tokens.",
 )
 def emulator(port: int, accounts: int, tokens: Path | None) -> None:
     """Serve an emulator of the service on this machine, until Ctrl-C (exit code 0).
 
-    Its accounts have invoices and eight weeks of usage, and go on spending.
+    Its accounts have invoices and eight weeks of usage, and spend automatically.
     """
     from yarl import URL
 
@@ -146,13 +146,13 @@ def emulator(port: int, accounts: int, tokens: Path | None) -> None:
             )
             wait_for_ending()
     except KeyboardInterrupt:
-        pass  # how this command is meant to end
+        pass  # the normal end
     except OSError as error:  # the port is taken
         fail(f"--port {port}: {error.strerror}", ExitCode.FAILED)
 
 
 def write_tokens(server: Emulator, path: Path) -> None:
-    """Give each account a token of its own; write them to a new file that others cannot read."""
+    """Give each account its own token; write them to a new file that others cannot read."""
     for account in server.accounts.values():
         account.api_token = secrets.token_urlsafe(30)
     lines = "".join(f"{account_id} {token}\n" for account_id, token in server.api_tokens.items())
@@ -186,7 +186,7 @@ def new_emulator(accounts: int, port: int = 0) -> Emulator:
 
 
 def spend_by_day(account: EmulatedAccount, cents_per_day: float) -> None:
-    """Let an account spend most at 15:00 and little by night, now and in the last weeks."""
+    """Make an account spend most at 15:00 and little at night, now and in the last weeks."""
     since_nine = [(hour - 9) / 24 for hour in range(24)]  # so that the peak is at 15:00
     profile = [cents_per_day / 24 * (1 + math.sin(math.tau * part)) for part in since_nine]
     account.spend_hourly(profile, days=DAYS)

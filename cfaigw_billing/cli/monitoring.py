@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     default="127.0.0.1",
     metavar="ADDRESS",
     show_default=True,
-    help="The address to serve on. Who can reach it can read the balances.",
+    help="The address to serve on. Everyone who can reach it can read the balances.",
 )
 @click.option(
     "--refresh",
@@ -99,7 +99,7 @@ def serve(found: Metrics, host: str, port: int) -> ExitCode:
 
     try:
         server, thread = start_http_server(port, host, found.registry)
-    except (OSError, UnicodeError) as error:  # the port is taken, or the address is not ours
+    except (OSError, UnicodeError) as error:  # the port is in use, or the address is not valid
         reason = getattr(error, "strerror", None) or error
         fail(f"--host {host} --port {port}: {reason}", ExitCode.FAILED)
     shown = f"[{host}]" if ":" in host else host
@@ -113,7 +113,7 @@ def serve(found: Metrics, host: str, port: int) -> ExitCode:
 
 
 def write(found: Metrics, path: Path) -> ExitCode:
-    """Check each account once, and write the file in one step, so that readers see all of it."""
+    """Check each account once, and write the file in one step, so that readers see it complete."""
     from prometheus_client import write_to_textfile
 
     found.complete()

@@ -28,12 +28,12 @@ timeout_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.optio
     "--timeout",
     type=click.IntRange(1, 86_400),
     metavar="SECONDS",
-    help=f"How long to --wait at most; default: {PATIENCE} s.",
+    help=f"The longest time to --wait; default: {PATIENCE} s.",
 )
 
 
 def patience(wait: bool, timeout: int | None) -> int:
-    """Return how many seconds to wait at most."""
+    """Return the longest wait in seconds."""
     if timeout is not None and not wait:
         fail("--timeout needs --wait", ExitCode.USAGE)
     return PATIENCE if timeout is None else timeout
@@ -93,7 +93,7 @@ def code_of(status: str) -> ExitCode:
     metavar="DOLLARS",
     callback=whole_cents(least=Money.dollars(10)),
     required=True,
-    help="The credit that was asked for.",
+    help="The requested credit.",
 )
 @click.option(
     "--sent-at",
@@ -117,7 +117,7 @@ def reconcile(
     Charges nothing.
 
     Exit codes: 0 it was charged; 6 it has no invoice yet, so ask again for some minutes before you
-    conclude "not charged"; 4 some invoices may belong to it, and a person has to look; 1 the
+    conclude "not charged"; 4 some invoices may belong to it, and a person must decide; 1 the
     service refused or did not answer.
     """
     with session() as client, checked_arguments():
@@ -142,7 +142,7 @@ def verdict(found: TopupReconciliation) -> str:
         "charged": f"The card was charged: invoice {invoices}.",
         "not_found_yet": "It has no invoice yet. The invoice may take some minutes to appear: ask "
         "again before you make another top-up.",
-        "ambiguous": f"These invoices may belong to it, and a person has to look: {invoices}.",
+        "ambiguous": f"These invoices may belong to it, and a person must decide: {invoices}.",
     }[found.outcome]
     if found.balance is None:
         return f"{conclusion} The balance could not be read: {found.balance_error}"
@@ -150,7 +150,7 @@ def verdict(found: TopupReconciliation) -> str:
 
 
 def look_at_invoices(account: str) -> str:
-    """Return the command for a person who has to look."""
+    """Return the command that shows the invoices."""
     return f"Look: {command('invoices', account, '--type', 'manual')}"
 
 

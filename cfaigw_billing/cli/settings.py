@@ -20,7 +20,7 @@ from ..types.balance import topup_text
 from ._errors import ExitCode, checked_arguments, command, fail, say
 from ._inputs import account, tokens, whole_cents, with_form, yes
 from ._output import Form, show
-from ._session import agree, card_name, check_consent, price_of, session
+from ._session import ask_consent, card_name, check_consent, price_of, session
 
 if TYPE_CHECKING:
     from .. import Cloudflare
@@ -58,9 +58,9 @@ def topup_config(
 ) -> None:
     """Show or change the automatic top-up.
 
-    Set it with --amount and --threshold: then the service charges the card by itself, whenever the
-    balance is below the threshold. The service may refuse a change with every API token (403): then
-    only the dashboard can make it.
+    Set it with --amount and --threshold: then the service charges the card automatically, whenever
+    the balance is below the threshold. The service may refuse changes with any API token (403):
+    then use the dashboard.
     """
     change = config_change(account, amount, threshold, off)
     if change is not None:
@@ -69,18 +69,18 @@ def topup_config(
         billing = client.ai_gateway.billing
         if change is not None:
             balance = billing.credit_balance(account_id=account)
-            agree(*consequence(account, amount, threshold, balance), yes=yes)
+            ask_consent(*consequence(account, amount, threshold, balance), yes=yes)
             send_change(client, change, account)
         answer = billing.topup.config.get(account_id=account)
     show(answer, form, account)
 
 
 def send_change(client: Cloudflare, change: AccountParams[Any], account: str) -> None:
-    """Change the automatic top-up, and say so: whether it can be shown afterwards is not known."""
+    """Change the automatic top-up, and report that at once: showing it afterwards may fail."""
     try:
         client.send(change)
     except (APIConnectionError, InternalServerError, KeyboardInterrupt):
-        say(f"It may have been changed. Look: {command('topup-config', account)}")
+        say(f"It may have been changed. Check: {command('topup-config', account)}")
         raise
     say("It is changed.")
 
@@ -127,14 +127,14 @@ def consequence(
 def spending_limit(account: str, off: bool, yes: bool, form: Form) -> None:
     """Show the spending limit; --off removes it.
 
-    The service has retired setting one (it answers 403): set a spend limit in AI Gateway instead.
+    The service has retired setting it (403): set a spend limit in AI Gateway instead.
     """
     if off:
         check_consent(yes)
     with session() as client:
         limit = client.ai_gateway.billing.spending_limit
         if off:
-            agree(f"Remove the spending limit of account {account}", yes=yes)
+            ask_consent(f"Remove the spending limit of account {account}", yes=yes)
             limit.delete(account_id=account)
         answer = limit.get(account_id=account)
     show(answer, form, account)

@@ -41,7 +41,7 @@ from ._inputs import (
     yes,
 )
 from ._output import Form, show, show_json, show_line
-from ._session import agree, card_name, check_consent, price_of, session
+from ._session import ask_consent, card_name, check_consent, price_of, session
 from .journals import journal_option, journal_words, open_journal, then_settle, wait_for
 from .outcomes import (
     found_record,
@@ -95,9 +95,9 @@ def topup(
 ) -> None:
     """Buy credit with a card; asks before it charges.
 
-    The charge is recorded in a journal, sent once and never again. If its answer is lost, the
-    command checks whether the card was charged, and ends with exit code 4 in any case; `recover`
-    settles it later. A key that was charged before is not charged again.
+    The charge is recorded in a journal and sent only once. If its answer is lost, the command
+    checks whether the card was charged, and always ends with exit code 4; `recover` settles it
+    later. A key that was charged before is not charged again.
 
     With --json, stdout gets one object at the end if a charge was sent. Its outcome is "charged",
     "unconfirmed" (the payer must confirm the payment) or "unknown".
@@ -125,7 +125,7 @@ def topup(
             balance = client.ai_gateway.billing.credit_balance(account_id=account)
             card = payment_method or card_name(balance)
             plan = f"Charge {card} of account {account} for {price_of(amount)}"
-            agree(plan, f"The balance is {balance.balance_money}.", yes=yes)
+            ask_consent(plan, f"The balance is {balance.balance_money}.", yes=yes)
             with report.shown():
                 charge(client, params, card, report, journal)
                 settle(client, report, wait, timeout)
@@ -165,7 +165,7 @@ def usable_journal(path: Path | None, key: str | None) -> Generator[Journal | No
 
 
 def earlier(client: Cloudflare, journal: Journal | None, params: TopupCreateParams) -> Entry | None:
-    """Return the entry of the key, if any; wrong usage if it is for another top-up."""
+    """Return the entry of the key, if any; end the command if it is for another top-up."""
     entry = find(journal, params)
     if entry is not None:
         wanted = evolve(
@@ -201,7 +201,7 @@ class Report:
         self.path = path
         self.sent_at: datetime = datetime.now(UTC)
         self.outcome: str | None = None
-        """`None` while nothing has been sent."""
+        """`None` until something was sent."""
         self.payment_intent_id: str | None = None
         self.status: str | None = None
         self.found: TopupReconciliation | None = None
@@ -230,7 +230,7 @@ class Report:
             "reconciliation": None if self.found is None else found_record(self.found),
         }
 
-    def tell(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line; to stderr if stdout is for JSON."""
         (say if self.as_json else show_line)(line)
 
@@ -266,7 +266,7 @@ def charge(
     report: Report,
     journal: Journal | None,
 ) -> None:
-    """Send a charge once. If the outcome is unknown, look for it and end the command."""
+    """Send a charge once. If the outcome is unknown, search for it and end the command."""
     lost: BaseException | None
     report.sent_at = datetime.now(UTC)
     try:
@@ -275,7 +275,7 @@ def charge(
         report.outcome = "charged" if created.client_secret is None else "unconfirmed"
         if created.client_secret is None:
             charged = " ".join(filter(None, (created.brand, created.last4))) or card
-            report.tell(
+            report.print_line(
                 f"Charged {charged} for {report.amount} of credit: {created.payment_intent_id}."
             )
     except TopupOutcomeUnknownError as error:
@@ -284,7 +284,7 @@ def charge(
         entry = find(journal, params)
         if entry is None or entry.state not in ("sent", "unknown", "charged"):
             raise
-        lost = error  # but another command has sent a charge for the same key
+        lost = error  # another command has sent a charge for the same key
     except BaseException as end:  # Ctrl-C, a closed stdout, anything
         lost = end.__cause__
     else:
@@ -292,7 +292,7 @@ def charge(
     report.outcome = report.outcome or "unknown"
     with suppress(BaseException):  # another Ctrl-C or a closed stderr must not change the exit code
         look_for(client, lost, report)
-    ignore_endings()  # nor must a signal while the client closes
+    ignore_endings()  # a signal while the client closes must not change it either
     raise click.exceptions.Exit(ExitCode.UNKNOWN)
 
 
@@ -310,14 +310,14 @@ def repeat(client: Cloudflare, entry: Entry, report: Report) -> None:
                 return
             report.outcome = "charged"
         credit = f"{report.amount} of credit: {report.payment_intent_id}"
-        report.tell(f"Charged before, for {credit}. Nothing was sent.")
+        report.print_line(f"Charged before, for {credit}. Nothing was sent.")
 
 
 @contextmanager
 def endings_as_interrupts() -> Generator[None]:
-    """Let signals that end the process raise `KeyboardInterrupt`, so that it can still report.
+    """Turn signals that end the process into `KeyboardInterrupt`, so that it can still report.
 
-    A signal that is ignored at the end stays so: see `ignore_endings`.
+    A signal that is ignored at the end stays ignored: see `ignore_endings`.
     """
     previous = {ending: signal.getsignal(ending) for ending in ENDINGS}
     for ending, handler in previous.items():
@@ -334,7 +334,7 @@ def endings_as_interrupts() -> Generator[None]:
 def look_for(client: Cloudflare, error: BaseException | None, report: Report) -> None:
     """Look for a charge whose answer was lost, and print the result on stderr."""
     if not isinstance(error, TopupOutcomeUnknownError):
-        # The call was interrupted at its very beginning or end: it is not known which.
+        # The call was interrupted at its beginning or its end; it is not known which.
         show_error("stopped: the card may have been charged")
         report.show_next_step()
         return
@@ -343,7 +343,7 @@ def look_for(client: Cloudflare, error: BaseException | None, report: Report) ->
     try:
         report.found = look_once(client, error, report)
     except (CloudflareError, ValueError) as failure:
-        show_error(f"its invoice could not be looked for: {failure}")
+        show_error(f"the search for its invoice failed: {failure}")
         report.show_next_step()
         return
     report.payment_intent_id = report.found.payment_intent_id
@@ -365,7 +365,7 @@ def look_once(
 
 @contextmanager
 def once_charged(report: Report) -> Generator[None]:
-    """End with exit code 4 if something fails after a charge, so that nobody charges again."""
+    """End with exit code 4 if something fails after a charge, to warn against a second charge."""
     try:
         yield
     except (KeyboardInterrupt, click.exceptions.Exit):
@@ -374,7 +374,7 @@ def once_charged(report: Report) -> Generator[None]:
     except Exception as error:
         show_error(error)
         report.show_next_step()
-    except SystemExit:  # Rich raises it if nobody reads stdout
+    except SystemExit:  # Rich raises it if stdout is closed
         pass
     else:
         return

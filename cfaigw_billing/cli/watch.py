@@ -62,7 +62,7 @@ class Terminated(KeyboardInterrupt):
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file that stores which events were reported.",
+    help="The file that stores the reported events.",
 )
 @click.option(
     "--exec",
@@ -110,13 +110,13 @@ def watch(
             )
         try:
             with sigterm_raises(), events:
-                tell(events, kept, program)
+                report_events(events, kept, program)
         except Terminated:
             return ExitCode.OK
     return show_unreadable(events.state) if once and state is None else ExitCode.OK
 
 
-def tell(events: Watch, kept: StateFile, program: list[str] | None) -> None:
+def report_events(events: Watch, kept: StateFile, program: list[str] | None) -> None:
     """Deliver events, and save the state after each."""
     kept.save(events.state)  # fails now, before the first event, if the file cannot be written
     try:
@@ -200,7 +200,7 @@ class StateFile:
         self.state = state
         if self._path is None:
             return
-        # With the process id: cron may start the next one while this one still runs.
+        # With the process id: cron may start the next process while this one still runs.
         new = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
             with new.open("w", encoding="utf-8") as file:
@@ -221,7 +221,7 @@ class StateFile:
 
 
 def _episodes(state: dict[str, Any]) -> dict[str, Any]:
-    found = {  # the service stands there with one of the accounts, and not always with the same
+    found = {  # the key of the service contains an account, which may change
         "service" if name.startswith("service:") else name: {
             key: each[key] for key in ("open", "told") if key in each
         }

@@ -8,9 +8,9 @@
         await topup.create(account_id="…", amount=5000, idempotency_key="order-4711")
         await topup.recover()  # settle what an earlier process left open
 
-`SQLiteJournal` needs nothing else and serves the processes of one machine. `PostgresJournal`
-serves many machines and needs the extra `postgres`. Any object with the methods of `Journal` works
-too. An `Entry` holds what is known about a top-up, and no secret.
+`SQLiteJournal` needs no other package and works for the processes of one machine. `PostgresJournal`
+works for many machines and needs the extra `postgres`. Any object with the methods of `Journal`
+works too. An `Entry` holds the known facts of a top-up, and no secret.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The base class of the SQL journals.
 
-Each process has one connection, used by one thread at a time. Each method is one statement, and so
-one transaction. It runs in a worker thread, so it does not block the event loop, and any number of
-loops and threads may share a journal. `ON CONFLICT`, `version` and the unique invoice leave all
-decisions to the database.
+Each process has one connection, used by one thread at a time. Each method runs one statement, which
+is one transaction, in a worker thread. So it does not block the event loop, and any number of loops
+and threads may share a journal. The database makes all decisions, by `ON CONFLICT`, `version` and
+the unique invoice.
 
-A connection must not be used on both sides of a fork: the processes would share SQLite's locks or
-PostgreSQL's socket. So it is closed before a fork, and each process opens another.
+Two processes must not share a connection after a fork: they would share SQLite's locks or
+PostgreSQL's socket. So the connection is closed before a fork, and each process opens a new one.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class SQLJournal(ABC):
         return await self._write(entry, _INSERT, *self._values(entry))
 
     async def replace(self, old: Entry, new: Entry) -> bool:
-        """Replace `old` by `new`. Return whether that was done.
+        """Replace `old` by `new`; return whether it was replaced.
 
         Return false if the stored entry has another `version` than `old`, or if another key with
         the same `base_url` has the `payment_intent_id` of `new`.
@@ -208,7 +208,7 @@ def _after_fork() -> None:
         _forked.pop()._after_fork()  # pyright: ignore[reportPrivateUsage]
 
 
-if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+if hasattr(os, "register_at_fork"):  # Windows cannot fork
     os.register_at_fork(
         before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
     )

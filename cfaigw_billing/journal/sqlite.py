@@ -54,8 +54,8 @@ class SQLiteJournal(SQLJournal):
 
     A missing file is created, readable only for its owner (mode 0600). It uses write-ahead logging,
     and each write is on the disk when the method returns. Do not put it on a network file system:
-    locks do not work there. Copy it only with SQLite's backup: a process that uses the journal
-    loses its locks when it opens and closes the file by itself.
+    locks do not work there. Copy it only with SQLite's backup: if a process that uses the journal
+    opens and closes the file in another way, it loses its locks.
 
     Args:
         path: The file. Its folder must exist. A relative path starts at the current folder.
@@ -98,7 +98,7 @@ class SQLiteJournal(SQLJournal):
 
         When a process closes a file, it loses all its locks on it, in other journals and threads
         too. Then another process could delete the write-ahead log that they write to. So this
-        opens the file only if it creates it, when there are no locks yet.
+        opens the file only to create it, when nothing can have locked it yet.
         """
         with _making, suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

@@ -1,12 +1,12 @@
 """An emulator of Cloudflare AI Gateway billing, to test an application against.
 
 It is a real HTTP server on the loopback interface. It keeps the state of its accounts as the real
-service does, records every request and every charge, and fails when it is told to. Amounts are in
-cents: 640.19 is $6.40.
+service does, records every request and every charge, and simulates faults. Amounts are in cents:
+640.19 is $6.40.
 
-**Fixtures.** pytest has three as soon as the package is installed: `billing_emulator`, which is
-running and has no accounts, `billing_client` (a `Cloudflare` on it) and `async_billing_client` (an
-`AsyncCloudflare`; for tests run by pytest-asyncio or by anyio's plugin), all new for each test.
+**Fixtures.** The package installs three pytest fixtures, new for each test: `billing_emulator` (a
+running emulator without accounts), `billing_client` (its `Cloudflare` client) and
+`async_billing_client` (its `AsyncCloudflare` client, for pytest-asyncio or anyio's plugin).
 
     import pytest
 
@@ -38,49 +38,52 @@ running and has no accounts, `billing_client` (a `Cloudflare` on it) and `async_
             await async_billing_client.ai_gateway.billing.topup.create(account_id="a", amount=5000)
         assert billing_emulator.charged() == Money.dollars(50)
 
-Without them: `with Emulator() as emulator` or `async with`, and `emulator.client(**options)`,
-`emulator.async_client(**options)`, or any client at `emulator.base_url` with `emulator.api_token`.
+Without fixtures, use `with Emulator() as emulator` or `async with`. Make clients with
+`emulator.client(**options)` or `emulator.async_client(**options)`, or use `emulator.base_url` and
+`emulator.api_token` in any client.
 
 **Set-up.** `emulator.add_account(…)` takes the balance, the card (`payment_method`), whether it
-`declines`, whether the payer must confirm (`needs_confirmation`, 3-D Secure; `account.confirm(…)`
-does so), and `topup_seconds`. All of these, and the other attributes of an account, may be set at
-any time. `account.spend(cents)` uses up credit and sets off the automatic top-up, and
-`account.spend_hourly(profile, days=…)` goes on doing so as the clock moves.
-`account.fill_usage(days)` and `account.add_invoice(cents)` make up a past. `Emulator(limit=…)` has
-the service's rate limit, see `RequestLimit`; `Emulator(address_limit=…)`, that of an address, see
-`AddressLimit`. Clients that the emulator makes keep no pace (`max_requests_per_second`) without it.
+`declines`, whether the payer must confirm (`needs_confirmation`, 3-D Secure; confirm with
+`account.confirm(…)`), and `topup_seconds`. You can change all attributes of an account at any time.
+`account.spend(cents)` uses up credit and may start an automatic top-up;
+`account.spend_hourly(profile, days=…)` spends automatically as the clock moves.
+`account.fill_usage(days)` and `account.add_invoice(cents)` add past usage and invoices.
+`Emulator(limit=…)` emulates the rate limit of a token, see `RequestLimit`;
+`Emulator(address_limit=…)` the rate limit of an address, see `AddressLimit`. Without it, clients
+that the emulator makes have no `max_requests_per_second`.
 
 **Tokens.** `emulator.api_token` opens every account. `add_account("a", api_token="…")` gives an
-account a token that belongs to it: it opens this account alone (403 for another one) and lists no
-accounts (400). Each token has a rate limit of its own, with the settings of `emulator.limit` unless
-the account is given one (`limit=RequestLimit(…)`); `account.limit.refused` tells how many requests
-were refused. `account.api_token = None` revokes the token (401). A client with all of these tokens
-is `emulator.client(api_tokens=emulator.api_tokens)`. `request.api_token` tells with which token a
-request came.
+account its own token: it opens only this account (403 for others) and cannot list accounts (400).
+Each token has its own rate limit, with the settings of `emulator.limit` unless you pass
+`limit=RequestLimit(…)`; `account.limit.refused` counts the refused requests.
+`account.api_token = None` revokes the token (401). To make a client with all these tokens, use
+`emulator.client(api_tokens=emulator.api_tokens)`. `request.api_token` is the token of a recorded
+request.
 
-**Prices.** A top-up costs more than its amount: the service's fee of 5 %. `Emulator(fee=…, tax=…)`
-sets what is billed, as parts (0.05 is 5 %), and `account.customer_credit` (cents) pays some of it.
+**Prices.** A top-up costs more than its amount: the service adds a fee of 5 %.
+`Emulator(fee=…, tax=…)` sets fee and tax as fractions (0.05 is 5 %). `account.customer_credit`
+(cents) is deducted from the price.
 
-**Time.** `emulator.advance(seconds)` moves the clock ahead. A large `topup_seconds`, of the
-emulator or of an account, books top-ups late. `Emulator(at=datetime(…))` has a clock that stands
-still but for `advance`, for tests that look at dates. It is the service's clock only: clients wait
+**Time.** `emulator.advance(seconds)` moves the clock ahead. With a large `topup_seconds`, of the
+emulator or of an account, top-ups stay pending for long. `Emulator(at=datetime(…))` has a clock
+that only `advance` moves, for tests that check dates. It is only the service's clock: clients wait
 in real time.
 
-**Faults.** `emulator.inject(fault, times=…, method=…, path=…)` says which requests meet one, and
-`Fault` what goes wrong: an error or a page instead of the answer, a reset, no answer in time, one
-that is lost after the charge was made, cut off, slow, or no HTTP at all. Each constructor says what
-the SDK does then. No server at all is the `base_url` of an emulator that has stopped.
+**Faults.** `emulator.inject(fault, times=…, method=…, path=…)` selects the requests that fail, and
+`Fault` says how: an error or an HTML page, a reset connection, no answer in time, an answer lost
+after the charge was made, an answer that is cut off, slow or not HTTP. Each constructor documents
+the reaction of the SDK. To emulate a server that is down, use the `base_url` of a stopped emulator.
 
-**Afterwards.** `emulator.charges` and `emulator.charged(account_id)` say what credit was charged
-for (each charge knows what the card `paid` for it),
-`emulator.requests` what was sent, as it arrived; `emulator.reset()` forgets both.
+**Afterwards.** `emulator.charges` and `emulator.charged(account_id)` show the credit that was
+charged for; `paid` of a charge is the amount that the card paid. `emulator.requests` are the
+requests as they arrived. `emulator.reset()` clears both.
 
-**Journals.** `await check_journal(make)` checks a journal of your own
-(`cfaigw_billing.journal.Journal`): what clients rely on so that a top-up is charged once.
+**Journals.** `await check_journal(make)` checks your own implementation of
+`cfaigw_billing.journal.Journal`: whether a top-up is charged only once with it.
 
 **Other languages.** `python -m cfaigw_billing emulator` serves the same on port 8787, with a JSON
-API to control it below `/_emulator`, for this machine alone and without credentials;
-`GET /_emulator/` lists what there is.
+API below `/_emulator` to control it, only for this machine and without credentials.
+`GET /_emulator/` lists the endpoints.
 
     E=http://127.0.0.1:8787/_emulator
     J="Content-Type: application/json"

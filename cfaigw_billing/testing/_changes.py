@@ -1,4 +1,4 @@
-"""The bodies that the control API accepts: amounts are in cents, times in seconds."""
+"""The request bodies of the control API. Amounts are in cents, times in seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._state import JSON, InvoiceType
 from ._validation import NULLABLE, number, parse, whole_number
 
 _MOST = 1e15
-"""Of cents or seconds: what is added up stays a number that JSON knows."""
+"""The largest number of cents or seconds: sums of them stay exact in JSON."""
 _amount = and_(number, ge(-_MOST), le(_MOST))
 _rate = and_(number, ge(0), le(1))
 _not_negative = and_(number, ge(0), le(_MOST))
@@ -46,7 +46,7 @@ def _limit(given: Any) -> RequestLimit | None:
 
 @attrs.frozen(kw_only=True)
 class AccountChange:
-    """A change of an account; only the fields that are given change."""
+    """A change of an account; fields that are not given stay as they are."""
 
     api_token: str | None = attrs.field(
         default=None, repr=False, validator=of_type(str), metadata=NULLABLE
@@ -69,7 +69,7 @@ class AccountChange:
 
 @attrs.frozen(kw_only=True)
 class SettingsChange:
-    """A change of the emulator; only the fields that are given change."""
+    """A change of the emulator; fields that are not given stay as they are."""
 
     topup_seconds: float = attrs.field(default=0.0, validator=_not_negative)
     fee: float = attrs.field(default=0.0, validator=_rate)
@@ -89,7 +89,7 @@ class Spending:
 def _day(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     of_type(list)(_, attribute, value)
     if len(value) != 24:
-        raise ValueError(f"{attribute.name!r} must be 24 amounts, one an hour, not {len(value)}")
+        raise ValueError(f"{attribute.name!r} must be 24 amounts, by hour, not {len(value)}")
     for cents in value:
         _not_negative(_, attribute, cents)
 
@@ -124,7 +124,7 @@ class Advance:
 
 @attrs.frozen(kw_only=True)
 class Selection:
-    """Which requests meet a fault, and how many; null: all, until the faults are cleared."""
+    """Which requests a fault affects, and how many; null: all, until the faults are cleared."""
 
     times: int | None = attrs.field(
         default=cast("int | None", 1),

@@ -1,8 +1,8 @@
 """The control API: programs in other languages control the emulator over HTTP.
 
-It is served below `/_emulator`, in plain JSON without an envelope. Its requests are not requests to
-the service: they are not recorded or counted, and faults do not affect them. It needs no
-credentials, so it answers only this machine, and no web pages.
+It is served below `/_emulator`, in plain JSON without an envelope. Its requests are not recorded or
+counted, and faults do not affect them. It needs no credentials, so it refuses other machines and
+web pages.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CONTROL_PATH = "/_emulator"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-# What is done with it. The docstrings are what the list of endpoints says.
+# The operations. The list of endpoints shows their docstrings.
 
 
 @attrs.frozen
@@ -49,7 +49,7 @@ class Call:
 
     emulator: Service
     account_id: str
-    """As it stands in the path, if it does."""
+    """The account id in the path; empty if the path has none."""
     given: JSON
     """The body."""
 
@@ -58,27 +58,27 @@ class Call:
         """The account of the path."""
         account = self.emulator.accounts.get(self.account_id)
         if account is None:
-            raise RefusedError(404, NOT_FOUND, f"there is no account {self.account_id!r}")
+            raise RefusedError(404, NOT_FOUND, f"account {self.account_id!r} does not exist")
         return account
 
 
 def list_endpoints(_: Call) -> JSON:
-    """The list of endpoints."""
+    """List the endpoints."""
     return {"endpoints": [endpoint.described() for endpoint in ENDPOINTS]}
 
 
 def list_accounts(call: Call) -> JSON:
-    """The accounts."""
+    """List the accounts."""
     return {"accounts": [_shown(account) for account in call.emulator.accounts.values()]}
 
 
 def show_account(call: Call) -> JSON:
-    """One account."""
+    """Show one account."""
     return _shown(call.account)
 
 
 def put_account(call: Call, change: AccountChange) -> JSON:
-    """Create an account, or change what is given of it; balance in cents; limit: of its token."""
+    """Create an account, or change the given fields; balance in cents; limit: of its token."""
     try:
         if call.account_id not in call.emulator.accounts:
             call.emulator.add_account(
@@ -97,7 +97,7 @@ def spend(call: Call, spending: Spending) -> JSON:
 
 
 def spend_hourly(call: Call, spending: HourlySpending) -> JSON:
-    """Spend so many cents in each hour of a day (24, UTC) as the clock moves; null: stop."""
+    """Spend these cents in each of the 24 hours of a day (UTC) as the clock moves; null: stop."""
     call.account.spend_hourly(spending.cents, days=spending.days)
     return _shown(call.account)
 
@@ -105,7 +105,7 @@ def spend_hourly(call: Call, spending: HourlySpending) -> JSON:
 def confirm(call: Call, confirmation: Confirmation) -> JSON:
     """Confirm a payment as its payer would (3-D Secure)."""
     if call.account.topup(confirmation.payment_intent_id) is None:
-        raise RefusedError(404, NOT_FOUND, "there is no top-up of this 'payment_intent_id'")
+        raise RefusedError(404, NOT_FOUND, "no top-up has this 'payment_intent_id'")
     call.account.confirm(confirmation.payment_intent_id)
     return _shown(call.account)
 
@@ -117,18 +117,18 @@ def fill_usage(call: Call, usage: Usage) -> JSON:
 
 
 def add_invoice(call: Call, invoice: Invoice) -> JSON:
-    """Give the account a paid invoice; amount, fee and tax included, in cents."""
+    """Add a paid invoice; amount in cents, with fee and tax."""
     return call.account.add_invoice(invoice.amount, type=invoice.type).fields
 
 
 def show_settings(call: Call) -> JSON:
-    """The settings of all accounts."""
+    """Show the settings of the emulator."""
     settings = {name: getattr(call.emulator, name) for name in attrs.fields_dict(SettingsChange)}
     return settings | {"limit": _shown_limit(call.emulator.limit)}
 
 
 def put_settings(call: Call, change: SettingsChange) -> JSON:
-    """Change what holds for all accounts."""
+    """Change settings of the emulator."""
     _set(call.emulator, change, call.given)
     return show_settings(call)
 
@@ -143,7 +143,7 @@ def advance(call: Call, advance: Advance) -> JSON:
 
 
 def inject(call: Call, fault: Fault, selection: Selection) -> JSON:
-    """Inject a fault into the next requests; times: how many of them, null for all."""
+    """Inject a fault into the next requests; times: the number of requests, null for all."""
     call.emulator.inject(fault, times=selection.times, method=selection.method, path=selection.path)
     return {}
 
@@ -155,7 +155,7 @@ def clear_faults(call: Call) -> JSON:
 
 
 def list_charges(call: Call) -> JSON:
-    """Every charge, in order: the credit (amount) and what the card paid, in cents; at, seconds."""
+    """List the charges in order: credit (amount) and paid in cents, at in Unix seconds."""
     return {
         "charges": [attrs.asdict(charge) for charge in call.emulator.charges],
         "total_cents": sum(charge.amount for charge in call.emulator.charges),
@@ -163,7 +163,7 @@ def list_charges(call: Call) -> JSON:
 
 
 def list_requests(call: Call) -> JSON:
-    """Every request to the service, in order, with the account of its token, without headers."""
+    """List the requests in order, with the accounts of their token, without headers."""
     owners: dict[str | None, list[str]] = {}
     for account_id, token in call.emulator.api_tokens.items():
         owners.setdefault(token, []).append(account_id)
@@ -188,7 +188,7 @@ def reset(call: Call, reset: Reset) -> JSON:
 
 
 def _set(target: object, change: attrs.AttrsInstance, given: JSON) -> None:
-    for name in attrs.fields_dict(type(change)):  # in this order: a limit is that of the token
+    for name in attrs.fields_dict(type(change)):  # in this order: the limit needs the new token
         if name in given:
             setattr(target, name, getattr(change, name))
 
@@ -205,12 +205,12 @@ def _shown_limit(limit: RequestLimit | None) -> JSON | None:
     return None if limit is None else {name: getattr(limit, name) for name in names}
 
 
-# How it is served.
+# The HTTP side.
 
 
 @attrs.frozen
 class Endpoint:
-    """One call of the control API; several classes share the properties of its body out."""
+    """One endpoint of the control API; several classes may each take a part of the body."""
 
     method: str
     path: str
@@ -264,7 +264,7 @@ ENDPOINTS = (
 
 
 def control_app(emulator: Service) -> web.Application:
-    """The control API of an emulator, to be mounted at `CONTROL_PATH`."""
+    """Return the control API of an emulator, to be mounted at `CONTROL_PATH`."""
     app = web.Application(middlewares=[_guard])
     for endpoint in ENDPOINTS:
         app.router.add_route(endpoint.method, endpoint.path, partial(endpoint.answer, emulator))
@@ -274,7 +274,7 @@ def control_app(emulator: Service) -> web.Application:
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        _refuse_strangers(request)
+        _refuse_others(request)
         return await handler(request)
     except RefusedError as refused:
         return web.json_response({"error": refused.message}, status=refused.status)
@@ -284,14 +284,14 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.json_response(answer, status=error.status)
 
 
-def _refuse_strangers(request: web.Request) -> None:
-    """Refuse web pages in a browser of this machine: they send `Origin`, or another host."""
+def _refuse_others(request: web.Request) -> None:
+    """Refuse other machines, and web pages: they send `Origin` or another host."""
     if "Origin" in request.headers:
         raise RefusedError(
-            403, INVALID, "pages in a browser are refused: 'Origin' must not be sent"
+            403, INVALID, "requests of web pages are refused: 'Origin' must not be sent"
         )
     if not is_loopback(request.remote or "") or not is_loopback(request.url.host or ""):
-        raise RefusedError(403, INVALID, "only this machine is answered, by a name of its own")
+        raise RefusedError(403, INVALID, "only requests from and to localhost are accepted")
 
 
 async def _given(request: web.Request) -> JSON:

@@ -1,4 +1,4 @@
-"""How an answer goes out over its connection: as a whole, as a fault has it, or not at all."""
+"""Send an answer: whole, changed by a fault, or not at all."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from aiohttp import web
 from ._faults import Fault
 
 Pause = Callable[[float | None], Awaitable[None]]
-"""Waits for so many seconds, or for ever; raises `BrokenOffError` when the emulator stops."""
+"""Waits so many seconds (None: forever); raises `ConnectionEndedError` if the emulator stops."""
 
 _LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-_TO_ARRIVE = 0.02
-"""Seconds. A reset overtakes what the client has not read yet."""
+_RESET_DELAY = 0.02
+"""Seconds to wait before a reset: it discards the bytes that the client has not read yet."""
 
 
-class BrokenOffError(Exception):
-    """Nothing more goes over the connection."""
+class ConnectionEndedError(Exception):
+    """The connection has ended."""
 
 
 async def deliver(
     request: web.Request, response: web.Response, fault: Fault, pause: Pause
 ) -> web.StreamResponse:
-    """Send the answer as the fault has it."""
+    """Send the answer, slowed down or cut off as the fault says."""
     if fault.truncate is None and not fault.drip:
         return response  # which aiohttp sends
     body = response.body if isinstance(response.body, bytes) else b""
@@ -41,28 +41,28 @@ async def deliver(
             if fault.drip:
                 await pause(fault.drip)
     except ConnectionError:  # the client has gone
-        raise BrokenOffError from None
+        raise ConnectionEndedError from None
     if fault.truncate is not None:
-        await fall_silent(request, fault, pause)
+        await end_connection(request, fault, pause)
     return stream
 
 
-async def fall_silent(request: web.Request, fault: Fault, pause: Pause) -> NoReturn:
-    """Send what the fault has instead of an answer, if anything, and end the connection."""
+async def end_connection(request: web.Request, fault: Fault, pause: Pause) -> NoReturn:
+    """Send the raw bytes of the fault, if any, and end the connection as it says."""
     transport = request.transport
     if transport is None:
-        raise BrokenOffError
+        raise ConnectionEndedError
     if fault.raw:
         transport.write(fault.raw)
     if fault.silence == "hang":
         await pause(None)
     if fault.silence == "reset":
-        await asyncio.sleep(_TO_ARRIVE)
+        await asyncio.sleep(_RESET_DELAY)
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
         transport.abort()
     transport.close()
-    raise BrokenOffError
+    raise ConnectionEndedError
 
 
 def _pieces(body: bytes, drip: float) -> Iterator[bytes]:

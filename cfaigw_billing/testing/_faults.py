@@ -45,23 +45,23 @@ class Fault:
 
     You can combine the fields. With only `delay`, `headers`, `drip` or `truncate`, the request is
     carried out and answered normally, but later, with more headers, slowly or in part. The
-    constructors make the most common faults, and say what the SDK does then. To test a connection
+    constructors make the most common faults, and document how the SDK reacts. To test a connection
     that fails, use an address where no emulator runs.
 
     Attributes:
-        delay: Seconds to wait before the request is carried out, or with `after`, answered.
-        status: Answer this status, with an error envelope of `code` and `message`; with 200 it is
-            a success that says `success: false`.
+        delay: Seconds to wait before the request is carried out; with `after`, before the answer.
+        status: Answer with this status and an error envelope of `code` and `message`; 200 makes an
+            answer that has `success: false`.
         code: The code in the error envelope.
         message: The message in the error envelope.
-        body: Answer exactly this body instead of an envelope; the default status is 200.
+        body: Answer with exactly this body instead of an envelope; the default status is 200.
         content_type: The content type of `body`.
         headers: Headers to add to the answer.
         after: Carry the request out first: the charge is made, but its answer is lost.
         silence: Do not answer: "close" ends the connection, "reset" resets it (RST), "hang" leaves
-            it open. aiohttp repeats a GET if a kept connection ends: inject "close" twice. The
-            SDK's own sessions do not.
-        truncate: Send only so many bytes of the body, less than its `Content-Length`, and then do
+            it open. The SDK's own sessions never repeat a request, but other aiohttp sessions
+            repeat a GET if a reused connection closes: inject "close" twice for them.
+        truncate: Send only so many bytes of the body, fewer than its `Content-Length`, and then do
             as `silence` says (default: "close").
         drip: Seconds between two bytes of the body.
         raw: Send exactly these bytes instead of an HTTP answer, and then do as `silence` says
@@ -93,23 +93,21 @@ class Fault:
     def _refuse(self, reason: str, *names: str) -> None:
         for name in names:
             if getattr(self, name) not in (None, 0, {}):
-                raise ValueError(f"`{name}` has no effect: with `{reason}` there is no answer")
+                raise ValueError(f"`{name}` has no effect: `{reason}` sends no answer")
 
     # Wrong answers.
 
     @classmethod
     def unsuccessful(cls, message: str = "An unknown error has occurred.") -> Self:
-        """A 200 that says `success: false`: `APIStatusError`.
-
-        For a charge too: the service refused it.
-        """
+        """A 200 with `success: false`: `APIStatusError`, also for a charge: it was refused."""
         return cls(status=200, message=message)
 
     @classmethod
     def rate_limited(cls, retry_after: float = 300) -> Self:
         """A 429 with `Retry-After`: the SDK waits, or raises `RateLimitError`.
 
-        It waits if that is at most `max_retry_wait`, also with a charge: nothing was carried out.
+        It waits if `retry_after` is at most `max_retry_wait`. A charge is treated the same: it was
+        not carried out.
         """
         return cls(
             status=429,
@@ -120,10 +118,10 @@ class Fault:
 
     @classmethod
     def edge_page(cls, status: int = 502) -> Self:
-        """An HTML page of Cloudflare's edge: the error of the status.
+        """An HTML page of Cloudflare's edge: the error class of the status.
 
-        502 is repeated; in the end `InternalServerError`. A charge may have been carried out:
-        `TopupOutcomeUnknownError`, at once.
+        502 is retried; in the end `InternalServerError`. A charge is not retried, because it may
+        have been carried out: `TopupOutcomeUnknownError`.
         """
         page = _EDGE_PAGE.format(status=status).encode()
         return cls(status=status, body=page, content_type="text/html; charset=UTF-8")
@@ -138,7 +136,7 @@ class Fault:
 
     @classmethod
     def wrong_result(cls, result: object = None) -> Self:
-        """A success with this result, such as `{"balance": "much"}`: `APIResponseValidationError`.
+        """A success with a wrong result, `{"balance": "much"}`: `APIResponseValidationError`.
 
         The request is not carried out. For a charge, `TopupOutcomeUnknownError`.
         """
@@ -146,11 +144,11 @@ class Fault:
 
     @classmethod
     def bad_gzip(cls) -> Self:
-        """A success that cannot be unpacked: repeated; in the end `APIResponseValidationError`.
+        """A body that is not valid gzip: retried; in the end `APIResponseValidationError`.
 
         The request is not carried out. For a charge, `TopupOutcomeUnknownError`.
         """
-        return cls(body=b"this is no gzip", headers={"Content-Encoding": "gzip"})
+        return cls(body=b"this is not gzip", headers={"Content-Encoding": "gzip"})
 
     @classmethod
     def oversized(cls, size: int = 33 << 20) -> Self:
@@ -166,8 +164,8 @@ class Fault:
     def lost_answer(cls) -> Self:
         """The request is carried out, but the connection ends before the answer.
 
-        A charge was made: `TopupOutcomeUnknownError`, and `topup.reconcile` finds it. Other calls
-        are repeated; in the end `APIConnectionError`.
+        For a charge, `TopupOutcomeUnknownError`: the charge was made, and `topup.reconcile` finds
+        it. Other calls are retried; in the end `APIConnectionError`.
         """
         return cls(silence="close", after=True)
 
@@ -175,7 +173,7 @@ class Fault:
     def reset(cls, *, after: bool = False) -> Self:
         """The connection is reset (RST); with `after`, the request is carried out first.
 
-        Repeated; in the end `APIConnectionError`. For a charge, `TopupOutcomeUnknownError`.
+        Retried; in the end `APIConnectionError`. For a charge, `TopupOutcomeUnknownError`.
         """
         return cls(silence="reset", after=after)
 
@@ -183,7 +181,7 @@ class Fault:
     def hang(cls, *, after: bool = False) -> Self:
         """The connection stays open without an answer; with `after`, the request is carried out.
 
-        When `timeout` is over: repeated; in the end `APITimeoutError`. For a charge,
+        After `timeout`, retried; in the end `APITimeoutError`. For a charge,
         `TopupOutcomeUnknownError`.
         """
         return cls(silence="hang", after=after)
@@ -192,8 +190,8 @@ class Fault:
     def cut_off(cls, size: int = 20) -> Self:
         """The request is carried out, but the answer ends after so many bytes of its body.
 
-        Repeated; in the end `APIResponseValidationError`. A charge was made:
-        `TopupOutcomeUnknownError`.
+        Retried; in the end `APIResponseValidationError`. For a charge, `TopupOutcomeUnknownError`:
+        the charge was made.
         """
         return cls(truncate=size)
 
@@ -201,24 +199,24 @@ class Fault:
     def slow(cls, seconds: float = 1) -> Self:
         """The request is carried out; the answer takes so many seconds for each byte.
 
-        When `timeout` is over: repeated; in the end `APITimeoutError`. A charge was made:
-        `TopupOutcomeUnknownError`.
+        After `timeout`, retried; in the end `APITimeoutError`. For a charge,
+        `TopupOutcomeUnknownError`: the charge was made.
         """
         return cls(drip=seconds)
 
     @classmethod
     def garbage(cls) -> Self:
-        """Bytes that are not HTTP: repeated; in the end `APIConnectionError`.
+        """Bytes that are not HTTP: retried; in the end `APIConnectionError`.
 
         The request is not carried out. For a charge, `TopupOutcomeUnknownError`.
         """
-        return cls(raw=b"\x16\x03\x01\x00this is no HTTP\r\n\r\n")
+        return cls(raw=b"\x16\x03\x01\x00this is not HTTP\r\n\r\n")
 
     # For the server.
 
     @property
     def answers(self) -> bool:
-        """Whether there is an answer, or at least the beginning of one."""
+        """Whether it sends an answer, or at least the beginning of one."""
         return self.raw is None and (self.silence is None or self.truncate is not None)
 
     def answer(self) -> web.Response | None:

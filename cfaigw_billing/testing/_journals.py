@@ -1,4 +1,4 @@
-"""Check a journal: does it do what clients need to charge a top-up only once?"""
+"""Check whether a journal does what clients need to charge a top-up only once."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ async def check_journal(make: Callable[[], Journal]) -> None:
             await check_journal(lambda: MyJournal(empty_database))
 
     Args:
-        make: Returns a new journal on the same store, which is empty at first. It is called several
-            times; each journal must see what the others store.
+        make: Returns a new journal on the same store, which must be empty at first. It is called
+            several times; each journal must see the entries of the others.
 
     Raises: `AssertionError` with what is wrong.
     """

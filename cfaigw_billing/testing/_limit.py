@@ -1,4 +1,4 @@
-"""The tokens that belong to accounts, and the service's rate limits: of a token, of an address."""
+"""The tokens of accounts, and the rate limits: per token and per address."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ._validation import NULLABLE, number, whole_number
 
 @attrs.define(kw_only=True)
 class RequestLimit:
-    """So many requests in each window, for all who use a token.
+    """The rate limit of a token: so many requests in each window.
 
-    The real service allows 1,200 in 300 seconds and blocks for up to 300; a test wants fewer.
+    The real service allows 1,200 requests in 300 seconds and blocks for up to 300 seconds.
 
     Attributes:
-        quota: The requests of a window.
+        quota: The requests allowed per window.
         window: The length of a window, in seconds.
-        block: How long every request is refused once there were too many, in seconds; `None`:
-            until the window ends.
-        refused: How many requests have been refused.
+        block: How long all requests are refused after one too many, in seconds; `None`: until
+            the window ends.
+        refused: The number of refused requests.
     """
 
     quota: int = attrs.field(default=1200, validator=and_(whole_number, ge(0)))
@@ -40,13 +40,13 @@ class RequestLimit:
     )
 
     def of(self, token: str) -> RequestLimit:
-        """Return the limit of another token: the same settings, with a window of its own."""
+        """Return the limit of another token: the same settings, with its own window."""
         if token not in self._others:
             self._others[token] = attrs.evolve(self)
         return self._others[token]
 
     def take(self, now: float) -> bool:
-        """Count a request at `now`; false if it is refused."""
+        """Count a request at `now`; return false if it is refused."""
         if now >= self._started + self.window:
             self._started, self._used = now - now % self.window, 0
         self._used += 1
@@ -59,56 +59,56 @@ class RequestLimit:
         return True
 
     def headers(self, now: float) -> dict[str, str]:
-        """Return the headers that every answer has about it."""
+        """Return the headers about this limit, which every response has."""
         left = max(self.quota - self._used, 0)
         resets_in = max(self._started + self.window - now, 0.0)
         headers = {
-            "Ratelimit": f'"default";r={left};t={self._told(resets_in)}',
-            "Ratelimit-Policy": f'"default";q={self.quota};w={self._told(self.window)}',
+            "Ratelimit": f'"default";r={left};t={self._text(resets_in)}',
+            "Ratelimit-Policy": f'"default";q={self.quota};w={self._text(self.window)}',
         }
         if now < self._blocked_until:
-            headers["Retry-After"] = self._told(self._blocked_until - now)
+            headers["Retry-After"] = self._text(self._blocked_until - now)
         return headers
 
-    def _told(self, seconds: float) -> str:
-        """Whole seconds, rounded up, as the service tells them; finer where windows are short."""
+    def _text(self, seconds: float) -> str:
+        """Return whole seconds, rounded up, as the service does; milliseconds for short windows."""
         if self.window >= _LONG:
             return f"{math.ceil(seconds)}"
         return f"{seconds:.3f}".rstrip("0").rstrip(".")
 
 
 _LONG = 10.0
-"""Seconds."""
+"""Windows from this length on, in seconds, have whole seconds in their headers."""
 
 
 @attrs.define(kw_only=True)
 class AddressLimit:
-    """So many requests from one address in any second, whatever the credentials.
+    """The limit of requests per second from one address, for all credentials together.
 
-    The real service takes 200. Nothing documents what it does beyond that; this answers 429 without
-    `Retry-After`. It goes by the real time, also where the emulator's clock stands still.
+    The real service allows 200. Its response to more is not documented; the emulator answers 429
+    without `Retry-After`. It uses real time, also if the emulator's clock stands still.
 
     Attributes:
-        per_second: The requests that it takes.
-        most: The most requests that have come from one address in any second.
-        refused: How many requests have been refused.
+        per_second: The requests allowed in any second.
+        most: The largest number of requests from one address in any second so far.
+        refused: The number of refused requests.
     """
 
     per_second: int = 200
     most: int = attrs.field(default=0, init=False)
     refused: int = attrs.field(default=0, init=False)
-    _came: defaultdict[str, deque[float]] = attrs.field(
+    _arrivals: defaultdict[str, deque[float]] = attrs.field(
         factory=lambda: defaultdict[str, deque[float]](deque), init=False
     )
 
     def take(self, address: str, now: float) -> bool:
-        """Count a request at `now`; false if it is refused."""
-        came = self._came[address]
-        came.append(now)
-        while came[0] <= now - 1:
-            came.popleft()
-        self.most = max(self.most, len(came))
-        if len(came) > self.per_second:
+        """Count a request at `now`; return false if it is refused."""
+        arrivals = self._arrivals[address]
+        arrivals.append(now)
+        while arrivals[0] <= now - 1:
+            arrivals.popleft()
+        self.most = max(self.most, len(arrivals))
+        if len(arrivals) > self.per_second:
             self.refused += 1
             return False
         return True
@@ -116,18 +116,18 @@ class AddressLimit:
 
 @attrs.define(eq=False, repr=False)
 class Tokens:
-    """The tokens that belong to accounts, and the limits that they were given.
+    """The tokens of accounts, and their limits.
 
-    A token without a limit of its own has the settings of the `usual` one, if there is any.
+    A token without its own limit has the settings of the `default` limit, if any.
     """
 
-    usual: Callable[[], RequestLimit | None]
+    default: Callable[[], RequestLimit | None]
     of_accounts: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
-    """The token of each account that has one; several may have the same."""
+    """The token of each account that has one; accounts may share a token."""
     _given: dict[str, RequestLimit] = attrs.field(factory=dict[str, RequestLimit], init=False)
 
-    def give(self, account_id: str, token: str | None) -> None:
-        """Let the token, and no other, open the account; None: no token of its own."""
+    def set_token(self, account_id: str, token: str | None) -> None:
+        """Set the account's own token, which replaces the one before; None: remove it."""
         if token is None:
             self.of_accounts.pop(account_id, None)
             return
@@ -138,15 +138,15 @@ class Tokens:
         self.of_accounts[account_id] = token
 
     def limit(self, token: str) -> RequestLimit | None:
-        """The limit of a token; None: no limit."""
-        usual = self.usual()
-        return self._given.get(token) or (usual and usual.of(token))
+        """Return the limit of a token; None: no limit."""
+        default = self.default()
+        return self._given.get(token) or (default and default.of(token))
 
     def set_limit(self, account_id: str, limit: RequestLimit | None) -> None:
-        """Give a limit to the token of an account; None: the usual settings again."""
+        """Set the limit of the account's token; None: back to the usual settings."""
         token = self.of_accounts.get(account_id)
         if token is None:
-            raise ValueError(f"account {account_id!r} has no `api_token`, so no `limit` of its own")
+            raise ValueError(f"account {account_id!r} needs an `api_token` to have its own `limit`")
         if limit is None:
             self._given.pop(token, None)
         else:

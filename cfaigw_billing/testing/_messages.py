@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 
 @attrs.frozen(kw_only=True)
 class RecordedRequest:
-    """A request as it arrived; `path` is as it was sent, without the path of the base URL."""
+    """A request as it arrived; `path` is as sent, without the path of the base URL."""
 
     method: str
     path: str
@@ -40,7 +40,7 @@ class RecordedRequest:
 
     @property
     def api_token(self) -> str | None:
-        """The API token that it was sent with; None: it was sent with none."""
+        """The API token of the request; None: it had none."""
         return api_token(self.headers)
 
     @property
@@ -50,13 +50,13 @@ class RecordedRequest:
 
 
 def api_token(headers: MultiMapping[str]) -> str | None:
-    """The API token in the headers of a request."""
+    """Return the API token in the headers of a request; None: they have none."""
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     return token if token and scheme.lower() == "bearer" else None
 
 
 async def parameters(request: web.Request, cls: type[Parameters]) -> Parameters:
-    """The parameters of a call: the body of a POST, the query of any other request."""
+    """Return the parameters of a call: the body of a POST, the query of any other request."""
     if request.method != "POST":
         # The service rejects unknown properties of a body, but not of a query.
         known = attrs.fields_dict(cls).keys() & request.query.keys()
@@ -71,20 +71,20 @@ async def parameters(request: web.Request, cls: type[Parameters]) -> Parameters:
 
 
 def _decode(text: str) -> str | float:
-    """A value of a query, which is a number where it reads as one."""
+    """Return a value of a query, as a number if it looks like one."""
     if _NUMBER.fullmatch(text) is None:
         return text
     return float(text) if "." in text else int(text)
 
 
 def envelope(result: Any, *, status: int = 200, **more: Any) -> web.Response:
-    """The answer to a call that succeeded."""
+    """Return the response of a call that succeeded."""
     answer: JSON = {"success": True, "errors": [], "messages": [], "result": result, **more}
     return web.json_response(answer, status=status)
 
 
 def refusal(refused: RefusedError) -> web.Response:
-    """The answer to a call that did not."""
+    """Return the response of a call that was refused."""
     error: JSON = {"code": refused.code, "message": refused.message}
     if refused.error_chain:
         error["error_chain"] = refused.error_chain

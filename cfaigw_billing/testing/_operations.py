@@ -1,8 +1,8 @@
-"""The calls of the emulated service: each is a class of its parameters and what it does.
+"""The operations of the emulated service.
 
-Pure Python, no HTTP. Making an operation validates its parameters as strictly as the service does;
-performing it reads or changes one account and returns the result of the call. What the service
-refuses, in either step, is `RefusedError`.
+Pure Python, no HTTP. An operation validates its parameters as strictly as the service does.
+`perform` reads or changes one account and returns the result. Both raise `RefusedError` if the
+service would refuse the call.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class AccountList(Paging):
     """The only call that is not about one account."""
 
     def perform(self, accounts: Sequence[EmulatedAccount]) -> tuple[list[JSON], JSON]:
-        """The accounts of this page, and the `result_info` that goes with them."""
+        """Return the accounts of this page, and their `result_info`."""
         result: list[JSON] = [
             {"id": a.id, "name": a.name, "type": "standard", "created_on": a.created_on}
             for a in self.part(accounts)
@@ -97,7 +97,7 @@ class CreditBalance(Operation):
 
 @attrs.frozen(kw_only=True)
 class UsageHistory(Operation):
-    """Usage by hour or day (UTC): the windows that start from `start_time` to before `end_time`."""
+    """Usage by hour or day (UTC): the windows that start in `[start_time, end_time)`."""
 
     value_grouping_window: str = attrs.field(validator=in_(tuple(WINDOWS)))
     start_time: float = attrs.field(default=-math.inf, validator=number)
@@ -144,7 +144,7 @@ class InvoicePreview(Operation):
         return account.invoice_preview or self._draft(account)
 
     def _draft(self, account: EmulatedAccount) -> JSON:
-        """The invoice of this month's usage so far (UTC); its times are in Unix seconds."""
+        """Return the invoice of this month's usage so far (UTC); its times are in Unix seconds."""
         now = datetime.fromtimestamp(account.processor.now(), UTC)
         first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         start = int(first.timestamp())
@@ -173,7 +173,7 @@ class InvoicePreview(Operation):
 
 @attrs.frozen(kw_only=True)
 class TopupCreate(Operation):
-    """Charges the card, each time it is sent."""
+    """Charges the card each time."""
 
     amount: int = attrs.field(validator=and_(whole_number, ge(1000)))
     payment_method_id: str | None = attrs.field(
@@ -208,7 +208,7 @@ class TopupStatus(Operation):
     def perform(self, account: EmulatedAccount) -> JSON:
         topup = account.topup(self.payment_intent_id)
         if topup is None:
-            raise RefusedError(404, NOT_FOUND, f"There is no top-up {self.payment_intent_id!r}.")
+            raise RefusedError(404, NOT_FOUND, f"Top-up {self.payment_intent_id!r} does not exist.")
         return {
             "payment_intent_id": self.payment_intent_id,
             "status": "completed" if topup.completed else "pending",
@@ -222,7 +222,7 @@ class TopupLimits(Operation):
 
 @attrs.frozen(kw_only=True)
 class ListedPaymentMethod:
-    """A payment method of the account, as the caller of `topup/eligibility` knows it."""
+    """A payment method in the request of `topup/eligibility`."""
 
     default: bool = attrs.field(default=False, validator=instance_of(bool))
     last_four: str = attrs.field(default="", validator=instance_of(str))

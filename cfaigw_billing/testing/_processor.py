@@ -1,6 +1,6 @@
-"""What all emulated accounts share: the clock, the prices, and the record of charges.
+"""The parts that all emulated accounts share: the clock, the prices, and the record of charges.
 
-Amounts are in cents, moments in Unix seconds on the emulator's clock.
+Amounts are in cents, times in Unix seconds on the emulator's clock.
 """
 
 from __future__ import annotations
@@ -33,36 +33,36 @@ class Charge:
     payment_method_id: str | None
     at: float
     paid: int
-    """The amount that the card paid, in cents: credit, fee and tax, less the customer credit."""
+    """The amount the card paid, in cents: credit, fee and tax, minus the customer credit."""
     paid_money: ClassVar[Derived[Money]] = money("paid")
     """`paid` as exact money."""
 
 
 @attrs.define
 class CardProcessor:
-    """The parts that all accounts share: clock, prices, numbers of invoices, charges.
+    """The clock, the prices, the invoice ids and the charges of all accounts.
 
-    The clock is that of the machine unless it stands still, in which case only `advance` moves it.
+    It uses the machine's clock, or a fixed time that only `advance` changes.
     """
 
     topup_seconds: float
     fee: float = 0.0
     tax: float = 0.0
-    stands_still_at: float | None = None
+    fixed_time: float | None = None
     charges: list[Charge] = attrs.field(factory=list[Charge], init=False)
     _skipped: float = attrs.field(default=0.0, init=False)
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
 
     def now(self) -> float:
-        """The emulator's time in Unix seconds."""
-        start = time.time() if self.stands_still_at is None else self.stands_still_at
+        """Return the emulator's time in Unix seconds."""
+        start = time.time() if self.fixed_time is None else self.fixed_time
         return start + self._skipped
 
     def advance(self, seconds: float) -> None:
         """Move the clock ahead."""
         if not 0 <= seconds <= _LAST_MOMENT - self.now():
             raise ValueError(
-                f"the clock only moves ahead, at most to the year 9999, not by {seconds} seconds"
+                f"the clock only moves ahead, at most to the year 9999; got {seconds} seconds"
             )
         self._skipped += seconds
 
@@ -72,10 +72,10 @@ class CardProcessor:
         return with_fee + _whole(with_fee * self.tax)
 
     def new_invoice_id(self) -> str:
-        """The next invoice id; the service calls it a payment intent id as well."""
+        """Return the next invoice id; the service also uses it as payment intent id."""
         return f"in_emulated{next(self._numbers):06d}"
 
 
 def _whole(cents: float) -> int:
-    """To the nearest cent, half a cent up; without the noise of binary fractions."""
+    """Round to the nearest cent, halves up, without floating-point noise."""
     return math.floor(round(cents, 6) + 0.5)

@@ -1,4 +1,4 @@
-"""The routes of the emulator: which operation answers what, and what may forbid it."""
+"""The routes of the emulator: the operation of each, and the rule that may forbid it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from yarl import URL
 
 from ._control import CONTROL_PATH, control_app
-from ._delivery import BrokenOffError, deliver, fall_silent
+from ._delivery import ConnectionEndedError, deliver, end_connection
 from ._faults import Fault
 from ._messages import BASE_PATH, RecordedRequest, api_token, envelope, parameters, refusal
 from ._operations import AccountList, Paging
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-ACCEPTING_ITERATIONS = 3  # of the loop, from an accepted socket to a connection of the server
-SHUTDOWN_SECONDS = 0.2  # for how long a request that is still arriving may hold up the stop
+ACCEPTING_ITERATIONS = 3  # loop iterations from an accepted socket to a connection of the server
+SHUTDOWN_SECONDS = 0.2  # how long the stop waits for a request that is still arriving
 
 
 async def _stop_listening(listener: asyncio.Server) -> None:
-    """Accept no more, and let what was accepted become connections, which alone can be closed."""
+    """Stop accepting; first let accepted sockets become connections, so that they can be closed."""
     loop = asyncio.get_running_loop()
-    with suppress(NotImplementedError):  # by the default loop of Windows
+    with suppress(NotImplementedError):  # the default loop on Windows
         for sock in listener.sockets:
             loop.remove_reader(sock)
     for _ in range(ACCEPTING_ITERATIONS):
@@ -60,30 +60,29 @@ async def _stop_listening(listener: asyncio.Server) -> None:
 class Emulator(Service):
     """Cloudflare AI Gateway billing on the loopback interface.
 
-    Serves on the running event loop in an `async with` block, on a thread of its own in a `with`
-    block. It starts without accounts: see `add_account`.
+    In an `async with` block it runs on the current event loop, in a `with` block on its own thread.
+    It starts without accounts: see `add_account`.
 
     Attributes:
         api_token: The API token that opens every account; an account may have one that belongs to
             it, see `add_account`.
-        api_email: The email that it accepts together with `api_key`.
+        api_email: The email accepted together with `api_key`.
         api_key: The global API key.
         host: The address to serve on.
         port: The port to serve on; 0 takes a free one.
-        topup_seconds: How long a top-up stays pending, in seconds on the emulator's clock; setting
-            it is for the top-ups from then on. An account may have its own.
-        fee: What credit costs beside its amount, as a part of it: 0.05 is the service's 5 %.
-        tax: What is added to the credit and its fee, as a part of both: 0.19 is 19 %.
-        at: Where the emulator's clock stands still, so that dates are the same in every run; only
-            `advance` moves it. None: it goes with that of the machine. Every answer says its time
-            (`Date`).
-        ignores_page: Answer the first page of every list, whichever was asked for.
+        topup_seconds: How long new top-ups stay pending, in seconds on the emulator's clock. An
+            account may have its own value.
+        fee: The fee on credit, as a fraction: 0.05 is the service's 5 %.
+        tax: The tax on credit and fee, as a fraction: 0.19 is 19 %.
+        at: A fixed time for the emulator's clock, so that dates are the same in every run; only
+            `advance` moves it. None: the machine's clock. Each response has this time (`Date`).
+        ignores_page: Answer the first page of every list, whatever page was requested.
         spending_limit_retired: Refuse to set a spending limit with 403, as the newest service does.
         topup_config_dashboard_only: Refuse API tokens that set or delete the top-up configuration.
         account_owned_token: Treat the API token as one that belongs to an account: it cannot list
             accounts.
-        limit: The rate limit of `api_token` and of the key. Every other token has a window of its
-            own with the same settings. `None`: no limit, and no headers that speak of one.
+        limit: The rate limit of `api_token` and of the key. Every other token has its own window
+            with the same settings. `None`: no limit, and no rate limit headers.
         address_limit: The limit of requests per second from one address; `None`: no limit.
         requests: Every request that arrived, in order.
     """
@@ -94,7 +93,7 @@ class Emulator(Service):
     _stopping: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _portal: Portal | None = attrs.field(default=None, init=False)
 
-    # Its address, and clients of it.
+    # Address and clients.
 
     @property
     def base_url(self) -> str:
@@ -105,13 +104,12 @@ class Emulator(Service):
         return str(URL.build(scheme="http", host=host, port=port, path=BASE_PATH))
 
     def client(self, **options: Unpack[ConstructorOptions]) -> Cloudflare:
-        """A sync client of this emulator, for the caller to close.
+        """Return a sync client of this emulator; the caller must close it.
 
         Args:
-            **options: What `Cloudflare` takes. Without credentials among them, it gets the token
-                that opens every account; with `api_tokens=emulator.api_tokens`, those that belong
-                to accounts and, unless `api_token` is given too, no other. It has no
-                `max_requests_per_second` unless that is given, or the emulator has an
+            **options: The arguments of `Cloudflare`. The default credentials are the token that
+                opens every account; with `api_tokens=emulator.api_tokens`, only the tokens of the
+                accounts. `max_requests_per_second` is off by default, unless the emulator has an
                 `address_limit`.
         """
         from .. import Cloudflare
@@ -120,7 +118,7 @@ class Emulator(Service):
         return Cloudflare(**options)
 
     def async_client(self, **options: Unpack[AsyncConstructorOptions]) -> AsyncCloudflare:
-        """Return an async client, as `client` does, which may be made outside an event loop."""
+        """Return an async client, like `client`; it can be made outside an event loop."""
         from .. import AsyncCloudflare
 
         self._complete(options)
@@ -136,7 +134,7 @@ class Emulator(Service):
     def _date(self) -> str:
         return formatdate(self._processor.now(), usegmt=True)
 
-    # Its lifetime.
+    # Lifetime.
 
     async def __aenter__(self) -> Self:
         await self._start()
@@ -198,7 +196,7 @@ class Emulator(Service):
             app.router.add_route(route.method, path, partial(self._perform, route))
         return app
 
-    # How it answers: record the request, meet a fault, authenticate, perform the operation.
+    # Handling a request: record it, apply a fault, authenticate, perform the operation.
 
     @web.middleware
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -208,16 +206,16 @@ class Emulator(Service):
         self.requests.append(recorded)
         if not self._within_limits(request):
             refused = RefusedError(429, RATE_LIMITED, "Too many requests.")
-            return self._signed(request, refusal(refused))
+            return self._with_headers(request, refusal(refused))
         try:
             return await self._answer(request, handler, self._next_fault(recorded))
-        except BrokenOffError:
+        except ConnectionEndedError:
             if request.transport is not None and not request.transport.is_closing():
                 request.transport.abort()
-            return web.Response()  # to nobody
+            return web.Response()  # not sent: the connection is closed
 
     def _within_limits(self, request: web.Request) -> bool:
-        """Count the request; false if it is to be refused."""
+        """Count the request; return false if it exceeds a limit."""
         if self.address_limit is not None and not self.address_limit.take(
             request.remote or "", time.monotonic()
         ):
@@ -225,8 +223,8 @@ class Emulator(Service):
         limit = self.limit_of(api_token(request.headers))
         return limit is None or limit.take(self._processor.now())
 
-    def _signed(self, request: web.Request, response: web.Response) -> web.Response:
-        """The answer with the headers that every answer has."""
+    def _with_headers(self, request: web.Request, response: web.Response) -> web.Response:
+        """Add the headers that every response has."""
         response.headers.setdefault("Date", self._date())
         limit = self.limit_of(api_token(request.headers))
         if limit is not None:
@@ -249,18 +247,18 @@ class Emulator(Service):
         if fault.delay:
             await self._pause(fault.delay)
         if not fault.answers:
-            await fall_silent(request, fault, self._pause)
+            await end_connection(request, fault, self._pause)
         response = fault.answer() or carried_out or await self._carry_out(request, handler)
         response.headers.update(fault.headers)
-        return await deliver(request, self._signed(request, response), fault, self._pause)
+        return await deliver(request, self._with_headers(request, response), fault, self._pause)
 
     async def _pause(self, seconds: float | None) -> None:
-        """Wait so many seconds (None: for ever); raise `BrokenOffError` when the emulator stops."""
+        """Wait (None: forever); raise `ConnectionEndedError` if the emulator stops."""
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
             return
-        raise BrokenOffError
+        raise ConnectionEndedError
 
     async def _carry_out(self, request: web.Request, handler: Handler) -> web.Response:
         try:
@@ -275,7 +273,7 @@ class Emulator(Service):
             return refusal(refused)
 
     def _authenticate(self, request: web.Request) -> None:
-        """Refuse credentials that nobody has, and a token that belongs to another account."""
+        """Refuse unknown credentials, and a token of another account."""
         headers, token = request.headers, api_token(request.headers)
         account_id = request.match_info.get("account_id")
         if token is None and "Authorization" in headers:

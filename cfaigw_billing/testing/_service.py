@@ -1,4 +1,4 @@
-"""The service that the emulator stands for: its settings, its accounts, its clock, its faults."""
+"""The emulated service without HTTP: its settings, accounts, clock and faults."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def _new_tokens(service: Service) -> Tokens:
     return Tokens(lambda: service.limit)
 
 
-def _tell_processor(service: Service, setting: attrs.Attribute[float], value: float) -> float:
+def _copy_to_processor(service: Service, setting: attrs.Attribute[float], value: float) -> float:
     setattr(service._processor, setting.name, value)  # pyright: ignore[reportPrivateUsage]
     return value
 
 
 _rate: Any = and_(ge(0), le(1))
-_FOR_PROCESSOR: Any = [attrs.setters.validate, _tell_processor]
+_FOR_PROCESSOR: Any = [attrs.setters.validate, _copy_to_processor]
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -87,13 +87,13 @@ class Service:
 
     @property
     def charges(self) -> list[Charge]:
-        """Every charge that a top-up made; those of an account in order."""
+        """All charges; those of an account are in order."""
         for account in list(self._accounts.values()):
             account.settle()
         return self._processor.charges
 
     def charged(self, account_id: str | None = None) -> Money:
-        """The credit that was charged for, without fee and tax; of one account or of all."""
+        """Return the credit that was charged for, without fee and tax; None: of all accounts."""
         ours = (c for c in self.charges if account_id in (None, c.account_id))
         return sum((charge.amount_money for charge in ours), Money(cents=0))
 
@@ -116,23 +116,23 @@ class Service:
         needs_confirmation: bool = False,
         topup_seconds: float | None = None,
     ) -> EmulatedAccount:
-        """Add an account; these and its other attributes may also be set afterwards.
+        """Add an account; its attributes can be changed later.
 
         Args:
-            account_id: The id, as it stands in the path of a request.
+            account_id: The id, as in the path of a request.
             name: The name in the list of accounts.
-            api_token: A token that belongs to the account: it opens no other, and lists none.
-            limit: The rate limit of that token; None: a window of its own, with the settings of
-                the emulator's.
+            api_token: A token for this account only; it cannot list accounts.
+            limit: The rate limit of that token; None: its own limit, with the settings of the
+                emulator's `limit`.
             balance: In cents; may be negative.
-            payment_method: The default card; None for an account as new as can be.
+            payment_method: The default card; None: the account has none.
             first_topup_success: Whether a manual top-up completed in the past.
             declines: Whether the card is declined.
             needs_confirmation: Whether top-ups wait for `EmulatedAccount.confirm`.
-            topup_seconds: How long its top-ups stay pending; None: as the emulator's.
+            topup_seconds: How long its top-ups stay pending; None: the emulator's `topup_seconds`.
         """
         if account_id in self._accounts:
-            raise ValueError(f"there is an account {account_id!r} already")
+            raise ValueError(f"account {account_id!r} exists already")
         account = EmulatedAccount(
             processor=self._processor,
             tokens=self._tokens,
@@ -153,7 +153,7 @@ class Service:
         return account
 
     def limit_of(self, api_token: str | None) -> RequestLimit | None:
-        """The rate limit of a token, or of the other credentials; None: no limit."""
+        """Return the rate limit of a token or of the other credentials; None: no limit."""
         if api_token in (None, self.api_token):
             return self.limit
         return self._tokens.limit(api_token)
@@ -166,13 +166,13 @@ class Service:
         method: str | None = None,
         path: str | None = None,
     ) -> None:
-        """Let the next requests meet `fault`; of several faults, the one injected first.
+        """Make the next requests fail with `fault`; if several faults apply, the oldest one.
 
         Args:
-            fault: What goes wrong.
-            times: For how many requests; None for all, until `clear_faults`.
-            method: Only for requests of this method.
-            path: Only for requests whose path ends so, such as "/topup".
+            fault: The fault.
+            times: The number of requests; None: all requests until `clear_faults`.
+            method: Only requests with this method.
+            path: Only requests whose path ends with this text, such as "/topup".
         """
         # A fault that never comes would let a test pass that proves nothing.
         if not isinstance(fault, Fault):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -182,18 +182,18 @@ class Service:
         self._injections.append(Injection(fault, times, method and method.upper(), path))
 
     def clear_faults(self) -> None:
-        """Forget the faults that are left."""
+        """Remove the remaining faults."""
         self._injections.clear()
 
     def advance(self, seconds: float) -> None:
-        """Move the emulator's clock ahead by so many seconds: pending top-ups complete."""
+        """Move the emulator's clock ahead by so many seconds; due top-ups complete."""
         self._processor.advance(seconds)
 
     def reset(self, *, accounts: bool = False) -> None:
-        """Forget requests, charges and faults.
+        """Remove the recorded requests, the charges and the faults.
 
         Args:
-            accounts: Forget the accounts too; otherwise they stay as they are.
+            accounts: Remove the accounts too; otherwise they stay as they are.
         """
         if accounts:
             self._accounts.clear()

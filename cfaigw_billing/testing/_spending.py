@@ -1,4 +1,4 @@
-"""Spending by a profile, as the clock moves. Moments are in Unix seconds, amounts in cents."""
+"""Automatic spending as the clock moves. Times are in Unix seconds, amounts in cents."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from datetime import UTC, datetime
 import attrs
 
 Profile = Callable[[datetime], float] | Sequence[float]
-"""The cents of an hour: by its start (aware, UTC), or 24 amounts by the hour of the day (UTC)."""
+"""The cents per hour: by its start (aware, UTC), or 24 amounts by the hour of the day (UTC)."""
 
 HOUR = 3600
 
 
 @attrs.define
 class Spending:
-    """What an account spends by itself."""
+    """The automatic spending of an account."""
 
     profile: Profile
     at: float
-    """Until when it has been spent."""
+    """The time up to which the spending was taken."""
 
     def __attrs_post_init__(self) -> None:
         if not callable(self.profile) and len(self.profile) != 24:
             raise ValueError(
                 f"`profile` must be a function, or 24 amounts by the hour of the day (UTC), "
-                f"not {len(self.profile)} of them"
+                f"not {len(self.profile)} amounts"
             )
 
     def until(self, moment: float) -> Iterator[tuple[float, float]]:
-        """The moments from which it spends until then, an hour at most, and the cents.
+        """Take the spending up to `moment`: yield start times, at most an hour apart, and cents.
 
-        In whole seconds, so that looking often does not lose what is rounded away.
+        It advances by whole seconds, so that frequent calls do not lose cents by rounding.
         """
         while (start := self.at) < moment // 1:
             hour = start // HOUR * HOUR

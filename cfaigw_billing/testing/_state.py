@@ -1,9 +1,8 @@
 """The state of an emulated account, and its changes.
 
-Pure Python, no HTTP. Amounts are in cents, moments in Unix seconds on the emulator's clock, except
-that the times of usage are in Unix milliseconds, as on the wire. Top-ups complete, and a profile
-spends, by the clock alone: the first look at an account settles what has fallen due; nothing runs
-meanwhile.
+Pure Python, no HTTP. Amounts are in cents. Times are in Unix seconds on the emulator's clock, but
+the times of usage are in Unix milliseconds, as on the wire. Nothing runs in the background: each
+access to an account first completes the top-ups that are due and spends by the profile.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ UNSET_TOPUP_CONFIG: JSON = {
 
 @attrs.define(kw_only=True)
 class EmulatedInvoice:
-    """An invoice as the service answers it, and its type, which is no field of the answer."""
+    """An invoice as the service returns it, and its type, which the service does not return."""
 
     type: InvoiceType
     fields: JSON
@@ -46,8 +45,8 @@ class EmulatedInvoice:
 class Topup:
     """A top-up of `amount` cents, which completes when the clock reaches `due`.
 
-    While the payer has yet to confirm the payment, `due` is infinite. Of its `price`, in cents,
-    the customer credit pays a part (`deducted`), and the card the rest.
+    `due` is infinite until the payer confirms the payment. The customer credit pays `deducted`
+    cents of the `price`, and the card pays the rest.
     """
 
     payment_intent_id: str
@@ -65,29 +64,29 @@ class EmulatedAccount:
     """An account of the emulated service. Every attribute may be changed at any time.
 
     Attributes:
-        processor: What it shares with the other accounts: the clock and the record of charges.
-        tokens: What it also shares: the tokens of all accounts.
-        id: As it stands in the path of a request.
-        name: In the list of accounts.
-        created_on: In the list of accounts, ISO 8601.
-        api_token: A token that opens this account alone; setting another, or None, revokes it.
+        processor: The clock and the record of charges, shared by all accounts.
+        tokens: The tokens of all accounts.
+        id: The account id, as in the path of a request.
+        name: The name in the list of accounts.
+        created_on: The creation time in the list of accounts, ISO 8601.
+        api_token: A token for this account only; setting another token, or None, revokes it.
         limit: The rate limit of that token.
         balance: In cents; may be negative.
         payment_method: The default card, `{"brand": …, "last4": …}`, or None.
         declines: Whether the card is declined (402).
         needs_confirmation: Whether the payer must `confirm` each top-up (3-D Secure).
-        customer_credit: In cents, what the next top-ups cost less: a refund that was credited to
-            the customer, say. It is no balance of AI Gateway.
-        topup_seconds: How long a top-up from now on stays pending; None: as the emulator says.
+        customer_credit: Cents that are deducted from the price of the next top-ups, for example
+            after a refund. It is not part of the balance.
+        topup_seconds: How long new top-ups stay pending; None: the emulator's `topup_seconds`.
         first_topup_success: Whether a manual top-up has completed.
-        invoices: As the service lists them, newest first; a list to change in place.
-        topup_config: The answer of `topup/config`.
-        topup_limits: The answer of `topup/limits`, in cents.
-        eligibility: The answer of `topup/eligibility`; None derives it from the account's state.
+        invoices: The past invoices, newest first; you may change the list in place.
+        topup_config: The response of `topup/config`.
+        topup_limits: The response of `topup/limits`, in cents.
+        eligibility: The response of `topup/eligibility`; None derives it from the account's state.
         spending_limit: `{"amount": …, "duration": …, "strategy": …}`, or None for no limit.
-        usage: Cents by hour; a key is the start of the hour in Unix milliseconds; a dict to change
-            in place.
-        invoice_preview: The answer of `invoice-preview`; None drafts this month's usage.
+        usage: Cents by hour; a key is the start of the hour in Unix milliseconds. You may change
+            the dict in place.
+        invoice_preview: The response of `invoice-preview`; None derives it from this month's usage.
     """
 
     processor: CardProcessor = attrs.field(repr=False)
@@ -113,23 +112,24 @@ class EmulatedAccount:
     _spending: Spending | None = attrs.field(default=None, init=False, repr=False)
     _invoices: list[EmulatedInvoice] = attrs.field(factory=list[EmulatedInvoice], init=False)
     _topups: dict[str, Topup] = attrs.field(factory=dict[str, Topup], init=False, repr=False)
-    # A test and the server look at an account from two threads; only one may settle a top-up.
+    # A test and the server use an account from two threads; only one may settle a top-up.
     _lock: Any = attrs.field(factory=threading.RLock, init=False, repr=False)
 
     @property
     def api_token(self) -> str | None:
-        """The token that belongs to it and opens no other account; None: it has none."""
+        """The account's own token, which opens no other account; None: it has none."""
         return self.tokens.of_accounts.get(self.id)
 
     @api_token.setter
     def api_token(self, token: str | None) -> None:
-        self.tokens.give(self.id, token)
+        self.tokens.set_token(self.id, token)
 
     @property
     def limit(self) -> RequestLimit | None:
-        """The rate limit of its token, and of all accounts with that token; None: no limit.
+        """The rate limit of the account's token; accounts with the same token share it.
 
-        It has the settings of the emulator's `limit` until it is set. A new token has a new one.
+        The default has the settings of the emulator's `limit`. A new token starts a new limit.
+        None: no limit.
         """
         return None if self.api_token is None else self.tokens.limit(self.api_token)
 
@@ -139,7 +139,7 @@ class EmulatedAccount:
 
     @property
     def balance(self) -> float:
-        """The credit that is left, in cents; what has completed by now is in it."""
+        """The credit left, in cents, with all top-ups that have completed by now."""
         self.settle()
         return self._balance
 
@@ -181,7 +181,7 @@ class EmulatedAccount:
         return any(topup.due == math.inf for topup in list(self._topups.values()))
 
     def topup(self, payment_intent_id: str) -> Topup | None:
-        """The top-up of this id, as it stands now."""
+        """Return the current state of the top-up with this id."""
         self.settle()
         return self._topups.get(payment_intent_id)
 
@@ -193,21 +193,20 @@ class EmulatedAccount:
     def spend(self, cents: float) -> None:
         """Use up credit, as a request through the gateway does.
 
-        This hour's usage grows by it, and a balance below the threshold of the top-up
-        configuration sets off an automatic top-up.
+        The usage of this hour grows by it. If the balance falls below the threshold of the top-up
+        configuration, an automatic top-up starts.
         """
         with self._lock:
             self.settle()
             self._spend(cents, self.processor.now())
 
     def spend_hourly(self, profile: Profile | None, *, days: float = 0) -> None:
-        """Spend by a profile from now on, as the clock moves; top-ups happen as with `spend`.
+        """Spend automatically from now on as the clock moves, with top-ups as in `spend`.
 
         Args:
-            profile: The cents of an hour: a function of its start (an aware UTC `datetime`), or 24
-                amounts by the hour of the day (UTC). None: spend nothing more by itself.
-            days: The usage of so many days before now follows the profile too. The balance is that
-                of now, so it does not change.
+            profile: The cents per hour: a function of the start of the hour (an aware UTC
+                `datetime`), or 24 amounts by the hour of the day (UTC). None: stop spending.
+            days: Also fill the usage of so many past days. This does not change the balance.
         """
         with self._lock:
             self.settle()
@@ -221,12 +220,12 @@ class EmulatedAccount:
     def fill_usage(
         self, days: int, *, cents_per_day: float = 240.0, until: int | None = None
     ) -> None:
-        """Give each hour of the last whole days (UTC) a plausible usage: little by night.
+        """Fill the hours of the last whole days (UTC) with plausible usage: low at night.
 
         Args:
-            days: How many days to fill.
-            cents_per_day: What the hours of a day add up to.
-            until: Fill the days before this day, in Unix milliseconds; the default is today.
+            days: The number of days to fill.
+            cents_per_day: The total of each day.
+            until: Fill the days before this time, in Unix milliseconds; the default is today.
         """
         end = _floor(self.processor.now() * 1000 if until is None else until, DAY_MS)
         for hour in range(end - days * DAY_MS, end, HOUR_MS):
@@ -236,12 +235,12 @@ class EmulatedAccount:
     def add_invoice(
         self, amount: float, *, type: InvoiceType = "manual", **fields: Any
     ) -> EmulatedInvoice:
-        """Put a paid invoice before the others; `fields` replace its fields.
+        """Add a paid invoice as the newest one.
 
         Args:
-            amount: What was paid, in cents: not the credit alone, but with fee and tax.
-            type: Of what kind of top-up.
-            **fields: Fields of the answer.
+            amount: The amount paid, in cents: credit, fee and tax.
+            type: The kind of top-up.
+            **fields: Fields of the invoice that replace the default ones.
         """
         if "id" not in fields:
             fields["id"] = self.processor.new_invoice_id()
@@ -270,9 +269,13 @@ class EmulatedAccount:
         payment_method_id: str | None = None,
         at: float | None = None,
     ) -> Topup:
-        """Charge the card for `amount` cents of credit, which comes when the top-up completes.
+        """Charge the card for credit, which arrives when the top-up completes.
 
-        It is charged now, or was at the moment `at` in Unix seconds.
+        Args:
+            amount: The credit, in cents.
+            type: The kind of top-up.
+            payment_method_id: The card; None: the default card.
+            at: The time of the charge, in Unix seconds; None: now.
         """
         now = self.processor.now() if at is None else at
         pending = self.topup_seconds
@@ -304,7 +307,7 @@ class EmulatedAccount:
         return topup
 
     def settle(self) -> None:
-        """Catch up with the clock: spend by the profile, and complete the top-ups that are due."""
+        """Bring the account up to the current time: spend by the profile, complete due top-ups."""
         with self._lock:
             now = self.processor.now()
             for at, cents in self._spending.until(now) if self._spending else ():
@@ -331,7 +334,7 @@ class EmulatedAccount:
         topup.completed = True
         self._balance = _add(self._balance, topup.amount)
         self._first_topup_success |= topup.type == "manual"
-        # Stripe's words, where it says that a customer credit was applied.
+        # Stripe reports an applied customer credit in these fields.
         less = {"total": topup.price, "starting_balance": -topup.deducted} if topup.deducted else {}
         self.add_invoice(
             topup.price - topup.deducted,
@@ -362,10 +365,10 @@ class EmulatedAccount:
 
 
 def _floor(moment: float, width: int) -> int:
-    """The start of the window of `width` that `moment` lies in; both in milliseconds."""
+    """Round `moment` down to a multiple of `width`; both in milliseconds."""
     return int(moment // width * width)
 
 
 def _add(cents: float, more: float) -> float:
-    """The sum without the noise of binary fractions, so that a test can compare it with `==`."""
+    """Add without floating-point noise, so that tests can compare the sum with `==`."""
     return round(cents + more, 6)

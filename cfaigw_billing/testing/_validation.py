@@ -1,4 +1,4 @@
-"""How the emulated service refuses a call, and the parameters of a call above all."""
+"""How the emulated service validates parameters and refuses calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORBIDDEN = 10403
 
 
 NULLABLE = {"nullable": True}
-"""The metadata of a field that may be null; any other is left out or has a value."""
+"""The metadata of a field that may be null."""
 
 
 @attrs.define
@@ -39,7 +39,7 @@ class RefusedError(Exception):
 
 
 def parse(cls: type[Parameters], given: Any) -> Parameters:
-    """Make a `cls` of the JSON object `given`, or refuse it as the service would."""
+    """Return a `cls` made from the JSON object `given`; raise `RefusedError` if it is not valid."""
     if not isinstance(given, dict):
         raise RefusedError(400, INVALID, f"A JSON object is required, not {given!r}")
     properties = cast("dict[str, Any]", given)
@@ -59,7 +59,7 @@ def parse(cls: type[Parameters], given: Any) -> Parameters:
 
 
 def number(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if type(value) not in (int, float):  # isinstance would take true and false for numbers
+    if type(value) not in (int, float):  # isinstance would accept true and false
         raise TypeError(f"{attribute.name!r} must be a number, not {value!r}")
 
 

@@ -1,7 +1,7 @@
-"""The parameters of every call, and the values that the calls answer.
+"""The parameters of every call, and the values that the calls return.
 
-Amounts are in cents with the wire's names; beside each stands a `…_money` that is exact `Money`.
-Times are epoch numbers with the unit that their text states; beside each stands a `…_datetime`.
+Amounts are in cents, with the names on the wire; each has a `…_money` that is exact `Money`. Times
+are epoch numbers in the unit that their docstring states; each has a `…_datetime`.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ __all__ = [
     "TopupStatusResponse",
 ]
 
-# Each module is imported when one of its names is first used: making the classes of all calls takes
-# as long as all else in a program that asks for a balance.
+# Each module is imported when one of its names is first used: creating the classes of all calls
+# would double the time of a program that asks for one balance.
 _NAMES = {
     "_base": (
         "AccountParams",

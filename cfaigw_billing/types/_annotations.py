@@ -23,7 +23,7 @@ def member_of(cls: Any) -> tuple[Any, bool]:
 
 
 def is_array(cls: Any) -> bool:
-    """Whether it is the type of a list on the wire, `tuple[T, ...]`."""
+    """Return whether it is the type of a list on the wire, `tuple[T, ...]`."""
     return get_origin(cls) is tuple and get_args(cls)[-1] is Ellipsis
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
-# What shows a value is imported where one is shown.
+# Modules that show values are imported when a value is shown.
 
 
 @frozen(kw_only=True)
@@ -87,7 +87,7 @@ class Shown(Data):
 
         return self._table(LONGEST).html()
 
-    # How a type differs from this:
+    # For subclasses to set:
 
     _list: ClassVar[str | None] = None
     """The field with the values for the records; `None`: one record of the value itself."""
@@ -172,7 +172,7 @@ class Response(Shown):
 
     @classmethod
     def _properties(cls) -> Iterable[Property]:
-        schema = {"description": "What the service sent and this version does not know."}
+        schema = {"description": "The fields that this version does not know."}
         kind = dict[str, object]
         extra = Property(
             name="extra", written=kind, read=kind, required=False, always=False, schema=schema
@@ -200,7 +200,7 @@ class AccountResponse(Response):
     """
 
     def to_records(self) -> list[dict[str, object]]:
-        """Return flat mappings, as for every answer; each has the `account_id`."""
+        """Return flat mappings like other answers; each has the `account_id`."""
         return [{"account_id": self.account_id, **row} for row in super().to_records()]
 
     @classmethod

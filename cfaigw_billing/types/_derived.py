@@ -46,7 +46,7 @@ def _from_either(number: float | None, _: object) -> datetime | None:
 
 
 def utc_seconds(field_name: str) -> Derived[datetime]:
-    """Unix seconds as an aware UTC `datetime`."""
+    """Return an attribute for Unix seconds as an aware UTC `datetime`."""
     return Derived(field_name, _from_seconds)
 
 
@@ -56,10 +56,10 @@ def optional_utc_seconds(field_name: str) -> Derived[datetime | None]:
 
 
 def utc_milliseconds(field_name: str) -> Derived[datetime]:
-    """Unix milliseconds as an aware UTC `datetime`."""
+    """Return an attribute for Unix milliseconds as an aware UTC `datetime`."""
     return Derived(field_name, _from_milliseconds)
 
 
 def optional_utc(field_name: str) -> Derived[datetime | None]:
-    """Unix milliseconds or seconds, distinguished by size, as an aware UTC `datetime`."""
+    """Return an attribute for milliseconds or seconds, told apart by size, as a UTC `datetime`."""
     return Derived(field_name, _from_either)

@@ -190,7 +190,7 @@ def to_frame(
 
 
 def _columns(*, exact: bool) -> dict[Kind, tuple[Callable[[Any], object], str | None]]:
-    """By kind: how to convert a value for a data frame, and the type of the column."""
+    """Return by kind: how to convert a value for a data frame, and the type of the column."""
     return {
         Kind.CENTS: (float, "float64"),
         Kind.EXACT: (_number, "object")
@@ -238,7 +238,7 @@ def _json(value: Any) -> object:
 
 
 def _siblings(cls: Any) -> dict[str, str]:
-    """By field name: the attribute that shows the field in another form."""
+    """Return by field name: the attribute that shows the field in another form."""
     attributes = {name: getattr(cls, name) for name in dir(cls)}
     return {a.field_name: name for name, a in attributes.items() if isinstance(a, Derived)}
 
@@ -250,7 +250,7 @@ def _reader(attribute: str) -> Callable[[Any], object]:
 def _derived(value: object, attribute: str) -> object:
     try:
         found = getattr(value, attribute, None)
-    except ArithmeticError:  # a number beyond all moments
+    except ArithmeticError:  # too large for a time
         return None
     if not attribute.endswith("_money") or found is None:
         return found

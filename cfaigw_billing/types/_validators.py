@@ -36,7 +36,7 @@ def account(_: object, attribute: Attribute[Any], value: Any) -> None:
 
 
 def is_account_id(value: object) -> TypeGuard[str]:
-    """Whether a value can be the identifier of an account."""
+    """Return whether a value can be the identifier of an account."""
     return isinstance(value, str) and _ACCOUNT_ID.fullmatch(value) is not None
 
 
@@ -66,7 +66,7 @@ def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise TypeError(f"`{name}` must be a str, not {type(value).__name__}")
     if not value:
-        # The message of the official SDK, so that tests for it go on passing.
+        # The message of the official SDK, so that tests that compare it still pass.
         raise ValueError(f"Expected a non-empty value for `{name}` but received {value!r}")
 
 
@@ -176,7 +176,7 @@ def milliseconds(name: str, value: Any) -> float | None:
             f"`{name}` must be an aware datetime or a number of milliseconds since "
             f"1970, not {type(value).__name__}"
         )
-    if not abs(value) <= _LAST_MILLISECOND:  # what is not a number is not either
+    if not abs(value) <= _LAST_MILLISECOND:  # also true for NaN
         raise ValueError(
             f"`{name}` must be finite and at most the year 9999, in milliseconds, got {value!r}"
         )

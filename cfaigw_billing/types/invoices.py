@@ -201,7 +201,7 @@ class InvoiceLine(Response):
 
     Attributes:
         amount: The line's amount, in cents.
-        quantity: The number of units; no unit of its own.
+        quantity: A plain number without a unit.
     """
 
     amount: float
@@ -217,7 +217,7 @@ class InvoiceLine(Response):
     pricing: InvoiceLinePricing
     """The unit price."""
     quantity: float
-    """The number of units; no unit of its own."""
+    """A plain number without a unit."""
     pretax_credit_amounts: tuple[InvoiceLinePretaxCreditAmount, ...] | None = None
     """The credits that lower the line."""
 

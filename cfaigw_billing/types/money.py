@@ -19,7 +19,7 @@ _FORMAT = (
 )
 """The parts of a format; the same letters as for a number."""
 _EXACT = Context(prec=1000)
-"""Our own context, so that the program's decimal context does not round amounts."""
+"""A separate context, so that the program's decimal context does not round amounts."""
 _QUOTIENT = Context(prec=34, rounding=ROUND_HALF_EVEN)
 """For division, which may have no exact result."""
 _LARGEST = 400
@@ -33,7 +33,7 @@ _DIGITS = {
     **dict.fromkeys(_WITHOUT_CENTS, 0),
     **dict.fromkeys(("BHD", "JOD", "KWD", "OMR", "TND"), 3),
 }
-"""The digits of a unit that the payment processor counts in, where they are not two."""
+"""The decimal digits of currencies that do not have two digits at the payment processor."""
 
 
 def _exact(value: Decimal | float | str) -> Decimal:
@@ -224,7 +224,7 @@ class Money(Data):
     def _from_dict(cls, data: Mapping[str, Any]) -> Money:
         currency = data.get("currency", "USD")
         if "major" not in data and "cents" not in data:
-            raise ValueError("`cents` is missing, or else `major`")
+            raise ValueError("`cents` or `major` is missing")
         if "major" not in data:
             return cls(cents=data["cents"], currency=currency)
         found = cls.from_major(data["major"], currency)
@@ -268,7 +268,7 @@ def _money(cents: float, owner: Any) -> Money:
 
 
 def money(field_name: str) -> Derived[Money]:
-    """The cents in `field_name` as `Money`, in the currency of the value, else USD."""
+    """Return an attribute for the cents in a field as `Money`, in the value's currency or USD."""
     return Derived(field_name, _money)
 
 

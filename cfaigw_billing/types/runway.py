@@ -24,7 +24,7 @@ class RunwayHistory(Shown):
     """The usage behind a forecast."""
 
     first: datetime | None = None
-    """The start of the first hour with spending, an aware UTC `datetime`; `None`: there is none."""
+    """The start of the first hour with spending, an aware UTC `datetime`; `None`: no spending."""
     hours: int = 0
     """The hours since then, including the current hour."""
     rows: int = 0
@@ -32,7 +32,7 @@ class RunwayHistory(Shown):
 
     @property
     def reach(self) -> timedelta:
-        """How far ahead a date can be told: three times as far as the history goes back."""
+        """How far ahead a forecast can be: three times as far as the history goes back."""
         return 3 * timedelta(hours=self.hours)
 
 
@@ -96,8 +96,8 @@ class Runway(Shown):
     def time_left(self) -> timedelta | None:
         """How long the credit lasts in 9 of 10 cases: from `as_of` to `empties_after`.
 
-        0 if the credit is gone already; `None` if there is no such date. If an automatic top-up is
-        on, it holds only if its next charge fails.
+        0 if the credit is gone already; `None` without such a date. If an automatic top-up is on,
+        it holds only if its next charge fails.
         """
         if self.outcome == "empty":
             return timedelta(0)
@@ -190,5 +190,5 @@ def _shown(moment: datetime) -> str:
 _TOLD = {
     "empty": Alert("now"),
     "idle": "nothing was spent in the last 28 days",
-    "too_new": "cannot be told: the first spending is less than 72 hours ago",
+    "too_new": "not known yet: the first spending is less than 72 hours ago",
 }

@@ -58,7 +58,7 @@ class TopupCreateResponse(AccountResponse):
     A `str` with a masked repr. It is not pickled.
     """
     onboarding: bool
-    """Whether the user was already onboarded, in the service's words."""
+    """Whether the user was already onboarded, according to the service."""
     payment_intent_id: str
     """The identifier of the top-up, `in_…`, for `topup.status`."""
     brand: str | None = None

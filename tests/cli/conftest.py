@@ -1,4 +1,4 @@
-"""What the tests of this folder share: a terminal of 80 columns, and a service."""
+"""Shared fixtures: a terminal of 80 columns, and a service."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def endings() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Where the journal of the commands lies: not in the home of who runs the tests."""
+    """The folder of the commands' journal: not in the user's home."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("HOME", str(tmp_path))  # on macOS
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))  # on Windows

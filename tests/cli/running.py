@@ -45,7 +45,7 @@ def row(result: Result, start: str) -> str:
 
 
 def said(result: Result) -> str:
-    """What stands on stderr, without line breaks."""
+    """Return stderr without line breaks."""
     return " ".join(result.stderr.split())
 
 
@@ -58,7 +58,7 @@ def as_csv(result: Result) -> list[list[str]]:
 
 
 def paths(emulator: Emulator) -> list[str]:
-    """What was asked, each by the end of its path."""
+    """Return the requests, each by the end of its path."""
     return [f"{r.method} {r.path.rpartition('billing')[2] or r.path}" for r in emulator.requests]
 
 
@@ -82,7 +82,7 @@ def start(
     stderr: int = subprocess.PIPE,
     **environment: str,
 ) -> Process:
-    """Another Python, as a shell starts it, but in a session without a terminal of its own."""
+    """Start another Python like a shell, but in a session without its own terminal."""
     return Process(
         [sys.executable, *arguments],
         stdin=stdin,

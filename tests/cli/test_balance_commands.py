@@ -276,7 +276,7 @@ def test_no_accounts_at_all_is_a_header_alone(service: Emulator) -> None:
     [
         ([LOW, "", ".."], "stdin, line 3: the account id"),
         (["# a/b", "a/b"], "stdin, line 2: the account id"),
-        (["# nobody", ""], "stdin names no account"),
+        (["# nobody", ""], "stdin has no accounts"),
     ],
 )
 def test_a_wrong_line_is_named_before_anything_is_sent(
@@ -296,7 +296,7 @@ def test_a_file_that_is_no_text_is_wrong_usage(service: Emulator, tmp_path: Path
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     result = run("balance", tmp_path / "binary")
     assert result.exit_code == 2
-    assert result.stderr.endswith("binary is no text in UTF-8\n")
+    assert result.stderr.endswith("binary is not text in UTF-8\n")
 
 
 @pytest.mark.parametrize(
@@ -322,10 +322,10 @@ def test_a_file_that_is_no_text_is_wrong_usage(service: Emulator, tmp_path: Path
         (["balance", "--all", "--threshold", "nan"], {}, "--threshold must be dollars"),
         (["balance", "--all", "--concurrency", "0"], {}, "--concurrency"),
         (["balance", LOW, "--fail-bellow", "5"], {}, "did you mean --fail-below?"),
-        (["balance", LOW, "--zzz"], {}, "there is no option --zzz"),
+        (["balance", LOW, "--zzz"], {}, "unknown option --zzz"),
         (["--json", "balance", LOW], {}, "put options after it"),
-        (["balnce", LOW], {}, "there is no command 'balnce'; did you mean balance?"),
-        (["zzz", LOW], {}, "there is no command 'zzz' See `cfaigw-billing --help`."),
+        (["balnce", LOW], {}, "unknown command 'balnce'; did you mean balance?"),
+        (["zzz", LOW], {}, "unknown command 'zzz' See `cfaigw-billing --help`."),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_sent(
@@ -364,4 +364,4 @@ def test_an_alarm_over_no_accounts_at_all_is_no_good_news(service: Emulator) -> 
     assert run("balance", "--all").exit_code == 0
     result = run("balance", "--all", "--fail-below", 10)
     assert result.exit_code == 1
-    assert "no account to check" in result.stderr
+    assert "no accounts to check" in result.stderr

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cfaigw_billing.cli import topups
-from cfaigw_billing.cli._session import agree
+from cfaigw_billing.cli._session import ask_consent
 from cfaigw_billing.testing import Emulator, Fault
 
 from .running import LOW, RICH, as_csv, as_json, needs_posix, paths, row, run, said
@@ -121,10 +121,10 @@ def test_a_refusal_after_another_command_has_charged_the_key_is_exit_code_4(
     service.accounts[RICH].needs_confirmation = True
 
     def meanwhile(*arguments: Any, **options: Any) -> None:
-        monkeypatch.setattr(topups, "agree", agree)
+        monkeypatch.setattr(topups, "ask_consent", ask_consent)
         assert run(*KEYED).exit_code == 4
 
-    monkeypatch.setattr(topups, "agree", meanwhile)  # another command, during the question
+    monkeypatch.setattr(topups, "ask_consent", meanwhile)  # another command, during the question
     result = run(*KEYED)
     assert result.exit_code == 4
     assert "the card may have been charged" in result.stderr

@@ -106,4 +106,4 @@ def test_no_account_to_check_is_no_success(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv("CLOUDFLARE_BASE_URL", emulator.base_url)
         monkeypatch.setenv("CLOUDFLARE_API_TOKEN", emulator.api_token)
         result = run("runway", "--all", "--fail-within", "3d")
-    assert (result.exit_code, result.stderr) == (1, "error: there is no account to check\n")
+    assert (result.exit_code, result.stderr) == (1, "error: found no accounts to check\n")

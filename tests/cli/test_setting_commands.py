@@ -79,7 +79,7 @@ def test_ctrl_c_during_a_change_says_that_it_may_have_been_made(
     monkeypatch.setattr(Cloudflare, "send", interrupted)
     result = run("topup-config", RICH, "--off", "--yes")
     assert result.exit_code == 130
-    look = f"Look: cfaigw-billing topup-config {RICH}\n"
+    look = f"Check: cfaigw-billing topup-config {RICH}\n"
     assert result.stderr.endswith(f"It may have been changed. {look}")
 
 
@@ -93,8 +93,8 @@ def test_what_only_the_dashboard_may_change_is_one_line(service: Emulator) -> No
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ("--off", "say --yes"),
-        ("--amount 50 --threshold 10", "say --yes"),
+        ("--off", "use --yes"),
+        ("--amount 50 --threshold 10", "use --yes"),
         ("--amount 50", "belong together"),
         ("--threshold 50", "belong together"),
         ("--off --amount 50", "--off excludes"),

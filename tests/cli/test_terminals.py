@@ -101,7 +101,7 @@ def test_a_charge_of_which_nobody_reads_is_not_taken_for_refused(service: Emulat
 
 @attrs.define
 class Terminal:
-    """What a person types into a terminal and sees in it."""
+    """A terminal: the typed input, and the text shown."""
 
     leader: int
     follower: int

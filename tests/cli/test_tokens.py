@@ -90,8 +90,8 @@ def test_without_other_credentials_all_accounts_are_those_of_the_file(
     refused = run("balance", OVERDRAWN, "--tokens", tokens, CLOUDFLARE_API_TOKEN="")
     assert refused.exit_code == 2
     assert said(refused) == (
-        f"error: no token for the account '{OVERDRAWN}': --tokens has none, and there is no "
-        f"CLOUDFLARE_API_TOKEN for the accounts without one"
+        f"error: no token for the account '{OVERDRAWN}': --tokens has none, and "
+        f"CLOUDFLARE_API_TOKEN, for accounts without one, is not set"
     )
     assert used(service) == TOKENS
 
@@ -193,7 +193,7 @@ def test_a_command_to_type_has_the_file_that_was_named(service: Emulator, tokens
     service.inject(Fault(status=500), path="/topup/config", method="POST", times=None)
     change = "topup-config", RICH, "--amount", "20", "--threshold", "5", "--yes"
     result = run(*change, "--tokens", tokens)
-    assert f"Look: cfaigw-billing topup-config {RICH} --tokens '{tokens}'" in said(result)
+    assert f"Check: cfaigw-billing topup-config {RICH} --tokens '{tokens}'" in said(result)
     result = run(*change, CLOUDFLARE_API_TOKENS_FILE=str(tokens))
     assert "--tokens" not in result.stderr
 
@@ -202,7 +202,7 @@ def test_a_command_to_type_has_the_file_that_was_named(service: Emulator, tokens
 
 
 def complaint(path: Path) -> str:
-    """What a command says of a file before it does anything; it never shows a token."""
+    """A command refuses a wrong file at once, and never shows a token."""
     result = run("balance", "--all", "--tokens", path)
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -210,7 +210,7 @@ def complaint(path: Path) -> str:
     return said(result).removeprefix(f"error: {path}")
 
 
-TWO_WORDS = "it must be an account id, a blank and the token of the account"
+TWO_WORDS = "it must be an account id, a space and the token of the account"
 WRONG_LINES = {
     RICH: TWO_WORDS,
     f"{SECRET}": TWO_WORDS,
@@ -218,8 +218,8 @@ WRONG_LINES = {
     f"{RICH} Bearer {SECRET}": TWO_WORDS,
     f"{RICH} # {SECRET}": TWO_WORDS,
     f"{SECRET}/ {SECRET}": "it must begin with an account id",
-    f"{SECRET} {RICH}": "the account id must stand before the token",
-    f"{LOW} another-{SECRET}": "it names the account of line 2 again",
+    f"{SECRET} {RICH}": "the account id must come before the token",
+    f"{LOW} another-{SECRET}": "it repeats the account of line 2",
     f'{RICH} "{SECRET}"': "the token holds more than the credential: remove the quotes",
     f"{RICH} {SECRET}é": "the token holds more than the credential: remove the characters that "
     "are not printable ASCII",
@@ -289,11 +289,11 @@ def test_a_token_may_have_a_hash_within(service: Emulator, tmp_path: Path) -> No
     assert run("balance", RICH, "--tokens", path).exit_code == 0
 
 
-# What is never shown
+# Secrets
 
 
 def traceback_of(*words: object) -> str:
-    """What a reporter of errors can show of the end of a command: with the variables of frames."""
+    """Return the text of an error report with the variables of frames."""
     arguments = [str(word) for word in words]
     with (
         pytest.raises(click.exceptions.Exit) as end,

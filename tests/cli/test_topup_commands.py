@@ -73,7 +73,7 @@ def test_the_card_that_was_charged_is_the_one_that_the_service_names(
     def another(*_: object, **__: object) -> None:
         service.accounts[RICH].payment_method = {"brand": "mastercard", "last4": "4444"}
 
-    monkeypatch.setattr(topups, "agree", another)  # somebody changes it during the question
+    monkeypatch.setattr(topups, "ask_consent", another)  # somebody changes it during the question
     result = run("topup", RICH, "--amount", "10", "--yes")
     assert result.stdout.startswith("Charged mastercard 4444 for $10.00 of credit: ")
 
@@ -166,7 +166,7 @@ def test_a_declined_card_is_one_line(service: Emulator) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ("--amount 50", "say --yes"),
+        ("--amount 50", "use --yes"),
         ("--amount 10.005 --yes", "whole cents"),
         ("--amount 10.000 --yes", "whole cents"),
         ("--amount 1e3 --yes", "whole cents"),
@@ -212,7 +212,7 @@ def test_a_lost_answer_is_looked_for_once_and_is_exit_code_4(
     assert error.startswith("error: POST ")
     assert "a top-up of $50.00 was sent at " in error
     assert "whether it was charged is unknown" in error
-    assert "do not send it again before `reconcile` has looked · idempotency key " in error
+    assert "do not send it again before `reconcile` has checked it · idempotency key " in error
     assert again == "Ask again: cfaigw-billing recover"
     assert found.startswith("It has no invoice yet.")
     assert found.endswith("The balance is $1,234.57.")
@@ -236,7 +236,7 @@ def test_what_is_found_of_a_lost_charge_is_said(
     service.accounts[RICH].add_invoice(5000, id="in_another")
     doubtful = run("topup", RICH, "--amount", "50", "--yes")
     assert doubtful.exit_code == 4
-    assert re.search("a person has to look: in_(an)?other, in_(an)?other[.]", doubtful.stderr)
+    assert re.search("a person must decide: in_(an)?other, in_(an)?other[.]", doubtful.stderr)
     look, then = doubtful.stderr.splitlines()[-2:]
     assert look == f"Look: cfaigw-billing invoices {RICH} --type manual"
     assert then.startswith("Then: cfaigw-billing settle ")
@@ -259,7 +259,7 @@ def test_a_lost_charge_that_cannot_be_looked_for_stays_exit_code_4(service: Emul
     service.inject(Fault(status=403), times=None, path="/invoice-history")
     result = run("topup", RICH, "--amount", "50", "--yes")
     assert result.exit_code == 4
-    assert "error: its invoice could not be looked for: 403 GET " in result.stderr
+    assert "error: the search for its invoice failed: 403 GET " in result.stderr
     assert result.stderr.splitlines()[-1] == "Ask again: cfaigw-billing recover"
 
 

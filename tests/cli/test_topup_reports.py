@@ -1,4 +1,4 @@
-"""What a script is told of a top-up: `topup --json`, `topup-status` and `reconcile`."""
+"""Reports of top-ups for scripts: `topup --json`, `topup-status` and `reconcile`."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_a_charge_is_found_by_its_account_amount_and_time(service: Emulator, now
     account.add_invoice(5250, id="in_other")
     ambiguous = run("reconcile", *options)
     assert ambiguous.exit_code == 4
-    assert "a person has to look: in_other, in_ours" in ambiguous.stdout
+    assert "a person must decide: in_other, in_ours" in ambiguous.stdout
     assert ambiguous.stderr == f"Look: cfaigw-billing invoices {RICH} --type manual\n"
     assert run("reconcile", *options, "--exclude", "in_other").exit_code == 0
     assert service.charges == []

@@ -171,7 +171,7 @@ def test_rounds_with_a_file_tell_it_after_three_failures(service: Emulator, stat
     assert run("watch", LOW, RICH, "--once", "--state", state).output == ""
 
 
-# What is wrong.
+# Errors.
 
 WRONG = [
     (["--runway", "x"], "--runway must be a time such as 90m, 12h, 3d or 2w, not 'x'"),

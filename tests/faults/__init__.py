@@ -1,1 +1,1 @@
-"""What happens when the service, the network or the caller breaks off."""
+"""Failures of the service, the network and the caller."""

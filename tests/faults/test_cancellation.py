@@ -82,7 +82,7 @@ WAYS = [by_task, by_scope, by_timeout]
 async def cancelled(
     call: Call, way: Callable[[Call, Call], Awaitable[None]], come: Callable[[], object]
 ) -> BaseException:
-    """What `call` is left with when it is cancelled as soon as `come()` is true."""
+    """Cancel `call` as soon as `come()` is true, and return its error."""
     seen: list[BaseException] = []
 
     async def watched() -> None:
@@ -181,7 +181,7 @@ async def test_a_cancelled_charge_says_what_it_may_have_done(
 
 @pytest.mark.parametrize("limit", [None, 5])
 async def test_fifty_cancelled_calls_free_the_pool(limit: int | None) -> None:
-    """Their connections are closed, not kept: what comes later on them belongs to nobody."""
+    """Their connections are closed, not reused: a late answer would belong to another call."""
     connector = None if limit is None else aiohttp.TCPConnector(limit=limit)
     session = None if connector is None else aiohttp.ClientSession(connector=connector)
     held = limit or 50
@@ -237,7 +237,7 @@ async def test_thousands_of_calls_leave_nothing_behind() -> None:
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("turn", [topped_up(), (Peer.request, Peer.reset), HANGS])
 async def test_charges_leave_nothing_behind(turn: Turn) -> None:
-    """Each has a connection of its own."""
+    """Each has its own connection."""
     timeout = aiohttp.ClientTimeout(sock_read=0.3)  # a busy machine may connect more slowly
     with Server(turn) as server:
         async with AsyncCloudflare(

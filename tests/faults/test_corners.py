@@ -58,7 +58,7 @@ async def test_a_middleware_of_the_callers_cannot_repeat_a_charge(emulator: Emul
         assert len(emulator.requests) == 3
 
 
-# What may be charged.
+# Limits of charges.
 
 
 @pytest.mark.parametrize("max_charge", [0, 4999])

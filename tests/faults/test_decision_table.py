@@ -1,4 +1,4 @@
-"""What a failure means, and how long to wait: the whole tables, written out by hand."""
+"""The decision after each failure, and the waits: complete tables, written by hand."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from math import inf
 import pytest
 
 from cfaigw_billing._core.operations import Safety
-from cfaigw_billing._core.retry import Failure, Verdict, decide, wait_before_repeat
+from cfaigw_billing._core.retry import Failure, Verdict, decide, wait_before_retry
 
-AGAIN, GIVE_UP, UNKNOWN = Verdict.AGAIN, Verdict.GIVE_UP, Verdict.OUTCOME_UNKNOWN
+RETRY, GIVE_UP, UNKNOWN = Verdict.RETRY, Verdict.GIVE_UP, Verdict.OUTCOME_UNKNOWN
 
 DECISIONS = {
-    (Safety.READS, Failure.NOT_SENT): AGAIN,
-    (Safety.READS, Failure.NO_ANSWER): AGAIN,
-    (Safety.READS, Failure.RATE_LIMITED): AGAIN,
-    (Safety.READS, Failure.THROTTLED): AGAIN,
-    (Safety.READS, Failure.BUSY): AGAIN,
+    (Safety.READS, Failure.NOT_SENT): RETRY,
+    (Safety.READS, Failure.NO_ANSWER): RETRY,
+    (Safety.READS, Failure.RATE_LIMITED): RETRY,
+    (Safety.READS, Failure.THROTTLED): RETRY,
+    (Safety.READS, Failure.BUSY): RETRY,
     (Safety.READS, Failure.UNCLEAR): GIVE_UP,
     (Safety.READS, Failure.REFUSED): GIVE_UP,
-    (Safety.REPEATABLE, Failure.NOT_SENT): AGAIN,
-    (Safety.REPEATABLE, Failure.NO_ANSWER): AGAIN,
-    (Safety.REPEATABLE, Failure.RATE_LIMITED): AGAIN,
-    (Safety.REPEATABLE, Failure.THROTTLED): AGAIN,
-    (Safety.REPEATABLE, Failure.BUSY): AGAIN,
+    (Safety.REPEATABLE, Failure.NOT_SENT): RETRY,
+    (Safety.REPEATABLE, Failure.NO_ANSWER): RETRY,
+    (Safety.REPEATABLE, Failure.RATE_LIMITED): RETRY,
+    (Safety.REPEATABLE, Failure.THROTTLED): RETRY,
+    (Safety.REPEATABLE, Failure.BUSY): RETRY,
     (Safety.REPEATABLE, Failure.UNCLEAR): GIVE_UP,
     (Safety.REPEATABLE, Failure.REFUSED): GIVE_UP,
-    (Safety.CHARGES, Failure.NOT_SENT): AGAIN,
+    (Safety.CHARGES, Failure.NOT_SENT): RETRY,
     (Safety.CHARGES, Failure.NO_ANSWER): UNKNOWN,
-    (Safety.CHARGES, Failure.RATE_LIMITED): AGAIN,
+    (Safety.CHARGES, Failure.RATE_LIMITED): RETRY,
     (Safety.CHARGES, Failure.THROTTLED): UNKNOWN,
     (Safety.CHARGES, Failure.BUSY): UNKNOWN,
     (Safety.CHARGES, Failure.UNCLEAR): UNKNOWN,
     (Safety.CHARGES, Failure.REFUSED): GIVE_UP,
-    (Safety.UNKNOWN, Failure.NOT_SENT): AGAIN,
+    (Safety.UNKNOWN, Failure.NOT_SENT): RETRY,
     (Safety.UNKNOWN, Failure.NO_ANSWER): GIVE_UP,
-    (Safety.UNKNOWN, Failure.RATE_LIMITED): AGAIN,
+    (Safety.UNKNOWN, Failure.RATE_LIMITED): RETRY,
     (Safety.UNKNOWN, Failure.THROTTLED): GIVE_UP,
     (Safety.UNKNOWN, Failure.BUSY): GIVE_UP,
     (Safety.UNKNOWN, Failure.UNCLEAR): GIVE_UP,
@@ -69,7 +69,7 @@ WAITS = [
     (2, 2, 60.0, inf, NO, 1.0, NO),
     (3, 2, 60.0, inf, NO, 1.0, NO),
     (2, 2, 60.0, inf, 1.0, 1.0, NO),
-    # What the service asks for is never undercut.
+    # Never wait less than the service asks for.
     (0, 2, 60.0, inf, 0.0, 0.5, 0.25),
     (0, 2, 60.0, inf, 0.1, 0.5, 0.25),
     (0, 2, 60.0, inf, 7.0, 0.0, 7.0),
@@ -103,7 +103,7 @@ def test_wait_before_repeat(
     jitter: float,
     wait: float | None,
 ) -> None:
-    assert wait == wait_before_repeat(
+    assert wait == wait_before_retry(
         taken,
         max_retries=allowed,
         max_retry_wait=longest,

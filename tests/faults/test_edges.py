@@ -1,4 +1,4 @@
-"""What does not fit into a row of the table: limits, clocks, words and what is left behind."""
+"""Cases that do not fit into the table: limits, clocks, messages and leaks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def client_of(server: Server, clock: VirtualClock | None = None, **options: Any)
 
 
 async def test_a_sleep_that_takes_too_long_does_not_lift_the_deadline() -> None:
-    """What is left of `total_timeout` may be nothing; for aiohttp, nothing means no limit."""
+    """The rest of `total_timeout` may be 0, which aiohttp treats as unlimited."""
     clock = VirtualClock()
     clock.overshoot = 0.01
     with Server(busy(503, "Retry-After: 1"), HANGS) as server:
@@ -66,7 +66,7 @@ async def test_a_total_timeout_of_nothing_is_no_freedom() -> None:
 
 
 async def test_a_client_timeout_without_a_total_does_not_lift_the_deadline() -> None:
-    """In aiohttp's own terms, a total of 0 is no limit."""
+    """aiohttp treats a total of 0 as unlimited."""
     timeout = aiohttp.ClientTimeout(total=0)
     with Server(HANGS) as server:
         async with client_of(server, total_timeout=0.1, timeout=timeout) as client:
@@ -172,7 +172,7 @@ def test_a_small_gzip_that_unpacks_to_a_gigabyte_does_not_take_the_memory() -> N
     [b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nX-Half: a", b"no HTTP\r\n\r\n", b"HTTP/1.1 99 No\r\n\r\n"],
 )
 async def test_a_connection_error_is_in_the_words_of_this_package(answer: bytes) -> None:
-    """Not in aiohttp's objects, and without a status that nobody sent."""
+    """Without objects of aiohttp, and without a status that the service did not send."""
     with Server((Peer.request, send(answer), Peer.close)) as server:
         async with client_of(server, max_retries=0) as client:
             with pytest.raises(APIConnectionError) as caught:
@@ -257,7 +257,7 @@ async def test_a_redirect_shows_no_page_and_keeps_its_location() -> None:
     assert caught.value.response.headers["Location"] == "https://elsewhere.test/"
 
 
-# What is left behind.
+# Leaks.
 
 
 async def test_cookies_are_not_sent_back() -> None:
@@ -279,7 +279,7 @@ class ClosingClock(VirtualClock):
 
 
 async def test_a_repeat_after_the_close_opens_no_connection() -> None:
-    """The call may fail as it likes; a session that nobody closes any more must not be opened."""
+    """The call may fail, but must not open a session that is never closed."""
     clock = ClosingClock()
     with Server(busy(), good()) as server:
         clock.client = client = client_of(server, clock)

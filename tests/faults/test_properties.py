@@ -58,7 +58,7 @@ modest = settings(
 
 @frozen
 class Attempt:
-    """What becomes of one attempt."""
+    """The fate of one attempt."""
 
     end: HTTPResponse | BaseException
     arrived: bool = True
@@ -103,7 +103,7 @@ class InstantClock(VirtualClock):
 
 
 def outcome_of(params: Params[Any], transport: FakeTransport, **options: Any) -> object:
-    """What a call comes to, its errors included."""
+    """Return the result of a call, or its error."""
     options["max_requests_per_second"] = None  # to wait for a turn takes an event loop
     client = AsyncCloudflare(api_token="token", account_id="acc", **options)
     client._executor.clock = InstantClock()
@@ -295,7 +295,7 @@ def test_an_answer_as_described_gives_its_value(
 # Charges.
 
 UNSEEN, LIMITED, REFUSED, MADE, LOST = "unseen", "limited", "refused", "made", "lost"
-"""What is proved of an attempt by the way it ended; `LOST`: nothing is."""
+"""The proven result of an attempt, by its end; `LOST`: not known."""
 
 
 def answered(kind: str, status: int, body: bytes, flaw: str | None = None) -> tuple[str, Attempt]:
@@ -380,10 +380,10 @@ def test_whatever_breaks_in_is_followed_by_no_attempt(
         assert bool(getattr(broken_in, "__notes__", [])) == arrived
 
 
-# What becomes of them.
+# Results.
 
 SERVICE = Emulator(at=datetime(2027, 3, 1, tzinfo=UTC), topup_seconds=2)
-"""The service of all machines, each of which has an account of its own."""
+"""The service of all machines, each with its own account."""
 AMOUNTS = st.integers(2, 60).map(lambda fives: 500 * fives) | st.integers(1000, 30_000)
 MOMENTS = st.sampled_from([0, 1, 20, 70, 400, 880, 1000, 7200])
 """Seconds."""

@@ -238,7 +238,7 @@ def test_a_price_that_only_tax_explains_asks_for_more(stage: Scene) -> None:
 @pytest.mark.parametrize("charged", [True, False])
 @pytest.mark.parametrize("fields", [{}, {"id": None}])
 def test_two_top_ups_of_the_price(scene: Scene, charged: bool, fields: dict[str, Any]) -> None:
-    """Which is whose, only a person can say. Two without an id are two, however alike."""
+    """Only a person can decide. Two equal invoices without an id are two invoices."""
     error = scene.lose(CHARGED if charged else NOT_CHARGED)
     now = int(time.time())
     scene.pay(created=now, **fields)
@@ -520,7 +520,7 @@ async def test_a_row_of_ones_own(fast: float, of: str, stage: Scene) -> None:
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("step", [HOURS, -HOURS])
 async def test_a_clock_that_is_set_before_the_charge(step: float, told: bool, stage: Scene) -> None:
-    """What the answers told of the old time is of no use for the new one."""
+    """Earlier answers say nothing about a clock that was set since."""
     async with machine(stage, step) as client:
         topup = client.ai_gateway.billing.topup
         if told:
@@ -580,7 +580,7 @@ def test_a_time_in_the_future_is_refused(stage: Scene) -> None:
         stage.reconcile(amount=AMOUNT, sent_at=datetime.now(UTC) + timedelta(hours=2))
 
 
-# What it is asked about.
+# Arguments.
 
 
 async def timeout(call: Awaitable[Any]) -> None:
@@ -749,7 +749,7 @@ def test_the_cause_of_a_cancellation(scene: Scene) -> None:
     assert scene.reconcile(error).outcome == "charged"
 
 
-# What fails.
+# Failures.
 
 
 @pytest.mark.parametrize(
@@ -775,7 +775,7 @@ def test_a_balance_that_cannot_be_read_does_not_hide_the_invoice(
 
 
 def test_a_failure_to_find_out_is_an_error_and_not_an_answer(scene: Scene) -> None:
-    """What cannot be read is not taken for "not found"."""
+    """A failed search does not mean "not found"."""
     error = scene.lose(CHARGED)
     scene.emulator.inject(Fault(body=b"<html>", content_type="text/html"), path="/invoice-history")
     with pytest.raises(APIResponseValidationError):
@@ -793,7 +793,7 @@ def test_an_invoice_from_beyond_the_calendar(scene: Scene) -> None:
     assert outcome == "ambiguous"
 
 
-# What the account does not show in full, or shows by another clock.
+# Incomplete lists, and other clocks.
 
 
 def test_a_list_that_ends_before_its_end_is_no_proof_of_nothing(stage: Scene) -> None:

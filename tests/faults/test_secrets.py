@@ -50,13 +50,13 @@ PAYMENT = CHARGE_JSON.replace(b"null", f'"{CLIENT_SECRET}"'.encode())
 
 @frozen(kw_only=True)
 class Source:
-    """Where the credentials come from."""
+    """The source of the credentials."""
 
     arguments: Mapping[str, Any] = field(factory=dict[str, Any])
     environment: Mapping[str, str] = field(factory=dict[str, str])
     options: RequestOptions = field(factory=lambda: RequestOptions())
     sent: str = TOKEN
-    """What reaches the server."""
+    """Return the request that reaches the server."""
 
 
 SOURCES = {
@@ -182,7 +182,7 @@ def test_an_error_shows_no_credentials(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Neither itself, nor its causes, nor their frames, nor what was logged on the way."""
+    """Check the error, its causes, their frames and the log."""
     use(source, monkeypatch)
     caplog.set_level(logging.DEBUG)
     found: dict[str, list[str]] = {}
@@ -207,7 +207,7 @@ def test_the_check_finds_what_is_there() -> None:
     assert leaks(caught.value) == [f"token of fail in elsewhere.py: {TOKEN!r}"]
 
 
-# What comes back may hold what was sent.
+# A response may repeat the request.
 
 DIFFICULT = f"{SECRET}/to<k>&'e\"n\\+=%2F;{SECRET}"
 """A credential that looks another way in a URL, in JSON and in a page."""
@@ -375,7 +375,7 @@ async def test_the_headers_of_a_raw_response_are_true_and_its_repr_has_none() ->
 def test_a_copy_with_a_secret_header_shows_no_credentials(
     cls: Any, method: str, option: str
 ) -> None:
-    """Neither where the copy cannot be made, nor where its call fails."""
+    """Also if making the copy fails, or a call of the copy."""
     client = cls(api_token="other", base_url="http://localhost:1", max_retries=0)
     given = {option: {**BEARER, "apikey": KEY}}
     for wrong in ({"max_retries": -1}, {"unknown": 1}, {"trace_configs": [1]}):
@@ -514,7 +514,7 @@ async def test_a_cancellation_shows_no_credentials(
 async def test_a_cancellation_in_the_middle_of_an_answer_shows_nothing_of_it(
     params: Params[Any],
 ) -> None:
-    """Neither its headers nor what has come of its body."""
+    """Check its headers, and the received part of its body."""
     half = http(PAYMENT, 200, f"X-Echo: Bearer {TOKEN}", f"Set-Cookie: a={SECRET}", length=9999)
 
     def answer(peer: Peer) -> None:
@@ -566,7 +566,7 @@ async def test_what_stands_for_a_client_shows_no_credentials(
 
 WRONG: Mapping[str, Mapping[str, Any]] = {
     "base_url": {"base_url": "ftp://nowhere"},
-    "a base_url that is no address": {"base_url": "http://[:"},
+    "a base_url that is not a URL": {"base_url": "http://[:"},
     "a base_url in the clear": {"base_url": "http://example.com"},
     "timeout": {"timeout": "soon"},
     "max_retries": {"max_retries": None},
@@ -586,7 +586,7 @@ WRONG: Mapping[str, Mapping[str, Any]] = {
 @pytest.mark.parametrize("cls", [AsyncCloudflare, Cloudflare])
 @pytest.mark.parametrize("headers", [{}, BEARER], ids=["arguments", "headers"])
 def test_a_wrong_argument_shows_no_credentials(cls: Any, headers: Mapping[str, str]) -> None:
-    """Of the other arguments neither, in the frames of the constructor."""
+    """Also not those in other arguments, in the frames of the constructor."""
     given = {"api_token": TOKEN, "api_email": "a@b.c", "api_key": KEY, "default_headers": headers}
     found: dict[str, list[str]] = {}
     for name, wrong in WRONG.items():
@@ -609,7 +609,7 @@ SECRET_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 @pytest.mark.parametrize("method", ["with_options", "copy"])
 @pytest.mark.parametrize("cls", [AsyncCloudflare, Cloudflare])
 def test_a_wrong_option_of_a_copy_shows_no_credentials(cls: Any, method: str) -> None:
-    """Of the other options neither, in the frames below the call."""
+    """Also not those in other options, in the frames below the call."""
     client, found = cls(api_token="other"), dict[str, list[str]]()
     for name, given in SECRET_OPTIONS.items():
         for wrong in ({"max_retries": 0.5}, {"no_such_option": 1}, {"timeout": "soon"}):

@@ -98,20 +98,20 @@ LIMIT = 1 << 20
 
 @frozen(kw_only=True)
 class Case:
-    """What goes wrong, and what must come of it."""
+    """A fault, and the expected result."""
 
     name: str
     script: tuple[Turn, ...]
     params: Params[Any] = BALANCE
     options: Mapping[str, Any] = field(factory=dict[str, Any])
-    """Of the client."""
+    """The options of the client."""
     scheme: str = "http"
     listening: bool = True
     after: Params[Any] | None = None
     """A call that is made before, and answered well by the first turn."""
 
     value: object = None
-    """What the call answers, or else:"""
+    """The value of the call, or else:"""
     raises: type[Exception] | None = None
     """Exactly what it raises."""
     says: tuple[str, ...] = ()
@@ -145,7 +145,7 @@ def topped_up() -> Turn:
 
 
 def limited(*headers: str) -> Turn:
-    """A refusal of the rate limiter, which says where the limit stands or when to come again."""
+    """A refusal of the rate limiter, with its count or the time to wait."""
     headers = headers or ("Retry-After: 0",)
     return Peer.limited, send(http(refusal(971, "slow down"), 429, *headers))
 
@@ -160,7 +160,7 @@ def retry_at(seconds: float) -> str:
     return f"Retry-After: {format_datetime(moment, usegmt=True)}"
 
 
-# Charges: sent at most once, and where nobody knows whether it was one, the error says so.
+# Charges: sent at most once; if the outcome is unknown, the error says so.
 
 BUSY = (408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 530)
 FAILED = (501, 505, 506, 507, 511, 525, 526, 527, 529, 599)
@@ -194,7 +194,7 @@ def charge(name: str, *script: Turn, **more: Any) -> Case:
 
 
 def lost(name: str, *steps: Step, cause: type[Exception] = APIConnectionError, **more: Any) -> Case:
-    """A charge that was sent, and nobody knows what came of it."""
+    """A charge that was sent, with an unknown outcome."""
     expected = {"charges": 1, **more}
     return charge(name, steps, raises=TopupOutcomeUnknownError, cause=cause, **expected)
 
@@ -1047,7 +1047,7 @@ def test_sync(case: Case, bystander: Server, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(scope="module")
 def bystander() -> Iterator[Server]:
-    """A server that redirects point to, and that nobody may speak to."""
+    """The target of redirects, which must get no request."""
     with Server((Peer.hang,)) as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""What to do about a key: the whole table, written out by hand."""
+"""The next step for a key: the complete table, written by hand."""
 
 from __future__ import annotations
 

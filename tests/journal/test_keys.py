@@ -1,4 +1,4 @@
-"""A top-up with a key: charged once, answered as often as it is asked for."""
+"""A top-up with a key: charged once, and answered each time."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_looked_for_stays_unknown(
     billing_emulator.inject(Fault(status=403), path="/invoice-history")
     with pytest.raises(TopupOutcomeUnknownError):
         ask(create(), journal=journal)
-    with pytest.raises(TopupOutcomeUnknownError, match="could not be looked for: 403"):
+    with pytest.raises(TopupOutcomeUnknownError, match="search for its invoice failed: 403"):
         ask(create(), journal=journal)
     assert posts(billing_emulator) == 1
 
@@ -192,7 +192,9 @@ def test_what_cannot_be_looked_for_without_a_token_stays_unknown(
     with pytest.raises(TopupOutcomeUnknownError):
         ask(create(), journal=journal)
     vault = Mock(side_effect=[billing_emulator.api_token, OSError("sealed")])
-    with pytest.raises(TopupOutcomeUnknownError, match="could not be looked for: `api_tokens` fa"):
+    with pytest.raises(
+        TopupOutcomeUnknownError, match="search for its invoice failed: `api_tokens` fa"
+    ):
         ask(create(), journal=journal, api_tokens=vault)
     assert len(billing_emulator.charges) == posts(billing_emulator) == 1
 
@@ -216,7 +218,7 @@ def test_an_ambiguous_one_stays_unknown(
 def test_an_invoice_settles_one_key(
     ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
 ) -> None:
-    """Of two lost charges alike, one of which was made."""
+    """One of two equal lost charges was made."""
     for key, fault in (("a", Fault.lost_answer()), ("b", NOT_CHARGED)):
         billing_emulator.inject(fault, path="/topup")
         with pytest.raises(TopupOutcomeUnknownError):
@@ -362,7 +364,7 @@ async def test_a_long_charge_shows_that_its_sender_lives(
     journal: MemoryJournal,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cfaigw_billing._charges.lease.BEAT", 0.02)
+    monkeypatch.setattr("cfaigw_billing._charges.lease.RENEWAL_INTERVAL", 0.02)
     billing_emulator.inject(Fault(delay=1), path="/topup")
     held(billing_emulator, monkeypatch, {1: lambda: len(marks()) > 2})
 

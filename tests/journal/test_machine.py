@@ -84,7 +84,7 @@ class OneChargeAKey(RuleBasedStateMachine):
             self.emulator.__exit__(None, None, None)
             self.runner.close()
 
-    # What happens.
+    # Steps.
 
     @rule(
         key=st.sampled_from(KEYS),
@@ -134,7 +134,7 @@ class OneChargeAKey(RuleBasedStateMachine):
         self.look()
         assert len(self.emulator.charges) == charges
 
-    # What always holds.
+    # Invariants.
 
     @invariant()
     def no_key_is_charged_twice(self) -> None:

@@ -45,7 +45,7 @@ def rows(path: Path) -> list[Any]:
     return found
 
 
-# What is durable.
+# Durability.
 
 
 async def test_each_write_is_on_the_disk_when_it_returns(path: Path) -> None:
@@ -142,7 +142,7 @@ def test_many_journals_that_are_new_at_once_make_one_table(path: Path) -> None:
     assert len(rows(path)) == 1
 
 
-# What befalls files.
+# Files.
 
 
 def test_a_mistyped_state_does_not_look_as_if_nothing_were_open(path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_file_that_another_has_locked(
     run(SQLiteJournal(path), billing_emulator)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    # What is recorded can be read meanwhile.
+    # Entries can be read meanwhile.
     assert run(SQLiteJournal(path), billing_emulator).payment_intent_id == "in_emulated000001"
     with pytest.raises(JournalError, match=r"locked.*nothing was sent"):
         run(SQLiteJournal(path, timeout=0.05), billing_emulator, create("order-2"))
@@ -315,7 +315,7 @@ def test_a_file_that_is_moved_away(
     billing_emulator: Emulator,
     account: EmulatedAccount,
 ) -> None:
-    """What is stored in it from then on, no other process would see."""
+    """Later entries would not be visible to other processes."""
     journal = SQLiteJournal(path)
     with billing_emulator.client(journal=journal) as client:
         create()(client)

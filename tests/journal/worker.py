@@ -28,7 +28,7 @@ from cfaigw_billing._charges import keyed, lease
 from cfaigw_billing.journal import Entry, PostgresJournal, SQLiteJournal
 
 STEPS = ("claim", "claimed", "mark", "marked", "sending", "answered", "record", "recorded")
-"""What a process dies at: before and after each write, and around the exchange."""
+"""The points at which a process dies: around each write, and around the exchange."""
 _WRITES = {
     "claimed": ("claim", "claimed"),
     "sent": ("mark", "marked"),
@@ -55,7 +55,7 @@ def deadly(journal: Any, doom: Doom) -> Any:
 
     def around(write: Callable[..., Any]) -> Callable[..., Any]:
         async def written(*entries: Entry) -> bool:
-            # On a slow machine a lease ends before the charge is sent: then "not_charged" is stored.
+            # If a lease ends before the charge is sent, "not_charged" is stored: that is no step.
             before, after = _WRITES.get(entries[-1].state, (None, None))
             doom.reach(before)
             stored: bool = await write(*entries)
@@ -95,7 +95,7 @@ async def charge(arguments: Sequence[str], left: dict[str, str], say: int) -> No
 
 
 async def outcome(client: AsyncCloudflare, key: str) -> str:
-    """Charge for the key. Return what came of it."""
+    """Charge for the key, and return the result."""
     while True:
         try:
             created = await client.ai_gateway.billing.topup.create(
@@ -112,7 +112,7 @@ async def outcome(client: AsyncCloudflare, key: str) -> str:
 
 
 def attempt(left: dict[str, str], arguments: Sequence[str], moment: float | None) -> list[str]:
-    """Work in a process of its own. Return what it said before its end."""
+    """Work in another process, and return its output."""
     hear, say = os.pipe()
     pid = os.fork()
     if not pid:
@@ -149,7 +149,7 @@ def shorten_leases() -> None:
     """Let the leases of the dead end soon, in this process and those that it forks."""
     for module in (keyed, lease):
         vars(module)["LEASE"] = timedelta(seconds=0.2)
-    lease.BEAT = 0.05
+    lease.RENEWAL_INTERVAL = 0.05
 
 
 def main() -> None:

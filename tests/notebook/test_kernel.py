@@ -44,7 +44,7 @@ class Kernel:
         return cell.outputs
 
     def printed(self, source: str) -> str:
-        """What a cell prints; it must have no other output."""
+        """Return the printed text of a cell, which must have no other output."""
         outputs = self.run(source)  # several, where the machine is slow: a kernel flushes by time
         assert {output["name"] for output in outputs} == {"stdout"}, outputs
         return "".join(output["text"] for output in outputs).strip()

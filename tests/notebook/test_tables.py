@@ -1,4 +1,4 @@
-"""What a notebook shows of an answer, and the data frames and plots that are made of it."""
+"""Answers in a notebook: tables, data frames and plots."""
 
 from __future__ import annotations
 

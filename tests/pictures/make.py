@@ -102,7 +102,7 @@ def photograph(made: Any, theme: str) -> None:
 
 
 def terminal(*arguments: str) -> str:
-    """What a command writes to a terminal."""
+    """Return the output of a command in a terminal."""
     leader, follower = pty.openpty()
     environment = os.environ | {"COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
     with subprocess.Popen(

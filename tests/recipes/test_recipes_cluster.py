@@ -29,7 +29,7 @@ UNPACED = 1e6
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator with all the accounts, each with a token of its own, in the environment."""
+    """An emulator with all accounts and their own tokens, in the environment."""
     with Emulator(api_token="of-nobody") as emulator:
         for number in range(ACCOUNTS):
             name, cents = f"{number:032x}", number * 7.01 - 500

@@ -35,7 +35,7 @@ RAY = {"CF-Ray": "8f0-TEST"}
 
 @asynccontextmanager
 async def serve_fastapi() -> AsyncGenerator[str]:
-    """As `uvicorn fastapi_app:app --timeout-graceful-shutdown 0`, the most impatient there is."""
+    """Run it like `uvicorn fastapi_app:app --timeout-graceful-shutdown 0`, which never waits."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(fastapi_app.app, log_config=None, timeout_graceful_shutdown=0)
     server = uvicorn.Server(config)
@@ -50,7 +50,7 @@ async def serve_fastapi() -> AsyncGenerator[str]:
 
 @asynccontextmanager
 async def serve_aiohttp() -> AsyncGenerator[str]:
-    """As `python aiohttp_app.py`, but for the patience at the end."""
+    """Run it like `python aiohttp_app.py`, but without its wait at the end."""
     runner = web.AppRunner(aiohttp_app.new_app(), shutdown_timeout=0.1)
     await runner.setup()
     try:
@@ -65,7 +65,7 @@ Serve = Callable[[], AbstractAsyncContextManager[str]]
 
 @pytest.fixture(params=[serve_fastapi, serve_aiohttp], ids=["fastapi", "aiohttp"])
 def serve(request: pytest.FixtureRequest) -> Serve:
-    """What serves one of the apps, and yields its address."""
+    """Yield the address of one of the apps, served by one of the servers."""
     found: Serve = request.param
     return found
 

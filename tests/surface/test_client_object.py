@@ -81,7 +81,7 @@ async def test_entering_a_client_without_credentials_says_so() -> None:
         pytest.fail("the block began")
 
 
-# What it has not.
+# Missing attributes.
 
 OFFICIAL = ["zones", "dns", "workers", "r2", "user", "memberships"]
 

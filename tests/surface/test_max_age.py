@@ -146,7 +146,7 @@ async def client(service: Service) -> AsyncIterator[AsyncCloudflare]:
 
 
 def ask(client: AsyncCloudflare, **options: Any) -> asyncio.Task[Any]:
-    """Ask for the balance of the account `a` in a task of its own."""
+    """Ask for the balance of the account `a` in a new task."""
     options = {"max_age": 30, **options}
     return asyncio.ensure_future(client.ai_gateway.billing.credit_balance(**options))
 
@@ -163,7 +163,7 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.wait(tasks)
 
 
-# What is kept.
+# The cache.
 
 
 @pytest.mark.parametrize("make", [AsyncCloudflare, Cloudflare])
@@ -343,7 +343,7 @@ async def test_a_closed_client_keeps_nothing(make: Any, emulator: Emulator) -> N
     assert kept(client) == 1
     await do(client.close)
     gc.collect()
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, recent._Kept)]
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, recent._CachedAnswer)]
     with pytest.raises(RuntimeError, match="closed"):
         await do(partial(client.ai_gateway.billing.credit_balance, account_id="a", max_age=60))
 
@@ -656,7 +656,7 @@ async def test_a_full_rate_limit_refuses_each(client: AsyncCloudflare, service: 
 
 
 async def test_a_fault_of_a_hook_is_not_shared(emulator: Emulator) -> None:
-    """It is no answer of the service: the others ask for themselves."""
+    """It does not come from the service, so the other calls send their own request."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def fail_once(*_: object) -> None:
@@ -879,7 +879,7 @@ class Truth(Service):
         self.chance = chance
         self.version = 0
         self.answers: dict[float, tuple[int, float]] = {}
-        """Of each number: the state that the answer shows, and when it was given."""
+        """By number: the state in the answer, and its time."""
 
     async def answer(self, url: URL, **more: object) -> CallbackResult:
         if not url.path.endswith("/credit-balance"):

@@ -1,4 +1,4 @@
-"""What stands in a public signature can be imported from a public module."""
+"""All types in public signatures can be imported from public modules."""
 
 from __future__ import annotations
 

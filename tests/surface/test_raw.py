@@ -229,7 +229,7 @@ def test_a_sync_response_that_is_read_outlives_its_client(billing_emulator: Emul
         list(raw.iter_bytes(0))
 
 
-# What is refused, and what cannot be decoded.
+# Refusals, and answers that cannot be decoded.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a program sees of its requests: aiohttp's tracing, OpenTelemetry, the log, the agent."""
+"""How a program can see its requests: aiohttp's tracing, OpenTelemetry, the log, the user agent."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_an_attempt_without_an_answer_says_why(run: Run, caplog: pytest.LogCaptu
     ):
         run(balance, base_url=server.base_url, api_token=TOKEN, max_retries=0)
     [record] = [record for record in caplog.records if record.name == "cfaigw_billing"]
-    pattern = r"GET \S+: the connection broke before there was an answer, attempt 1, \d+ ms"
+    pattern = r"GET \S+: the connection broke before an answer came, attempt 1, \d+ ms"
     assert re.fullmatch(pattern, record.getMessage())
 
 

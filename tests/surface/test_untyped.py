@@ -76,7 +76,7 @@ def call(run: Run, mocked_service: MockedService) -> Any:
     return call
 
 
-# What is sent.
+# Requests.
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -150,7 +150,7 @@ def test_extra_body_joins_a_body_that_is_a_mapping(
         call("post", "/x", body={1, 2})
 
 
-# What is refused before it is sent.
+# Refused before sending.
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_what_nothing_can_be_made_into_is_refused(
     assert mocked_service.requests == []
 
 
-# What comes back.
+# Answers.
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_a_call_of_the_service_by_its_path(ask: Run, billing_emulator: Emulator)
         ask(lambda client: client.get("/nowhere", cast_to=dict))
 
 
-# What is repeated.
+# Retries.
 
 FAILURES = {
     "reset": (Peer.request, Peer.reset),

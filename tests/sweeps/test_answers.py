@@ -1,4 +1,4 @@
-"""What a sweep leads to, as a mapping: who answered, who failed, who was not asked."""
+"""The result of a sweep as a mapping: accounts that answered, failed, or were not asked."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_what_is_no_such_result_does_not_merge(other: Any) -> None:
         union(other, some)
 
     class Special(CreditBalances):
-        """That of somebody else."""
+        """A subclass of a user."""
 
     with pytest.raises(TypeError, match="unsupported operand"):
         union(some, Special({}, {}))

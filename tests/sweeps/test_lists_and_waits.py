@@ -79,7 +79,7 @@ def add_invoices(emulator: Emulator, number: int) -> list[str]:
 def test_all_invoices_are_read_until_there_are_no_more(
     number: int, per_page: int, requests: int, invoices: Invoices, billing_emulator: Emulator
 ) -> None:
-    """As `has_more` says: a last page that is full needs no further request."""
+    """`has_more` counts: after a full last page, no further request is needed."""
     expected = add_invoices(billing_emulator, number)
     assert invoices(per_page=per_page) == expected
     pages = [request.query["page"] for request in billing_emulator.requests]
@@ -125,7 +125,7 @@ async def test_invoices_that_are_made_meanwhile_do_not_end_the_list(
 INVOICE = {"amount_due": 525, "amount_paid": 525, "amount_remaining": 0, "currency": "usd"}
 
 Pages = list[tuple[str, int, int]]
-"""Of each page the descriptions of its invoices, the number that it gives itself, and the total."""
+"""By page: the descriptions of its invoices, its own number, and the total."""
 
 WITHOUT_IDS: dict[str, tuple[Pages, str]] = {
     "alike on a page": ([("xxy", 1, 3)], "xxy"),
@@ -189,7 +189,7 @@ async def test_leaving_the_invoices_early_sends_no_further_request(
     assert len(billing_emulator.requests) == 1
 
 
-# Waiting. The emulator's clock is moved whenever the SDK sleeps, so nobody does.
+# Waiting. Instead of sleeping, the SDK moves the emulator's clock.
 
 
 class Leaping(Clock):
@@ -326,7 +326,7 @@ async def test_an_error_on_the_way_carries_a_note_of_the_top_up(
 
 
 async def test_a_cancellation_on_the_way_carries_it_too() -> None:
-    """The card has been charged, so whoever is told of the interrupt must learn for what."""
+    """The card has been charged, so the interrupt must name the charge."""
     seen: list[BaseException] = []
 
     async def main(client: AsyncCloudflare) -> None:

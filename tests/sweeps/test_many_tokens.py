@@ -30,7 +30,7 @@ BALANCE = "/accounts/{}/ai-gateway/billing/credit-balance"
 
 
 def owned(emulator: Emulator, count: int, token: str = "token-of-{}") -> list[str]:  # noqa: S107
-    """Add accounts, each with a token of its own, and return their ids."""
+    """Add accounts, each with its own token, and return their ids."""
     names = [f"account-{number}" for number in range(count)]
     for number, name in enumerate(names):
         emulator.add_account(name, balance=100 + number, api_token=token.format(name))
@@ -327,7 +327,7 @@ SECRET = "SENTINEL"
 
 
 def shown(error: BaseException | None) -> Iterator[str]:
-    """What errors, their causes and the local variables of their frames show."""
+    """Return the text of errors, their causes and the local variables of their frames."""
     while error is not None:
         seen = traceback.TracebackException.from_exception(error, capture_locals=True)
         yield "".join(seen.format())

@@ -291,7 +291,7 @@ def test_a_block_may_be_left_after_its_client_was_closed(billing_emulator: Emula
     assert shown(metrics) == {}
 
 
-# What is refused.
+# Wrong arguments.
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_a_client_with_a_slower_pace_keeps_to_it_and_slows_down_no_other(rate: f
 
 
 def test_a_slower_call_that_is_cancelled_takes_no_turn() -> None:
-    """Neither one that waits for its own pace, nor one that waits behind the others."""
+    """Both a call that waits for its own pace, and one that waits behind others."""
 
     async def main() -> float:
         pace, clock = Pace(), VirtualClock(0)
@@ -300,7 +300,12 @@ def test_single_calls_do_not_wait_behind_a_sweep() -> None:
             began = clock.monotonic()
             if not limiter.admit(began, reserve, INTERVAL):
                 await limiter.enter(
-                    clock, reserve=reserve, patience=60, deadline=60, interval=INTERVAL, line=line
+                    clock,
+                    reserve=reserve,
+                    patience=60,
+                    deadline=60,
+                    interval=INTERVAL,
+                    pace_lock=line,
                 )
             at = clock.monotonic()
             limiter.leave(at, at, {}, None)
@@ -369,7 +374,7 @@ def test_calls_in_several_threads_share_the_pace() -> None:
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_an_event_loop_that_stands_still_holds_up_no_other(closed: bool) -> None:
-    """As in a notebook, or where `run_until_complete` was interrupted."""
+    """As in a notebook, or after an interrupted `run_until_complete`."""
     pace, clock, loop = Pace(), Clock(), asyncio.new_event_loop()
 
     async def begin() -> list[asyncio.Task[float]]:

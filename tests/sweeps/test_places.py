@@ -216,7 +216,7 @@ def test_every_call_of_a_sweep_ends_once_within_its_places_and_limits(seed: int)
     virtually(main())
 
 
-# What ends a sweep.
+# The end of a sweep.
 
 
 async def read(outcomes: AsyncOutcomes[Any]) -> list[Outcome[Any]]:

@@ -185,7 +185,7 @@ def test_an_answer_from_the_window_before_is_no_news() -> None:
 
 
 def test_seconds_that_are_rounded_up_are_known_the_better_the_more_answers_tell_them() -> None:
-    """Windows of 300 s whose end, 99.5, is told as 100, then, at 0.6, as 99 more."""
+    """The end of the window, 99.5, is reported as 100, then, at 0.6, as 99 more."""
     budget = told(count(900, 100), 0)
     told(count(899, 99), 0.6, budget)
     assert budget.state(0.6).resets_in == 99
@@ -370,7 +370,7 @@ async def test_a_cancelled_wait_leaves_no_trace() -> None:
 
 
 async def test_who_is_not_patient_enough_is_told_at_once_also_in_the_queue() -> None:
-    """As soon as an answer tells that nothing is left, all of them fail, and not one a second."""
+    """When an answer reports that nothing is left, all of them fail at once, not one per second."""
     limiter, clock = Limiter(), Clock()
     for _ in range(FIRST_CALLS):
         await entering(limiter)
@@ -394,7 +394,7 @@ class Service:
     random: random.Random
     latency: tuple[float, float] = (0.05, 0.15)
     whole_seconds: bool = False
-    """Whether times are told in whole seconds, rounded up."""
+    """Whether times are reported in whole seconds, rounded up."""
     by_first_request: bool = False
     """Whether a window begins with the first request in it, and not by the clock."""
     refused: int = 0
@@ -547,7 +547,7 @@ def test_a_program_that_paces_nothing_takes_its_part_and_the_sweep_waits() -> No
 
 @attrs.frozen
 class Process:
-    """What a client does until the end: so many tasks, each with one call after the other."""
+    """The work of a client: a number of tasks, each with one call after the other."""
 
     tasks: int = 1
     pause: float = 0.0
@@ -555,7 +555,7 @@ class Process:
     together: bool = False
     """Whether the tasks make their calls together, in bursts."""
     reserve: float | None = None
-    """That of a sweep; `None`: single calls."""
+    """The reserve of a sweep; `None`: single calls."""
     slower: float = 1.0
     """How many times as long the line is."""
 

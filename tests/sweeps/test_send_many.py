@@ -79,7 +79,7 @@ def none_is_left() -> bool:
     return asyncio.all_tasks() == {asyncio.current_task()}
 
 
-# What goes in.
+# Input.
 
 
 class Counting:
@@ -125,7 +125,7 @@ async def test_endless_input_is_read_as_its_outcomes_are(
 
 @pytest.mark.parametrize("concurrency", [1, 7, 50])
 async def test_concurrency_is_used_and_kept(concurrency: int) -> None:
-    """Where no answer tells of a rate limit, the first one lifts the bound of eight calls."""
+    """Without a rate limit in the answers, the first one lifts the limit of eight calls."""
     client, transport = faked(0.002)
     async with client.send_many(asks(200), concurrency=concurrency) as outcomes:
         assert len([outcome async for outcome in outcomes]) == 200
@@ -216,7 +216,7 @@ async def test_items_that_are_no_requests_are_a_type_error(wrong: Any) -> None:
     assert transport.sent == 0
 
 
-# What comes out.
+# Output.
 
 
 def mix() -> list[Params[Any]]:
@@ -617,7 +617,7 @@ async def test_a_charge_whose_answer_is_lost_is_an_outcome(billing_emulator: Emu
 
 @attrs.define
 class Read:
-    """What a reader of `send_many` got to see."""
+    """The outcomes that a reader of `send_many` got."""
 
     outcomes: list[Any]
     error: BaseException | None
@@ -1011,7 +1011,7 @@ def test_the_sync_facade_tells_of_a_charge_in_flight(billing_emulator: Emulator)
 
 
 def test_the_input_of_the_sync_facade_may_use_the_client(billing_emulator: Emulator) -> None:
-    """What a person writes: a request for each account of `client.accounts.list()`."""
+    """As users write it: a request for each account of `client.accounts.list()`."""
     for params in asks(3):
         billing_emulator.add_account(str(params.account_id))
     with sync_client_of(billing_emulator) as client:

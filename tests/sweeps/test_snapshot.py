@@ -1,4 +1,4 @@
-"""What a snapshot shows of accounts, and both formats that a scrape may ask for."""
+"""The samples of a snapshot, in both formats of a scrape."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ async def test_a_sweep_larger_than_the_quota_stays_inside_it() -> None:
 
 
 async def test_a_policy_under_another_name_gives_the_quota_and_the_reserve() -> None:
-    """As in the service's own reference: the count is "default", the policy "burst"."""
+    """As in the service's reference: the count is "default", the policy "burst"."""
     told = {"Ratelimit": '"default";r=50;t=800', "Ratelimit-Policy": '"burst";q=100;w=800'}
     async with Emulator() as emulator, client_of(emulator) as client:
         names = add_accounts(emulator, 20)
@@ -167,7 +167,7 @@ async def test_one_answer_without_a_limit_is_enough_for_a_sweep_to_go_at_full_sp
 
 
 async def test_one_429_parks_all_callers_once() -> None:
-    """Whoever waits, waits for the same moment; nobody finds out for himself."""
+    """All calls wait until the same time; no other call runs into a 429."""
     async with Emulator() as emulator, client_of(emulator, max_retries=1) as client:
         names = add_accounts(emulator, 200)
         await balances(client, names[:20])
@@ -277,7 +277,7 @@ async def test_calls_that_a_429_parked_do_not_come_back_together() -> None:
 
 
 async def test_a_call_behind_others_ends_with_its_total_timeout() -> None:
-    """Also where it waits for an answer of theirs, of which nobody knows when it comes."""
+    """Also if it waits for one of their answers, which may come at any time."""
     async with Emulator() as emulator, client_of(emulator) as client:
         emulator.add_account("a")
         emulator.inject(Fault(headers={"Ratelimit": '"default";r=1;t=1000'}))
@@ -320,7 +320,7 @@ async def test_the_client_shows_where_the_limit_stands() -> None:
 
 
 async def test_a_limit_that_is_told_in_several_lines_is_read_whole() -> None:
-    """As proxies send it on; the second line is the one that stops the next call."""
+    """As proxies forward it; the second line stops the next call."""
     lines = (
         'Ratelimit: "burst";r=90;t=1',
         'Ratelimit: "default";r=0;t=500',
@@ -424,7 +424,7 @@ def test_none_means_every_account(sweep: Sweep, billing_emulator: Emulator) -> N
 def test_an_account_that_the_list_names_twice_is_asked_once(
     sweep: Sweep, billing_emulator: Emulator
 ) -> None:
-    """Which happens where accounts are added while the pages are read."""
+    """This happens if accounts are added while the pages are read."""
     names = add_accounts(billing_emulator, 3)
     for rows, more in ((names[:2], "true"), (names[1:], "false")):
         page = ",".join(f'{{"id": "{name}", "name": "a"}}' for name in rows)
@@ -493,14 +493,14 @@ async def test_credentials_that_are_revoked_meanwhile_lose_no_answer() -> None:
 def test_a_generator_over_the_sync_client_can_name_the_accounts(
     billing_emulator: Emulator,
 ) -> None:
-    """What a person writes: `credit_balances(a.id for a in client.accounts.list() if …)`."""
+    """As users write it: `credit_balances(a.id for a in client.accounts.list() if …)`."""
     names = add_accounts(billing_emulator, 4)
     with Cloudflare(**at(billing_emulator)) as client:
         account_ids = (account.id for account in client.accounts.list())
         assert list(balances(client, account_ids)) == names
 
 
-# What ends a sweep carries what was answered.
+# An error that ends a sweep has the answers so far.
 
 
 def ended(
@@ -649,7 +649,7 @@ def test_a_block_that_is_there_again_after_a_full_wait_ends_the_sweep(
             billing_emulator.inject(Fault.rate_limited(0.4), times=None)
 
     block()
-    with pytest.raises(RateLimitError, match="again") as caught:
+    with pytest.raises(RateLimitError, match="even after the full wait") as caught:
         run(
             lambda client: balances(client, names, concurrency=20, progress=block),
             **at(billing_emulator, max_retries=max_retries),
@@ -693,7 +693,7 @@ async def test_a_sweep_into_a_lasting_block_ends_after_one_full_wait(told: str) 
     async with Emulator() as emulator, client_of(emulator) as client:
         emulator.inject(BLOCKS[told], times=None)
         client._executor.clock = clock = Leaping()
-        with pytest.raises(RateLimitError, match="again"):
+        with pytest.raises(RateLimitError, match="even after the full wait"):
             await balances(client, add_accounts(emulator, 100))
     assert 300 <= clock.elapsed < 600
     assert len(emulator.requests) <= 60
@@ -766,7 +766,7 @@ def test_an_error_of_progress_arrives_as_it_is(sweep: Sweep, billing_emulator: E
 
 
 class Bar:
-    """What tqdm's does, as far as it is used."""
+    """The used part of tqdm's bar."""
 
     made: list[Bar]
 
@@ -797,7 +797,7 @@ def test_progress_true_shows_the_bar_of_tqdm(
     assert (bar.total, bar.n, bar.closed) == (6, 6, True)
 
 
-# What comes of it.
+# Results.
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def close_figures() -> Iterator[None]:
     pyplot.close("all")
 
 
-# What is asked.
+# Requests.
 
 
 def test_every_account_is_asked_with_the_same_window(sweep: Sweep, emulator: Emulator) -> None:
@@ -138,7 +138,7 @@ def test_progress_counts_the_accounts(sweep: Sweep, emulator: Emulator) -> None:
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-# What comes of it.
+# Results.
 
 
 def test_each_account_has_its_usage_or_its_error(result: UsageHistories) -> None:
@@ -238,7 +238,7 @@ def test_the_plot_shows_the_largest_in_dollars() -> None:
     empty.figure.canvas.draw()
 
 
-# What ends it.
+# The end of a sweep.
 
 
 def test_what_ends_the_sweep_carries_the_usage_so_far(sweep: Sweep, emulator: Emulator) -> None:

@@ -1,4 +1,4 @@
-"""What a watch tells: the rules on looks alone, random histories, and watches over a service."""
+"""The events of a watch: the rules, random histories, and watches over a service."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from cfaigw_billing import (
     RateLimitError,
 )
 from cfaigw_billing._core.watch.schedule import Look
-from cfaigw_billing._core.watch.telling import Thresholds, tell
-from cfaigw_billing._core.watch.told import Subject, Told
+from cfaigw_billing._core.watch.state import Subject, WatchState
+from cfaigw_billing._core.watch.steps import Thresholds, steps_after
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import (
     BillingCreditBalanceResponse,
@@ -74,12 +74,12 @@ def failed(at: float, account_id: str | None = "a", error: Exception | None = No
 
 
 def watched(
-    *looks: Look, told: Told | None = None, thresholds: Thresholds = BALANCE_ONLY
+    *looks: Look, told: WatchState | None = None, thresholds: Thresholds = BALANCE_ONLY
 ) -> list[Event]:
     """The events of looks, all of them handed out."""
-    told, events = told or Told(), list[Event]()
+    told, events = told or WatchState(), list[Event]()
     for look in looks:
-        for step in tell(told, look, thresholds):
+        for step in steps_after(told, look, thresholds):
             told.put(step.account_id, step.subject)
             events += [step.event] if step.event else []
     return events
@@ -93,46 +93,46 @@ def kinds(events: Iterable[Event]) -> list[str]:
 
 
 def test_telling_changes_nothing_until_it_is_put() -> None:
-    told = Told()
+    told = WatchState()
     look = seen(0, 900)
-    first = tell(told, look, BALANCE_ONLY)
-    assert first == tell(told, look, BALANCE_ONLY)
-    assert told.state == Told().state
+    first = steps_after(told, look, BALANCE_ONLY)
+    assert first == steps_after(told, look, BALANCE_ONLY)
+    assert told.state == WatchState().state
 
 
 # Rule 2: the state.
 
 
 def test_what_changed_while_nobody_watched_is_told_and_what_did_not_is_not() -> None:
-    told = Told()
+    told = WatchState()
     assert kinds(watched(seen(0, 900), seen(0, 5000, "b"), told=told)) == ["low"]
-    told = Told.from_state(json.loads(json.dumps(told.state)))
+    told = WatchState.from_state(json.loads(json.dumps(told.state)))
     later = [seen(DAY, 900), seen(DAY, 700, "b"), seen(DAY, 0, "c")]
     events = watched(*later, told=told)
     assert [(e.account_id, e.kind) for e in events] == [("b", "low"), ("c", "empty")]
 
 
 def test_an_event_that_was_not_saved_comes_again_with_its_key() -> None:
-    told = Told()
+    told = WatchState()
     watched(seen(0, 5000), told=told)
     state = told.state
     first = watched(seen(HOUR, 900), told=told)
-    again = watched(seen(2 * HOUR, 880), told=Told.from_state(state))
+    again = watched(seen(2 * HOUR, 880), told=WatchState.from_state(state))
     assert [event.key for event in first] == [event.key for event in again] == ["a:low:1"]
 
 
 WRONG_STATES: list[tuple[Any, type[Exception], str]] = [
-    ([], TypeError, "must be what `watch.state` was, not list"),
-    ({}, ValueError, "`state` must be what `watch.state` was, in version 2, not None"),
-    ({"version": 3}, ValueError, "in version 2, not 3"),
-    ({"version": 2, "account:a": []}, ValueError, "`state` must be what `watch.state` was"),
+    ([], TypeError, "must be a saved `watch.state`, not list"),
+    ({}, ValueError, "must be a saved `watch.state` of version 2, not None"),
+    ({"version": 3}, ValueError, "of version 2, not 3"),
+    ({"version": 2, "account:a": []}, ValueError, "`state` must be a saved `watch.state`"),
     ({"version": 2, "account:a": {"x": 1}}, ValueError, r"state\['account:a'\]"),
     ({"version": 2, "account:a": {"at": nan}}, ValueError, r"expected float.*\.at"),
-    ({"version": 2, 1: {}}, ValueError, "`state` must be what `watch.state` was"),
+    ({"version": 2, 1: {}}, ValueError, "`state` must be a saved `watch.state`"),
     ({"version": 2, "accounts": {}}, ValueError, "without 'accounts'"),
-    ({"version": 1}, ValueError, "`state` must be what `watch.state` was"),
-    ({"version": 1, "service": {}, "accounts": {}, "x": {}}, ValueError, "`state` must be what"),
-    ({"version": 1, "service": {}, "accounts": []}, ValueError, "`state` must be what"),
+    ({"version": 1}, ValueError, "`state` must be a saved `watch.state`"),
+    ({"version": 1, "service": {}, "accounts": {}, "x": {}}, ValueError, "`state` must be a saved"),
+    ({"version": 1, "service": {}, "accounts": []}, ValueError, "`state` must be a saved"),
     ({"version": 1, "service": {}, "accounts": {"a": {"x": 1}}}, ValueError, r"state.*:a'\]"),
     (
         {"version": 1, "service": {}, "accounts": {"a": {"at": "x"}}},
@@ -153,13 +153,13 @@ WRONG_STATES: list[tuple[Any, type[Exception], str]] = [
 @pytest.mark.parametrize(("state", "error", "message"), WRONG_STATES)
 def test_a_wrong_state_is_refused(state: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        Told.from_state(state)
+        WatchState.from_state(state)
     with pytest.raises(error, match=message):
         Cloudflare().ai_gateway.billing.watch(["a"], state=state)
 
 
 def test_a_state_of_version_1_which_was_nested_is_still_read() -> None:
-    told = Told()
+    told = WatchState()
     watched(seen(0, 900), seen(0, 5000, "b"), told=told)
     told.service = Subject(open={"unreadable": 5.0}, told={"unreadable": 2}, failing="outage")
     state = told.state
@@ -168,10 +168,10 @@ def test_a_state_of_version_1_which_was_nested_is_still_read() -> None:
         "service": state["service:a"],
         "accounts": {name: state[f"account:{name}"] for name in ("a", "b")},
     }
-    assert Told.from_state(nested).state == state
+    assert WatchState.from_state(nested).state == state
 
 
-def down(names: Iterable[str], told: Told) -> list[Event]:
+def down(names: Iterable[str], told: WatchState) -> list[Event]:
     """Let all these accounts fail for an hour."""
     told.keep([*names])
     looks = [failed(10 * MINUTE * n, name) for n in range(6) for name in names]
@@ -179,12 +179,12 @@ def down(names: Iterable[str], told: Told) -> list[Event]:
 
 
 def test_the_union_of_two_states_is_the_state_of_the_accounts_of_both() -> None:
-    one, other = Told(), Told()
+    one, other = WatchState(), WatchState()
     watched(seen(0, 900), seen(0, 5000, "b"), told=one)
     watched(seen(0, 700, "c"), failed(0, "d"), told=other)
     assert one.state | {"version": 2} == one.state == {"version": 2} | one.state
     union = json.loads(json.dumps(one.state | other.state))
-    told = Told.from_state(union)
+    told = WatchState.from_state(union)
     assert told.state == union
     assert told.accounts == one.accounts | other.accounts
     assert told.failing == one.failing + other.failing
@@ -197,11 +197,11 @@ def test_the_union_of_two_states_is_the_state_of_the_accounts_of_both() -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_union_keeps_that_the_service_was_unreadable_for_one_of_them(order: int) -> None:
-    broken, well = Told(), Told()
+    broken, well = WatchState(), WatchState()
     (outage,) = down("abc", broken)
     watched(*(seen(0, 5000, name) for name in "defg"), told=well)
     first, second = (broken.state, well.state)[::order]
-    told = Told.from_state(first | second)
+    told = WatchState.from_state(first | second)
     assert told.service == broken.service
     (readable,) = watched(*(seen(DAY, 5000, name) for name in "abc"), told=told)
     assert (readable.kind, readable.closes) == ("readable", outage.key)
@@ -209,14 +209,14 @@ def test_the_union_keeps_that_the_service_was_unreadable_for_one_of_them(order: 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_in_the_union_no_key_of_an_outage_comes_twice(order: int) -> None:
-    often, now = Told(), Told()
+    often, now = WatchState(), WatchState()
     for _ in range(2):
         down("abc", often)
         watched(*(seen(HOUR, 5000, name) for name in "abc"), told=often)
     down("def", now)
     assert often.service.told == {"unreadable": 2}
     first, second = (often.state, now.state)[::order]
-    told = Told.from_state(first | second)
+    told = WatchState.from_state(first | second)
     assert (list(told.service.open), told.service.told) == (["unreadable"], {"unreadable": 2})
     watched(*(seen(HOUR, 5000, name) for name in "def"), told=told)
     (outage,) = down("abcdef", told)
@@ -257,15 +257,15 @@ def test_low_opens_and_closes_by_the_runway_too() -> None:
 
 def test_forecasts_that_fail_for_long_hide_no_change_of_the_balance() -> None:
     """Nothing keeps it low: the balance has recovered, and no forecast has ever been near."""
-    told = Told()
+    told = WatchState()
     balances = [900, 9000, 900]
     looks = [seen(HOUR * hour, balance) for hour, balance in enumerate(balances)]
     for look in looks:
-        told = Told.from_state(json.loads(json.dumps(told.state)))
+        told = WatchState.from_state(json.loads(json.dumps(told.state)))
         watched(look, told=told, thresholds=THRESHOLDS)
     assert told.accounts["a"].told == {"low": 2, "topped_up": 1}
     assert kinds(watched(forecast(0, 9000, 2.9), told=told, thresholds=THRESHOLDS)) == ["topped_up"]
-    told = Told.from_state(json.loads(json.dumps(told.state)))
+    told = WatchState.from_state(json.loads(json.dumps(told.state)))
     assert watched(seen(HOUR, 9000), told=told, thresholds=THRESHOLDS) == []
     events = watched(forecast(2 * HOUR, 9000, 4), told=told, thresholds=THRESHOLDS)
     assert kinds(events) == ["recovered"]
@@ -303,7 +303,7 @@ def test_a_failed_look_keeps_the_level_and_resolves_nothing() -> None:
 def test_unreadable_comes_after_3_failures_and_15_minutes(
     times: list[float], told_at: float | None
 ) -> None:
-    told = Told()
+    told = WatchState()
     events = watched(*(failed(MINUTE * minute) for minute in times), told=told)
     assert [event.at for event in events] == ([] if told_at is None else [moment(MINUTE * told_at)])
     if told_at is not None:
@@ -318,14 +318,14 @@ def test_a_clock_that_was_ahead_when_it_began_to_fail_does_not_silence_it() -> N
 
 
 def test_more_than_half_failing_alike_is_one_event_about_the_service() -> None:
-    names, told = [f"{number}" for number in range(8)], Told()
+    names, told = [f"{number}" for number in range(8)], WatchState()
     told.keep(names)
     events = watched(*(failed(hour * HOUR, name) for hour in range(6) for name in names), told=told)
     (down,) = events
     assert (down.account_id, down.kind, down.key) == (None, "unreadable", "service:unreadable:1")
     assert "5 of 8 accounts: no answer" in str(down)
     state = told.state
-    events = watched(*(seen(DAY, 5000, name) for name in names), told=Told.from_state(state))
+    events = watched(*(seen(DAY, 5000, name) for name in names), told=WatchState.from_state(state))
     assert [(event.kind, event.closes) for event in events] == [("readable", down.key)]
     events = watched(*(seen(DAY, 5000, name) for name in names[:6]), told=told)
     events += watched(failed(DAY, names[6]), failed(DAY, names[7]), told=told)
@@ -334,7 +334,7 @@ def test_more_than_half_failing_alike_is_one_event_about_the_service() -> None:
 
 
 def test_an_outage_in_several_forms_is_one_event() -> None:
-    names, told = [f"{number}" for number in range(8)], Told()
+    names, told = [f"{number}" for number in range(8)], WatchState()
     told.keep(names)
     forms = [
         kind.__new__(kind, "no answer")
@@ -351,7 +351,7 @@ def test_an_outage_in_several_forms_is_one_event() -> None:
 
 
 def test_accounts_that_fail_differently_are_told_one_by_one() -> None:
-    told, names = Told(), ["a", "b", "c", "d"]
+    told, names = WatchState(), ["a", "b", "c", "d"]
     told.keep(names)
     errors = [LookupError("l"), LookupError("l"), ValueError("v"), ValueError("v")]
     looks = [
@@ -363,7 +363,7 @@ def test_accounts_that_fail_differently_are_told_one_by_one() -> None:
 
 
 def test_a_list_that_fails_for_long_is_an_event_about_the_service() -> None:
-    told = Told()
+    told = WatchState()
     told.keep(["a", "b"])
     looks = [failed(hour * HOUR, None) for hour in range(5)]
     (down,) = watched(seen(0, 5000), *looks, told=told)
@@ -389,7 +389,7 @@ def test_within_the_sawtooth_of_a_healthy_topup_there_is_no_low() -> None:
 
 @pytest.mark.parametrize("minutes", [14.9, 15])
 def test_below_its_threshold_for_15_minutes_without_a_rise_it_has_failed(minutes: float) -> None:
-    told = Told()
+    told = WatchState()
     looks = [seen(0, 2100, **TOPUP), seen(60, 1999, **TOPUP), seen(120, 1990, **TOPUP)]
     assert watched(*looks, told=told) == []
     late = watched(seen(60 + minutes * MINUTE, 900, **TOPUP), told=told)
@@ -413,7 +413,7 @@ def test_a_rise_below_the_threshold_starts_the_15_minutes_again() -> None:
 
 
 def test_a_disabled_topup_has_failed_at_once() -> None:
-    told = Told()
+    told = WatchState()
     look = seen(0, 900, **TOPUP, disabled_reason="card_declined")
     failed_topup, low = watched(look, told=told)
     assert (failed_topup.kind, failed_topup.error) == ("auto_topup_failed", "card_declined")
@@ -476,8 +476,8 @@ top-up, and what becomes of the program at the first event."""
 def test_random_histories_with_kills(
     moves: list[tuple[str, float | None, float, str, str]],
 ) -> None:
-    """Openings and closings alternate; none is missed; none is told twice, but for one a kill."""
-    told, now = Told(), 0.0
+    """Openings and closings alternate; none is missed or repeated, except one for each kill."""
+    told, now = WatchState(), 0.0
     told.keep(NAMES)
     saved, delivered = told.state, list[Event]()
     for name, balance, minutes, topup, kill in moves:
@@ -485,15 +485,15 @@ def test_random_histories_with_kills(
         look = failed(now, name)
         if balance is not None:
             look = seen(now, balance, name, **TOPUPS[topup])
-        steps = tell(told, look, BALANCE_ONLY)
+        steps = steps_after(told, look, BALANCE_ONLY)
         first = next((step for step in steps if step.event), None)
         if kill and first and first.event:
             if kill == "killed":  # after it was saved
                 told.put(first.account_id, first.subject)
                 delivered.append(first.event)
                 saved = told.state
-            told = Told.from_state(json.loads(json.dumps(saved)))
-            steps = tell(told, look, BALANCE_ONLY)
+            told = WatchState.from_state(json.loads(json.dumps(saved)))
+            steps = steps_after(told, look, BALANCE_ONLY)
             again = [step.event.key for step in steps if step.event]
             if kill == "killed":
                 assert first.event.key not in again
@@ -513,8 +513,8 @@ def test_random_histories_with_kills(
     }
 
 
-def check_what_is_open(told: Told, name: str, balance: float | None, topup: str) -> None:
-    """What is so has been told."""
+def check_what_is_open(told: WatchState, name: str, balance: float | None, topup: str) -> None:
+    """The open episodes match the state of the account."""
     if balance is None:
         return
     is_open = told.of(name).open

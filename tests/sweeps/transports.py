@@ -47,7 +47,7 @@ class FakeTransport:
         return HTTPResponse(status_code=200, headers=headers, body=BALANCE)
 
     def widened(self, _: int) -> AbstractContextManager[None]:
-        """There is no bound."""
+        """Do nothing: connections are unlimited."""
         return nullcontext()
 
     def lend(self, *_: object) -> FakeTransport:
@@ -58,7 +58,7 @@ class FakeTransport:
         """It always is."""
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
 def faked(latency: float = 0.0, **options: Any) -> tuple[AsyncCloudflare, FakeTransport]:

@@ -39,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class EmulatorClock(Clock):
-    """The clock of an emulator that stands still: a sleep moves it ahead, and takes no time."""
+    """The clock of an emulator with a fixed time: a sleep moves it ahead, and takes no time."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -70,6 +70,6 @@ class VirtualClock(Clock):
 
 
 def virtually(main: Coroutine[Any, Any, T]) -> T:
-    """As `asyncio.run`, in virtual time."""
+    """Do the same as `asyncio.run`, in virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)

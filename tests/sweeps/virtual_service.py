@@ -47,7 +47,7 @@ class VirtualAccount:
     topup: dict[str, Any] = attrs.field(factory=dict[str, Any])
     name: str = "Acme"
     status: int = 200
-    """What its balance is answered with."""
+    """The answer for its balance."""
 
     def at(self, now: float) -> float:
         return self.balance - self.per_hour * now / HOUR
@@ -67,7 +67,7 @@ class VirtualService(FakeTransport):
     listed: list[float] = attrs.field(factory=list[float])
     per_window: defaultdict[int, int] = attrs.field(factory=lambda: defaultdict[int, int](int))
     status: int = 200
-    """What everything is answered with."""
+    """The status of all answers."""
     list_status: int = 200
     hours: int = 0
     """How far back the usage goes."""

@@ -266,10 +266,10 @@ def test_a_token_is_a_str(billing_emulator: Emulator) -> None:
 
 
 def test_a_limit_is_that_of_a_token(billing_emulator: Emulator) -> None:
-    with pytest.raises(ValueError, match="'a' has no `api_token`"):
+    with pytest.raises(ValueError, match="'a' needs an `api_token`"):
         billing_emulator.add_account("a", limit=RequestLimit())
     account = billing_emulator.add_account("a")
-    with pytest.raises(ValueError, match="'a' has no `api_token`"):
+    with pytest.raises(ValueError, match="'a' needs an `api_token`"):
         account.limit = RequestLimit()
 
 

@@ -20,16 +20,16 @@ class Outcome(Generic[T]):
     response: T | None = None
     """The response; `None` if there is an error."""
     error: Exception | None = None
-    """Why there is no answer: an `APIError`, or a `ValueError` or `TypeError` if nothing was sent;
-    `None` if there is one."""
+    """The error: an `APIError`, or a `ValueError` or `TypeError` if nothing was sent; `None` if the
+    call has a response."""
 
     @property
     def account_id(self) -> str | None:
-        """The account that was asked about; `None` stands for the client's `account_id`."""
+        """The account of the call; `None` stands for the client's `account_id`."""
         return self.request.account_id if isinstance(self.request, AccountParams) else None
 
     def unwrap(self) -> T:
-        """The response, or the error raised."""
+        """Return the response, or raise the error."""
         if self.error is not None:
             raise self.error
-        return cast("T", self.response)  # there is one where there is no error
+        return cast("T", self.response)  # never `None` without an error

@@ -33,7 +33,7 @@ class Event(Shown):
     """
 
     kind: EventKind
-    """What has happened."""
+    """The kind of event."""
     account_id: str | None
     """The account; `None`: the service or the credentials, which concerns most accounts."""
     name: str | None = None

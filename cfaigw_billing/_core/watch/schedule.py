@@ -86,7 +86,7 @@ class Schedule:
         """The accounts."""
         return self._due.keys() - {THE_LIST}
 
-    def keep(self, account_ids: Collection[str], room: float) -> None:
+    def keep(self, account_ids: Collection[str], capacity: float) -> None:
         """Keep these accounts, add those that are new and drop all others.
 
         New accounts are due at once if there is room for all of them; else each at its phase.
@@ -94,7 +94,7 @@ class Schedule:
         for gone in self.accounts - set(account_ids):
             del self._due[gone]
         new = set(account_ids) - self._due.keys()
-        spread = 0.0 if len(new) <= room else self._interval
+        spread = 0.0 if len(new) <= capacity else self._interval
         for name in new:
             self.add(name, spread * phase(name))
         self._in_step &= self._due.keys()
@@ -155,7 +155,7 @@ def phase(account_id: str) -> float:
 
 @frozen(kw_only=True)
 class Known:
-    """What the looks so far have shown about an account."""
+    """The state of an account after the looks so far."""
 
     at: datetime
     balance: float

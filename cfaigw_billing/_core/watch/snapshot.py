@@ -2,11 +2,11 @@
 
 - An account that fails is down at once. Its values stay for three refreshes, because one failure
   says little. Then they are absent. They never become 0: that would be a balance.
-- An account that is no longer in the list has no samples.
-- Usage is a counter. Prometheus takes a fall of a counter for a restart at 0, and counts the whole
-  sum as new usage. So the counter is the sum of all days of an account: after a restart, the
-  process finds the same sum. Late rows add to it. If the sum falls, the counter stays until the sum
-  is higher again.
+- An account that has left the list has no samples.
+- Usage is a counter. If a counter falls, Prometheus assumes a restart at 0, and counts the whole
+  sum as new usage. So the counter is the sum of all days of an account, which is the same after a
+  restart of the process. Late rows add to it. If the sum falls, the counter stays until the sum is
+  higher again.
 """
 
 from __future__ import annotations

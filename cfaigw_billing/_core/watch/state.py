@@ -1,4 +1,4 @@
-"""The state of a watch: what it has reported so far. `state` holds it as plain JSON."""
+"""The state of a watch: the events reported so far. `state` returns it as plain JSON."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ VERSION = 2
 
 @frozen(kw_only=True)
 class Subject:
-    """What was reported about an account, or about the service. Times are Unix seconds."""
+    """The state of an account, or of the service, in a watch. Times are Unix seconds."""
 
     open: Mapping[EpisodeKind, float] = field(factory=dict[EpisodeKind, float])
     """The open episodes, and when they were first seen."""
     told: Mapping[str, int] = field(factory=dict[str, int])
-    """How many events of each kind have been reported: the keys number them."""
+    """How many events of each kind were reported, for their keys. Saved states have this name."""
     balance: float | None = None
     """The last balance, in cents."""
     at: float | None = None
@@ -40,8 +40,8 @@ class Subject:
     """The kind of the last failure: `outage`, or else the name of the error."""
 
 
-class Told:
-    """What was reported about all accounts and about the service."""
+class WatchState:
+    """The state of a watch: of all accounts and of the service."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, Subject] = {}
@@ -73,8 +73,8 @@ class Told:
     def state(self) -> dict[str, Any]:
         """The state as plain JSON; `a | b` is the state of the accounts of both.
 
-        So it is flat. The key of the service has the first account of the watch, so that it differs
-        between watches.
+        For that it is flat, and the key of the service contains the first account, so that it
+        differs between watches.
         """
         subjects = {f"account:{name}": each for name, each in self.accounts.items()}
         if self.service != Subject():
@@ -82,7 +82,7 @@ class Told:
         return {"version": VERSION, **_converter.unstructure(subjects)}
 
     @classmethod
-    def from_state(cls, state: object) -> Told:
+    def from_state(cls, state: object) -> WatchState:
         """Return the state that the plain JSON describes.
 
         Raises:
@@ -93,12 +93,12 @@ class Told:
         if state is None:
             return told
         if not isinstance(state, Mapping):
-            raise TypeError(f"`state` must be what `watch.state` was, not {type(state).__name__}")
+            raise TypeError(f"`state` must be a saved `watch.state`, not {type(state).__name__}")
         given = {**cast("Mapping[str, Any]", state)}
         version = given.pop("version", None)
         if version not in (1, VERSION):
             raise ValueError(
-                f"`state` must be what `watch.state` was, in version {VERSION}, not {version!r:.40}"
+                f"`state` must be a saved `watch.state` of version {VERSION}, not {version!r:.40}"
             )
         try:
             if version == 1:
@@ -106,9 +106,9 @@ class Told:
             subjects = _converter.structure(given, dict[str, Subject])
         except BaseValidationError as error:
             wrong = transform_error(error, path="state")[0]
-            raise ValueError(f"`state` must be what `watch.state` was: {wrong:.200}") from None
+            raise ValueError(f"`state` must be a saved `watch.state`: {wrong:.200}") from None
         except (TypeError, ValueError, AttributeError):
-            raise ValueError("`state` must be what `watch.state` was: a part is missing") from None
+            raise ValueError("`state` must be a saved `watch.state`: a part is missing") from None
         for key, subject in subjects.items():
             kind, _, name = key.partition(":")
             if kind == "account":
@@ -116,7 +116,7 @@ class Told:
             elif kind == "service":
                 told.service = _both(told.service, subject)
             else:
-                raise ValueError(f"`state` must be what `watch.state` was, without {key!r:.80}")
+                raise ValueError(f"`state` must be a saved `watch.state`, without {key!r:.80}")
         return told
 
 
@@ -126,7 +126,7 @@ def _flat(*, service: Any, accounts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _both(one: Subject, other: Subject) -> Subject:
-    """Merge the service states of two watches: it is unreadable if it is for one of them."""
+    """Merge the service states of two watches: `unreadable` if it is for one of them."""
     first, second = sorted((one, other), key=lambda each: bool(each.open), reverse=True)
     counts = {name: max(n, first.told.get(name, 0)) for name, n in second.told.items()}
     return evolve(first, told={**first.told, **counts})
