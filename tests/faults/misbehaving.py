@@ -192,9 +192,12 @@ class Peer:
         self._sock.sendall(data)
 
     def be_read(self) -> None:
-        """Wait until the client has read all that was sent."""
+        """Wait until the client has read all that was sent, or has gone."""
         client = self._sock.getpeername()
-        self.server.wait_for(lambda: self.server.read[client] >= self._sent)
+        while not self.server.wait_for(lambda: self.server.read[client] >= self._sent, 0.1):
+            with suppress(BlockingIOError):
+                if not self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                    raise _GoneError
 
     def wait(self) -> None:
         """Wait for the next request."""
