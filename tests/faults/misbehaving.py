@@ -17,6 +17,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -116,7 +117,7 @@ def endless(data: bytes) -> Step:
     """The same again and again, for as long as somebody listens."""
 
     def step(peer: Peer) -> None:
-        time.sleep(0.05)  # let the client read what came before: it makes another error of both
+        peer.be_read()  # the client makes another error of both together
         while True:
             peer.send(data)
 
@@ -148,7 +149,7 @@ class Peer:
         self._sock = sock
         self._number = number
         self._received = b""
-        self._sent = False
+        self._sent = 0
 
     def arrival(self) -> None:
         """Wait for the first byte, and leave it unread."""
@@ -187,8 +188,16 @@ class Peer:
         self.request(charges=False)
 
     def send(self, data: bytes) -> None:
-        self._sent = True
+        self._sent += len(data)
         self._sock.sendall(data)
+
+    def be_read(self) -> None:
+        """Wait until the client has read all that was sent, or has gone."""
+        client = self._sock.getpeername()
+        while not self.server.wait_for(lambda: self.server.read[client] >= self._sent, 0.1):
+            with suppress(BlockingIOError):
+                if not self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                    raise _GoneError
 
     def wait(self) -> None:
         """Wait for the next request."""
@@ -233,6 +242,7 @@ class Server:
         charges: How often a card was charged.
         departed: How many connections have ended.
         hanging: How many clients wait, or have waited, for what will not come.
+        read: How many bytes the client with an address has read; the test tells.
         bystander: The host and port of another server, which redirects point to.
     """
 
@@ -246,6 +256,7 @@ class Server:
         self.charges = 0
         self.departed = 0
         self.hanging = 0
+        self.read = Counter[tuple[str, int]]()
         self.bystander = ""
         self._lock = threading.Condition()
         self._sockets: list[socket.socket] = []
@@ -281,6 +292,11 @@ class Server:
             self.requests.append(request)
             if charges and request.method == "POST" and request.path.endswith("/billing/topup"):
                 self.charges += 1
+            self._lock.notify_all()
+
+    def was_read(self, client: tuple[str, int], data: bytes) -> None:
+        with self._lock:
+            self.read[client] += len(data)
             self._lock.notify_all()
 
     def wait_for(self, condition: Callable[[], object], timeout: float = 30.0) -> bool:

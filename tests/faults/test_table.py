@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 from attrs import field, frozen
 from leaping import impatient
 
@@ -1061,7 +1062,21 @@ def stage(case: Case, bystander: Server, monkeypatch: pytest.MonkeyPatch) -> Gen
         server.bystander = bystander.origin
         if not case.listening:
             clock.when_sleeping = server.listen
+        tell_what_is_read(server, monkeypatch)
         yield Play(case, server, bystander, clock, monkeypatch)
+
+
+def tell_what_is_read(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server know how much of what it sends its clients have read."""
+    receive = ResponseHandler.data_received
+
+    def received(connection: ResponseHandler, data: bytes) -> None:
+        transport = connection.transport
+        receive(connection, data)
+        if transport is not None:
+            server.was_read(transport.get_extra_info("sockname"), data)
+
+    monkeypatch.setattr(ResponseHandler, "data_received", received)
 
 
 @frozen(eq=False)

@@ -153,10 +153,12 @@ def shorten_leases() -> None:
 
 
 def main() -> None:
-    shorten_leases()
-    *arguments, shares = sys.argv[1:]
+    *arguments, text = sys.argv[1:]
+    shares: list[dict[str, list[str]]] = json.loads(text)
+    if any(share.keys() - {"never"} for share in shares):
+        shorten_leases()
     started = list[int]()
-    for seed, share in enumerate(json.loads(shares)):
+    for seed, share in enumerate(shares):
         pid = os.fork()
         if not pid:
             work(arguments, share, seed)
