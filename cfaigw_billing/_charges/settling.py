@@ -1,4 +1,4 @@
-"""Search the invoice of a lost charge, and settle its entry in the journal."""
+"""Search for the invoice of a lost charge, and settle its entry in the journal."""
 
 from __future__ import annotations
 
