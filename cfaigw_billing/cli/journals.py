@@ -169,7 +169,8 @@ def settle(key: str, invoice: str | None, not_charged: bool, path: Path | None) 
         if entry is None or entry.state != "unknown":
             state = "not in the journal" if entry is None else entry.state
             fail(f"the top-up {key!r} is {state}", ExitCode.USAGE)
-        is_stored = wait_for(journal.replace(entry, entry.settled(invoice)))
+        settled = entry.as_not_charged() if invoice is None else entry.as_charged(invoice)
+        is_stored = wait_for(journal.replace(entry, settled))
         wait_for(journal.close())
     if not is_stored:
         fail(f"another top-up has the invoice {invoice}, or {key!r} has changed", ExitCode.USAGE)
