@@ -93,7 +93,7 @@ class Entry:
         Raises: `ValueError` if there is no id, or the entry is settled already.
         """
         self._check_open()
-        if not payment_intent_id:  # such as that of a search that found no invoice
+        if not payment_intent_id:  # a search that found no invoice returns `None`
             raise ValueError(f"`payment_intent_id` must be an invoice, got {payment_intent_id!r}")
         # The service calls an account with a paid invoice "onboarded".
         answer = {"payment_intent_id": payment_intent_id, "onboarding": True}
