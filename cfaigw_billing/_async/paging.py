@@ -51,7 +51,7 @@ class AsyncAccountPaginator(
 ):
     """The accounts: `async for` yields those of all pages.
 
-    `await` returns only the first page, as in the official SDK.
+    For only the first page, as in the official SDK, see `AsyncFirstPage`.
     """
 
     def __init__(

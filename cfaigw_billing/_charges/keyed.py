@@ -103,7 +103,7 @@ class KeyedCharge:
                 pause = min(pause * 1.5, LONGEST_PAUSE)
 
     async def _settle(self, entry: Entry) -> TopupOutcomeUnknownError | None:
-        """Search the invoice of the charge; return an error if the outcome stays unknown."""
+        """Search for the invoice of the charge; return an error if the outcome stays unknown."""
         try:
             settled = await settle(self._executor, self._journal, entry)
         except (CloudflareError, ValueError) as error:

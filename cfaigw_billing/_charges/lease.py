@@ -39,7 +39,7 @@ class Lease:
         self._clock = clock
         self._service_clock = service_clock
         self._one_at_a_time = asyncio.Lock()
-        self._beating: asyncio.Task[None] | None = None
+        self._renewal: asyncio.Task[None] | None = None
 
     async def mark_sent(self) -> None:
         """Store the state `sent`, just before the charge is sent.
@@ -136,7 +136,7 @@ class Lease:
 
     def start_renewing(self) -> None:
         """Renew the lease regularly from now on."""
-        self._beating = asyncio.create_task(self._renew_regularly())
+        self._renewal = asyncio.create_task(self._renew_regularly())
 
     async def _renew_regularly(self) -> None:
         while True:
@@ -146,9 +146,9 @@ class Lease:
                     return
 
     async def _stop_renewing(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait([self._beating])
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait([self._renewal])
 
     def _error(self, reason: str) -> JournalError:
         return JournalError(reason, idempotency_key=self.entry.key)

@@ -1,4 +1,4 @@
-"""Search the invoice of a lost charge, and settle its entry in the journal."""
+"""Search for the invoice of a lost charge, and settle its entry in the journal."""
 
 from __future__ import annotations
 
@@ -127,8 +127,8 @@ async def settle(
     """Look for the invoice of an entry, and record the result.
 
     Invoices of other keys do not count. While another charge of the account is in flight, a new
-    invoice may belong to it, so the outcome is `ambiguous`. The invoices that fit are shared out
-    among lost charges of the same amount.
+    invoice may belong to it, so the outcome is `ambiguous`. It is `ambiguous` too if the invoice
+    has no id. The invoices that fit are shared out among lost charges of the same amount.
 
     Args:
         executor: The executor that asks the service.
@@ -157,7 +157,10 @@ def _conclusion(
         twins = [other for other in others if _is_twin(entry, other, now)]
         found = _shared_out(evidence, entry, twins, taken, found)
     in_flight = any(o.state == "sent" and decide(o, now) is Step.WAIT for o in others)
-    return evolve(found, outcome="ambiguous") if in_flight and found.invoices else found
+    # Without an id, the same invoice could settle another key too.
+    has_no_id = found.outcome == "charged" and not found.payment_intent_id
+    is_doubtful = has_no_id or (in_flight and found.invoices)
+    return evolve(found, outcome="ambiguous") if is_doubtful else found
 
 
 def _is_twin(entry: Entry, other: Entry, now: datetime) -> bool:
@@ -199,7 +202,7 @@ async def recover_one(
             settled = await settle(executor, journal, entry, older_than)
             return TopupRecovery(entry=settled.entry, reconciliation=settled.reconciliation)
         if step is Step.SEND:  # claimed but never sent, and the sender is gone
-            new = entry.settled(None)
+            new = entry.as_not_charged()
             is_stored = await journal.replace(entry, new)
             entry = new if is_stored else await journal.find(entry.key) or entry
     except Exception as error:
@@ -216,7 +219,7 @@ async def _record(
 ) -> Settlement:
     new = evolve(entry, state="unknown", version=entry.version + 1)
     if found.outcome == "charged":
-        new = entry.settled(found.payment_intent_id)
+        new = entry.as_charged(found.payment_intent_id or "")
     elif found.outcome == "not_found_yet":
         now = executor.service_clock.now(executor.clock)
         since = entry.not_found_at or now

@@ -87,11 +87,14 @@ class Entry:
     version: int = 1
     """The version of the entry, for compare-and-set."""
 
-    def settled(self, payment_intent_id: str | None) -> Entry:
-        """Return the next version: charged by this invoice (`in_…`), or `None`: not charged."""
-        version = self.version + 1
-        if payment_intent_id is None:
-            return evolve(self, state="not_charged", version=version)
+    def as_charged(self, payment_intent_id: str) -> Entry:
+        """Return the next version: charged, by this invoice (`in_…`).
+
+        Raises: `ValueError` if there is no id, or the entry is settled already.
+        """
+        self._check_open()
+        if not payment_intent_id:  # a search that found no invoice returns `None`
+            raise ValueError(f"`payment_intent_id` must be an invoice, got {payment_intent_id!r}")
         # The service calls an account with a paid invoice "onboarded".
         answer = {"payment_intent_id": payment_intent_id, "onboarding": True}
         return evolve(
@@ -99,8 +102,20 @@ class Entry:
             state="charged",
             payment_intent_id=payment_intent_id,
             answer=json.dumps(answer),
-            version=version,
+            version=self.version + 1,
         )
+
+    def as_not_charged(self) -> Entry:
+        """Return the next version: not charged, so the key may be sent again.
+
+        Raises: `ValueError` if the entry is settled already.
+        """
+        self._check_open()
+        return evolve(self, state="not_charged", version=self.version + 1)
+
+    def _check_open(self) -> None:
+        if self.state not in OPEN:
+            raise ValueError(f"the top-up with key {self.key!r} is settled already: {self.state}")
 
 
 @runtime_checkable

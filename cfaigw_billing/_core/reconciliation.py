@@ -83,7 +83,7 @@ class TopupReconciliation:
 
     @property
     def payment_intent_id(self) -> str | None:
-        """The id of the top-up for `topup.status`, if it was charged."""
+        """The id of the top-up for `topup.status`, if it was charged and its invoice has an id."""
         return self.invoices[0].id if self.outcome == "charged" else None
 
 

@@ -143,7 +143,7 @@ class RequestBuilder:
         return account_id
 
     def _check_charge(self, payload: dict[str, Any], options: RequestOptions) -> None:
-        # In any case: some servers read the names in JSON case-insensitively.
+        # In upper and lower case: some servers read the names in JSON case-insensitively.
         added = {str(name).strip().casefold() for name in options.get("extra_body") or {}}
         if payload.keys() & added:
             raise ValueError("`extra_body` must not replace the parameters of a charge")

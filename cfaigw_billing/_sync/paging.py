@@ -54,7 +54,7 @@ class AccountPaginator(
 ):
     """The accounts: `for` yields those of all pages.
 
-    `await` returns only the first page, as in the official SDK.
+    For only the first page, as in the official SDK, see `FirstPage`.
     """
 
     def __init__(

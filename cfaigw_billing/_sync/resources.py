@@ -395,7 +395,8 @@ class TopupResource(Resource):
             error: The `TopupOutcomeUnknownError` that `create` raised, or an error that has it as a
                 cause or contains it: a cancellation, a `TimeoutError`, a group.
             account_id: Without `error`: the account; `None`: the client's.
-            amount: Without `error`: the requested credit, in whole cents or as `Money`.
+            amount: Without `error`: the requested credit, in whole cents or as `Money`; at least
+                1000 ($10.00).
             sent_at: Without `error`: when it was sent, an aware `datetime`: `sent_at` of the error,
                 or the time of this machine's clock.
             exclude: Ids of invoices that belong to other charges: `payment_intent_id` from
@@ -427,8 +428,9 @@ class TopupResource(Resource):
             for recovery in client.ai_gateway.billing.topup.recover():
                 print(recovery.entry.key, recovery.entry.state, recovery.error or "")
 
-        A top-up that was never sent becomes `not_charged`; if its invoice is found, `charged`.
-        Without an invoice it stays `unknown`, because an invoice may come later. If a search
+        A top-up that was never sent becomes `not_charged`; if its invoice is found, `charged`. If
+        it is not certain which invoice belongs to it, or the invoice has no id, it stays `unknown`.
+        Without an invoice it stays `unknown` too, because an invoice may come later. If a search
         `older_than` after the first search (by `recover`, or by `create` with its key) finds none
         either, it becomes `not_charged`, and its key may be sent again.
 

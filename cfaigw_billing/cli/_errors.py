@@ -130,7 +130,7 @@ def show_usage_error(error: click.ClickException) -> None:
 
 
 def _bounds(parameter: click.Parameter | None) -> str:
-    """Return what a whole number must be; empty if the parameter is none."""
+    """Return the bounds of a whole number as text; empty if the parameter is not one."""
     if parameter is None or not isinstance(kind := parameter.type, click.IntRange):
         return ""
     most = "" if kind.max is None else f" and at most {kind.max:,}"

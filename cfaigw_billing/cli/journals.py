@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from operator import attrgetter
@@ -159,7 +160,7 @@ def settle(key: str, invoice: str | None, not_charged: bool, path: Path | None) 
 
     Exit codes: 0 it is recorded; 2 it is not unknown, or the invoice is another top-up's.
     """
-    is_an_invoice = invoice is not None and invoice.startswith("in_")
+    is_an_invoice = invoice is not None and _INVOICE.fullmatch(invoice) is not None
     if not (not_charged if invoice is None else is_an_invoice and not not_charged):
         fail("say either --charged in_… or --not-charged", ExitCode.USAGE)
     with one_line_errors():
@@ -168,10 +169,14 @@ def settle(key: str, invoice: str | None, not_charged: bool, path: Path | None) 
         if entry is None or entry.state != "unknown":
             state = "not in the journal" if entry is None else entry.state
             fail(f"the top-up {key!r} is {state}", ExitCode.USAGE)
-        is_stored = wait_for(journal.replace(entry, entry.settled(invoice)))
+        settled = entry.as_not_charged() if invoice is None else entry.as_charged(invoice)
+        is_stored = wait_for(journal.replace(entry, settled))
         wait_for(journal.close())
     if not is_stored:
         fail(f"another top-up has the invoice {invoice}, or {key!r} has changed", ExitCode.USAGE)
+
+
+_INVOICE = re.compile("in_[0-9A-Za-z_]+")
 
 
 def then_settle(key: str, path: Path | None) -> str:

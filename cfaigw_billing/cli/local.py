@@ -8,6 +8,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,33 +123,28 @@ def emulator(port: int, accounts: int, tokens: Path | None) -> None:
 
     from ..testing._control import CONTROL_PATH
 
-    try:
-        with new_emulator(accounts, port) as server:
-            for account in server.accounts.values():
-                spend_by_day(account, 240)
-                account.add_invoice(5250)
-            if tokens is not None:
-                write_tokens(server, tokens)
-            show_commands(
-                f"Serving on {server.base_url} until Ctrl-C. In another shell:",
-                f"export CLOUDFLARE_BASE_URL={server.base_url}",
-                f"export CLOUDFLARE_API_TOKEN={server.api_token}",
-                *(
-                    [f"export CLOUDFLARE_API_TOKENS_FILE={shlex.quote(str(tokens))}"]
-                    if tokens
-                    else ()
-                ),
-                command("balance", next(iter(server.accounts))),
-            )
-            show_commands(
-                "Accounts to set up, faults to inject and charges to see, from any language:",
-                f"curl {URL(server.base_url).with_path(CONTROL_PATH)}/",
-            )
-            wait_for_ending()
-    except KeyboardInterrupt:
-        pass  # the normal end
-    except OSError as error:  # the port is taken
-        fail(f"--port {port}: {error.strerror}", ExitCode.FAILED)
+    with suppress(KeyboardInterrupt), ExitStack() as stack:  # Ctrl-C is the normal end
+        try:
+            server = stack.enter_context(new_emulator(accounts, port))
+        except OSError as error:  # the port is taken
+            fail(f"--port {port}: {error.strerror}", ExitCode.FAILED)
+        for account in server.accounts.values():
+            spend_by_day(account, 240)
+            account.add_invoice(5250)
+        if tokens is not None:
+            write_tokens(server, tokens)
+        show_commands(
+            f"Serving on {server.base_url} until Ctrl-C. In another shell:",
+            f"export CLOUDFLARE_BASE_URL={server.base_url}",
+            f"export CLOUDFLARE_API_TOKEN={server.api_token}",
+            *([f"export CLOUDFLARE_API_TOKENS_FILE={shlex.quote(str(tokens))}"] if tokens else ()),
+            command("balance", next(iter(server.accounts))),
+        )
+        show_commands(
+            "Accounts to set up, faults to inject and charges to see, from any language:",
+            f"curl {URL(server.base_url).with_path(CONTROL_PATH)}/",
+        )
+        wait_for_ending()
 
 
 def write_tokens(server: Emulator, path: Path) -> None:

@@ -61,7 +61,8 @@ class Terminated(KeyboardInterrupt):
 )
 @click.option(
     "--state",
-    type=click.Path(dir_okay=False, path_type=Path),
+    # Resolved: a link must not be replaced by a file, and its target must not be locked twice.
+    type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     help="The file that stores the reported events.",
 )
 @click.option(
@@ -156,15 +157,18 @@ def alone(state: Path | None) -> Generator[None]:
         return
     from fcntl import LOCK_EX, LOCK_NB, flock
 
+    lock = state.with_name(f"{state.name}.lock")
     try:
-        file = state.with_name(f"{state.name}.lock").open("a")
+        file = lock.open("a")
     except OSError as error:
-        fail(f"{state}: {error.strerror}", ExitCode.FAILED)
+        fail(f"{lock}: {error.strerror}", ExitCode.FAILED)
     with file:
         try:
             flock(file, LOCK_EX | LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             fail(f"another `watch` uses {state}", ExitCode.FAILED)
+        except OSError as error:  # a file system without locks
+            fail(f"{lock} cannot be locked: {error.strerror}", ExitCode.FAILED)
         yield
 
 

@@ -232,14 +232,15 @@ def test_a_closed_pipe_ends_quietly(service: Emulator, form: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
-def test_a_full_disk_is_one_line(service: Emulator) -> None:
+@pytest.mark.parametrize("command", [("usage", RICH), ("emulator", "--port", "0")])
+def test_a_full_disk_is_one_line(service: Emulator, command: tuple[str, ...]) -> None:
     with (
         open("/dev/full", "w") as full,
-        start(*MODULE, "usage", RICH, stdout=full.fileno()) as process,
+        start(*MODULE, *command, stdout=full.fileno()) as process,
     ):
         _, stderr = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
-    assert re.fullmatch(r"error: .*No space left.*\n", stderr)
+    assert re.fullmatch(r"error: \[Errno 28\] No space left.*\n", stderr)
 
 
 # A recipe

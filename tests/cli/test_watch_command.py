@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from cfaigw_billing.cli.watch import StateFile
+from cfaigw_billing.cli.watch import StateFile, alone
 from cfaigw_billing.testing import Emulator, Fault
 
 from .running import (
@@ -153,6 +154,36 @@ def test_only_one_at_a_time_uses_a_state_file(service: Emulator, state: Path) ->
     assert run("watch", "--all", "--once", "--state", state).exit_code == 0
 
 
+@needs_posix
+def test_a_link_to_a_state_file_is_that_file(service: Emulator, state: Path) -> None:
+    link = state.with_name("link.json")
+    link.symlink_to(state)
+    assert kinds(run("watch", "--all", "--once", "--state", link)) == TOLD
+    assert link.is_symlink()
+    assert run("watch", "--all", "--once", "--state", state).output == ""
+    with alone(state):
+        second = run("watch", "--all", "--once", "--state", link)
+        assert said(second) == f"error: another `watch` uses {state}"
+
+
+@needs_posix
+def test_a_lock_that_fails_is_not_another_watch(
+    service: Emulator, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", without_locks)
+    result = run("watch", "--all", "--once", "--state", state)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said(result) == f"error: {state}.lock cannot be locked: No locks available"
+    state.with_name("state.json.lock").unlink()
+    state.with_name("state.json.lock").mkdir()
+    result = run("watch", "--all", "--once", "--state", state)
+    assert said(result) == f"error: {state}.lock: Is a directory"
+    assert service.requests == []
+
+
 # Accounts that cannot be read.
 
 
@@ -179,6 +210,7 @@ WRONG = [
     (["--exec", "a 'b"], "--exec must be a command: no closing quotation"),
     (["--exec", ""], "--exec must be a command"),
     (["--low", "x"], "--low must be dollars"),
+    (["--state", ""], "invalid value for --state: File '' is a directory"),
 ]
 
 

@@ -77,3 +77,28 @@ def test_a_key_is_of_one_top_up(name: str, other: object) -> None:
     check_same(ENTRY, evolve(ENTRY, holder="x", created_at=NOW + timedelta(1), attempt=2))
     with pytest.raises(ValueError, match=f"'order-1' belongs .* its `{name}` was"):
         check_same(ENTRY, evolve(ENTRY, **changed))
+
+
+# What a person settles.
+
+
+@pytest.mark.parametrize("state", sorted(OPEN))
+def test_an_open_entry_is_settled_by_its_invoice_or_as_not_charged(state: State) -> None:
+    entry = evolve(ENTRY, state=state, version=3)
+    charged = entry.as_charged("in_1")
+    assert (charged.state, charged.payment_intent_id, charged.version) == ("charged", "in_1", 4)
+    assert (entry.as_not_charged().state, entry.as_not_charged().version) == ("not_charged", 4)
+
+
+@pytest.mark.parametrize("state", sorted(set(get_args(State)) - OPEN))
+def test_what_is_settled_stays_so(state: State) -> None:
+    entry = evolve(ENTRY, state=state)
+    for settle in (entry.as_not_charged, lambda: entry.as_charged("in_1")):
+        with pytest.raises(ValueError, match=f"'order-1' is settled already: {state}"):
+            settle()
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_no_invoice_is_not_an_invoice(nothing: Any) -> None:
+    with pytest.raises(ValueError, match="`payment_intent_id` must be an invoice"):
+        ENTRY.as_charged(nothing)

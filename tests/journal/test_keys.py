@@ -298,6 +298,31 @@ def test_more_invoices_than_lost_charges_are_for_a_person_to_look_at(
         assert recovery.reconciliation.outcome == "ambiguous"
 
 
+@pytest.mark.parametrize("nameless", [None, ""])
+def test_an_invoice_without_an_id_settles_nothing_and_frees_no_key(
+    nameless: str | None,
+    ask: Run,
+    account: EmulatedAccount,
+    billing_emulator: Emulator,
+    journal: MemoryJournal,
+) -> None:
+    """It proves that the card was charged, but another key could have the same invoice."""
+    billing_emulator.inject(NOT_CHARGED, path="/topup")
+    with pytest.raises(TopupOutcomeUnknownError) as lost:
+        ask(create(), journal=journal)
+    account.add_invoice(5250, id=nameless)
+    reconcile = ask(lambda client: client.ai_gateway.billing.topup.reconcile(lost.value))
+    assert reconcile.outcome == "charged"
+    with pytest.raises(TopupOutcomeUnknownError, match="belong to it or to other charges"):
+        ask(create(), journal=journal)
+    for _ in range(2):
+        (found,) = ask(recover(), journal=journal)
+        assert (found.entry.state, found.reconciliation.outcome) == ("unknown", "ambiguous")
+        assert len(found.reconciliation.invoices) == 1
+        billing_emulator.advance(100_000)
+    assert posts(billing_emulator) == 1
+
+
 def test_the_service_knows_best_whose_invoice_it_is(
     ask: Run, account: EmulatedAccount, billing_emulator: Emulator, journal: MemoryJournal
 ) -> None:

@@ -501,6 +501,9 @@ async def journals(journal: Journal) -> None:
     entry = await journal.find("order-1")
     assert_type(entry, Entry | None)
     assert_type([entry.key for entry in await journal.entries(state="unknown")], list[str])
+    if entry is not None:
+        assert_type(entry.as_charged("in_1"), Entry)
+        assert_type(entry.as_not_charged(), Entry)
     await check_journal(lambda: journal)
 
 

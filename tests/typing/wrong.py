@@ -22,9 +22,11 @@ from cfaigw_billing import (
     Money,
     RateLimit,
     RateLimitError,
+    TopupReconciliation,
     forecast_runway,
 )
 from cfaigw_billing import Clodflare as Clodflare  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+from cfaigw_billing.journal import Entry
 from cfaigw_billing.journal import SQLJournal as SQLJournal  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import Balance as Balance  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
@@ -140,6 +142,10 @@ async def flavours(client: AsyncCloudflare, blocking: Cloudflare) -> None:
     with client.send_many([BillingCreditBalanceParams()]):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
         pass
     client.accounts.list().result  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def settling(entry: Entry, found: TopupReconciliation) -> None:
+    entry.as_charged(found.payment_intent_id)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def clients(session: aiohttp.ClientSession) -> None:
