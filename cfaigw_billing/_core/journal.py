@@ -90,7 +90,7 @@ class Entry:
     def as_charged(self, payment_intent_id: str) -> Entry:
         """Return the next version: charged, by this invoice (`in_…`).
 
-        Raises: `ValueError` if there is no id, or the entry is settled already.
+        Raises: `ValueError` if the id is empty, or the entry is settled already.
         """
         self._check_open()
         if not payment_intent_id:  # a search that found no invoice returns `None`
