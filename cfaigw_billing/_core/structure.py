@@ -89,10 +89,10 @@ HOOKS: dict[Any, Hook] = {
 """The functions that check and convert the values of fields, by type."""
 
 _NEEDS_HOOK = {
-    str: "type(x) is not str",
-    bool: "type(x) is not bool",
-    int: "type(x) is not int",
-    float: "type(x) is not float or x - x != 0.0",  # the difference is NaN if x is not finite
+    str: "kind is not str",
+    bool: "kind is not bool",
+    int: "kind is not int",
+    float: "kind is not float or x - x != 0.0",  # the difference is NaN if x is not finite
 }
 """By the type of a field: the condition that the hook must be called for a value."""
 
@@ -150,14 +150,15 @@ def structure_function(
         check = f"if {given}({needs_hook}): x = hook{index}(x, type{index})"
         lines += [
             f"x = value.get({name!r})" if optional else f"x = value[{name!r}]",
-            *(("if type(x) is int: x = float(x)", f"el{check}") if member is float else (check,)),
+            "kind = type(x)",
+            *(("if kind is int: x = float(x)", f"el{check}") if member is float else (check,)),
             f"self.{field.name} = x",
         ]
     required = sum(field.default is attrs.NOTHING for field in fields)
     lines += ["self.account_id = None" if hasattr(cls, "account_id") else ""]
     lines += [
-        f"known = len(value) == {required} or value.keys() <= wire",
-        "self.extra = empty if known else unknown(value, wire)",
+        f"if len(value) == {required} or value.keys() <= wire: self.extra = empty",
+        "else: self.extra = unknown(value, wire)",
         "self.__class__ = cls",
     ]
     names = ", ".join(f"{name}={name}" for name in scope)
