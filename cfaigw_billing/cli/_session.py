@@ -87,7 +87,7 @@ def can_ask() -> bool:
 
 
 def prompt(read: Callable[[], str]) -> str:
-    """Ask a question and return the answer; empty on Ctrl-D."""
+    """Return the answer to the question that `read` asks; empty on Ctrl-D."""
     try:
         return read().strip()
     except (EOFError, KeyboardInterrupt) as end:
@@ -112,9 +112,13 @@ def ask_consent(plan: str, facts: str = "", *, yes: bool) -> None:
     if yes:
         say(f"{plan}. {facts}".strip())
         return
-    drop_typed_input()
-    say(f"{plan}? {facts}".strip(), end=" [y/N] ")
-    if prompt(input).lower() not in ("y", "yes"):
+
+    def read() -> str:
+        drop_typed_input()
+        say(f"{plan}? {facts}".strip(), end=" [y/N] ")
+        return input()
+
+    if prompt(read).lower() not in ("y", "yes"):
         say("Nothing was done.")
         raise click.exceptions.Exit(ExitCode.FAILED)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cfaigw_billing import Cloudflare
-from cfaigw_billing.cli import topups
-from cfaigw_billing.cli._errors import ENDINGS
+from cfaigw_billing.cli import _session, topups
+from cfaigw_billing.cli._errors import ENDINGS, say
 from cfaigw_billing.testing import Emulator, Fault
 from cfaigw_billing.types import TopupCreateParams
 
@@ -153,6 +153,21 @@ def test_a_balance_that_nobody_reads_is_not_taken_for_a_refusal(
     monkeypatch.setattr(topups, "show", broken)
     service._processor.topup_seconds = 0
     assert run("topup", RICH, "--amount", "50", "--yes", "--wait").exit_code == 4
+
+
+@pytest.mark.usefixtures("person")
+def test_ctrl_c_at_once_after_the_question_ends_its_line(
+    service: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(line: str, end: str = "\n") -> None:
+        say(line, end)
+        if "[y/N]" in end:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_session, "say", interrupted)
+    result = run("topup", RICH, "--amount", "50")
+    assert (result.exit_code, result.stderr[-8:]) == (130, " [y/N] \n")
+    assert charges(service) == []
 
 
 def test_a_declined_card_is_one_line(service: Emulator) -> None:
