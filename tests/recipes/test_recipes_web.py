@@ -21,6 +21,7 @@ import uvicorn
 from aiohttp import web
 from holding import held
 
+from cfaigw_billing.journal import SQLiteJournal
 from cfaigw_billing.testing import Emulator, Fault
 
 SECONDS = 30.0  # after which what a test waits for is taken never to happen
@@ -295,6 +296,11 @@ async def test_a_charge_that_a_shutdown_breaks_off_is_settled_at_the_next_start(
     with suppress(aiohttp.ClientError):  # the shutdown did not wait for this
         await stays
     await until(lambda: service.charges)
+    journal = SQLiteJournal("topups.sqlite3")
+    async with asyncio.timeout(SECONDS):
+        while await journal.entries(state="sent"):  # noqa: ASYNC110  # nor for the record
+            await asyncio.sleep(0.005)
+    await journal.close()
     service.advance(3)
     caplog.clear()
     async with serve() as url:
