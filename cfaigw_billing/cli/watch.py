@@ -148,9 +148,9 @@ def deliver(line: str, program: list[str]) -> None:
 
 @contextmanager
 def alone(state: Path | None) -> Generator[None]:
-    """Let no other `watch` use the state file within the block: one would lose what the other told.
+    """Let no other `watch` use the state file within the block; not on Windows.
 
-    Not on Windows.
+    Each of two would overwrite what the other has reported.
     """
     if state is None or sys.platform == "win32":
         yield
